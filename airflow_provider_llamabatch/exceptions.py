@@ -1,0 +1,72 @@
+"""
+How a task fails: one class per reason, the same whether it waited deferred, on the worker, or by poking.
+
+    AirflowFailException (not retried: another try of the same wait cannot help)
+    ├── BatchFailedError         the batch ended as FAILED: its orchestration failed
+    ├── BatchCancelledError      the batch ended as CANCELLED
+    ├── FilesWithoutJobError     files got no job, and that counts as a failure
+    ├── ResultsMissingError      COMPLETED, but its results stayed null
+    ├── WaitFailedError          the batch can no longer be looked at: not found, not permitted, ...
+    └── RequestRefusedError      an argument, the connection or the request is at fault
+    AirflowException (retried as the task's ``retries`` say)
+    └── BatchTimeoutError        the deadline passed before the batch ended
+    AirflowSensorTimeout
+    └── BatchSensorTimeout       the same, from the sensor
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class BatchFailedError(AirflowFailException):
+    """The batch ended as FAILED."""
+
+
+class BatchCancelledError(AirflowFailException):
+    """The batch ended as CANCELLED."""
+
+
+class FilesWithoutJobError(AirflowFailException):
+    """Some files got no job and ``fail_on_partial_error`` is set, or no file got one."""
+
+
+class ResultsMissingError(AirflowFailException):
+    """The batch is COMPLETED, but its per-file results stayed null."""
+
+
+class WaitFailedError(AirflowFailException):
+    """The batch can no longer be looked at, or the trigger sent something that is not understood."""
+
+
+class RequestRefusedError(AirflowFailException):
+    """An argument, the connection or the request is at fault: another try cannot help."""
+
+
+class BatchTimeoutError(AirflowException):
+    """The deadline passed before the batch ended."""
+
+
+class BatchSensorTimeout(AirflowSensorTimeout):
+    """The deadline passed before the batch ended; raised by the sensor."""
+
+
+@contextlib.contextmanager
+def not_retried_in_vain() -> Iterator[None]:
+    """Let a task fail at once where another try cannot help; what may pass by itself is raised as it is."""
+    from airflow_provider_llamabatch.batches.submission import RecordUnreadableError
+    from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+    from airflow_provider_llamabatch.llamacloud.retries import is_transient
+
+    try:
+        yield
+    except (LlamaCloudError, RecordUnreadableError) as error:
+        if is_transient(error):
+            raise
+        raise RequestRefusedError(str(error)) from error

@@ -1,0 +1,37 @@
+"""The operator link: from a task in Airflow's UI to the project in LlamaCloud's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
+
+LINK_KEY = (
+    "llamacloud_url"  # what the worker pushes right after the submission, so that failed tasks keep the link
+)
+
+_UI_BY_API = {
+    "https://api.cloud.llamaindex.ai": "https://cloud.llamaindex.ai",
+    "https://api.cloud.eu.llamaindex.ai": "https://cloud.eu.llamaindex.ai",
+}
+
+
+def project_url(base_url: str, project_id: str | None) -> str | None:
+    """Return the project's page in LlamaCloud's UI; None for other hosts. Batches have no documented page."""
+    ui = _UI_BY_API.get(base_url)
+    return f"{ui}/project/{quote(project_id, safe='')}" if ui and project_id else None
+
+
+class LlamaCloudProjectLink(BaseOperatorLink):
+    """Links to the batch's project in LlamaCloud."""
+
+    name = "LlamaCloud"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the URL that the task has pushed, or nothing before it did."""
+        url = XCom.get_value(key=LINK_KEY, ti_key=ti_key)
+        return url if isinstance(url, str) else ""
