@@ -1,0 +1,134 @@
+"""The trigger: waits in the triggerer for a batch to end. It only reads, and cancels when a person ended the task."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_llamabatch.batches.events import WaitEvent
+from airflow_provider_llamabatch.batches.waiting import DEFAULT_POLL_INTERVAL, Ended, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+LONGEST_WAIT = 7 * 24 * 3600.0  # seconds, where no deadline is given: Airflow's default for sensors
+
+_KNOWN_WORDS = frozenset({"PENDING", "THROTTLED", "RUNNING"})
+
+
+class BatchTrigger(BaseTrigger):
+    """
+    Fires one ``TriggerEvent`` with a ``WaitEvent`` payload once the batch has ended or the deadline has passed.
+
+    All times are epoch seconds, fixed before the deferral, so that a restart of the triggerer changes none of them.
+
+    :param batch_id: the batch to wait for.
+    :param llamabatch_conn_id: the Airflow connection with the API key.
+    :param poll_interval: seconds between looks once the batch is no longer young.
+    :param deadline: when to give up; seven days after the start if not given.
+    :param first_look_at: when to look first; at once if not given.
+    :param since: when the wait began.
+    :param created_at: when the batch was made, by the service's clock; bounds the lists that are read.
+    :param cancel_on_kill: cancel the batch when a person marks the task failed (Airflow 3.3 and newer).
+    """
+
+    def __init__(
+        self,
+        batch_id: str,
+        llamabatch_conn_id: str = "llamabatch_default",
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        deadline: float | None = None,
+        first_look_at: float | None = None,
+        since: float | None = None,
+        created_at: float | None = None,
+        cancel_on_kill: bool = True,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        self.batch_id = batch_id
+        self.llamabatch_conn_id = llamabatch_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.first_look_at = first_look_at
+        self.since = since
+        self.created_at = created_at
+        self.cancel_on_kill = cancel_on_kill
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments that make this trigger again, none of them a secret."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "batch_id": self.batch_id,
+                "llamabatch_conn_id": self.llamabatch_conn_id,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "first_look_at": self.first_look_at,
+                "since": self.since,
+                "created_at": self.created_at,
+                "cancel_on_kill": self.cancel_on_kill,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait together with every other batch of this process, see ``triggers.watcher``."""
+        from airflow_provider_llamabatch.triggers.watcher import watching
+
+        wait = self._wait(time.time())
+        with watching(self.llamabatch_conn_id, wait, self.created_at) as watched:
+            while not isinstance(news := await watched.news(), Ended):
+                hint = (
+                    ""
+                    if news in _KNOWN_WORDS
+                    else ", a word this version does not know: taken as still running"
+                )
+                self.log.info("Batch %s is %s%s", self.batch_id, news, hint)
+        event = WaitEvent(self.batch_id, news.reason.value, news.message)
+        yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # Airflow's
+
+    async def on_kill(self) -> None:
+        """
+        Cancel the batch if a person has marked the task failed.
+
+        Airflow 3.3 also calls this after a Clear (whose new try has rejoined the batch by then) and on a triggerer
+        whose triggers were taken over, so the task's state is asked for first.
+        """
+        if not self.cancel_on_kill or time.time() >= (self.deadline or float("inf")):
+            return
+        state = await self._task_state()
+        if state != "failed":
+            self.log.info("Batch %s is left alone: the task is %s, not failed", self.batch_id, state)
+            return
+        from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+
+        async with LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            batch = await hook.acancel_batch(self.batch_id)
+        self.log.info("Cancelled batch %s since the task was marked failed; it is %s", batch.id, batch.status)
+
+    def _wait(self, now: float) -> Wait:
+        since = now if self.since is None else self.since
+        return Wait(
+            batch_id=self.batch_id,
+            deadline=since + LONGEST_WAIT if self.deadline is None else self.deadline,
+            poll_interval=self.poll_interval,
+            since=since,
+            next_look=now if self.first_look_at is None else self.first_look_at,
+        )
+
+    async def _task_state(self) -> str | None:
+        """Return the task instance's state as Airflow has it now, None when it cannot be told."""
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+        from asgiref.sync import sync_to_async
+
+        ti = self.task_instance
+        if ti is None:
+            return None
+        states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+            dag_id=ti.dag_id,
+            map_index=ti.map_index,
+            task_ids=[ti.task_id],
+            run_ids=[ti.run_id],
+        )
+        found = [str(state) for of_run in states.values() for state in of_run.values()]
+        return found[0] if len(found) == 1 else None
