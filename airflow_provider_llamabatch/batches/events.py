@@ -43,7 +43,7 @@ def read_event(payload: Any) -> WaitEvent:
     batch_id, reason, message = (payload.get(name) for name in ("batch_id", "reason", "message"))
     if not isinstance(batch_id, str) or not batch_id:
         raise EventNotUnderstoodError(f"the trigger sent an event without a batch_id: {dict(payload)!r:.200}")
-    if reason not in set(Reason):
+    if reason not in list(Reason):
         raise EventNotUnderstoodError(
             f"the trigger sent the reason {reason!r:.50} for batch {batch_id}, which this version does not know; "
             "is the triggerer newer than the worker?"

@@ -88,7 +88,7 @@ def _key(name: str, value: str | None) -> str:
 
 
 def _base_url(name: str, host: str | None, schema: str | None, port: int | None, *, allow_http: bool) -> str:
-    text = (host or "").strip().rstrip("/")
+    text = (host or "").strip()
     if not text:
         return DEFAULT_BASE_URL
     if text.lower() in REGIONS:
@@ -103,7 +103,7 @@ def _base_url(name: str, host: str | None, schema: str | None, port: int | None,
         )
     if port is not None and url.port is None:
         text = text.replace(url.netloc, f"{url.netloc}:{port}", 1)
-    return text
+    return text.rstrip("/")
 
 
 def _split(name: str, text: str) -> SplitResult:

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_llamabatch.batches.outcome import outcome_of, problem_with, without_results
+from airflow_provider_llamabatch.llamacloud.models import Batch, BatchResult
+
+
+def job(file_id: str, error: str | None = None) -> BatchResult:
+    reference = {"id": f"pjb-{file_id}", "type": "parse_v2"}
+    return BatchResult(source_directory_file_id=file_id, job_reference=reference, error_message=error)
+
+
+def failed(file_id: str, error: str | None = "cannot map") -> BatchResult:
+    return BatchResult(source_directory_file_id=file_id, error_message=error)
+
+
+def test_references_have_the_apis_shape_and_are_sorted_by_file():
+    outcome = outcome_of([job("c"), job("a"), failed("b")])
+
+    assert outcome.job_references == [
+        {
+            "source_directory_file_id": name,
+            "job_reference": {"id": f"pjb-{name}", "type": "parse_v2"},
+            "error_message": None,
+        }
+        for name in ("a", "c")
+    ]
+    assert outcome.file_errors == [
+        {"source_directory_file_id": "b", "job_reference": None, "error_message": "cannot map"}
+    ]
+
+
+def test_an_entry_with_neither_job_nor_error_counts_as_a_file_without_a_job():
+    assert outcome_of([failed("a", None)]).file_errors[0]["error_message"] is None
+
+
+@pytest.mark.parametrize(
+    ("results", "strict", "fails"),
+    [
+        ([], False, False),
+        ([], True, False),
+        ([job("a")], True, False),
+        ([job("a"), failed("b")], False, False),
+        ([job("a"), failed("b")], True, True),
+        ([failed("a"), failed("b", None)], False, True),
+        ([job("a", "a warning")], True, False),
+    ],
+)
+def test_which_outcomes_fail_the_task(results, strict, fails):
+    assert (problem_with(outcome_of(results), fail_on_partial_error=strict) is not None) is fails
+
+
+def test_the_problem_counts_all_files_and_names_the_first_ones():
+    text = problem_with(outcome_of([failed(f"{n:03}") for n in range(25)]), fail_on_partial_error=False)
+
+    assert text is not None
+    assert text.startswith("25 of 25 files got no job: 000: cannot map; ")
+    assert text.endswith("; and 15 more")
+
+
+def test_a_thousand_files_fit_into_an_xcom():
+    outcome = outcome_of([job(f"dfl-{n:036}") for n in range(1000)])
+
+    assert len(outcome.job_references) == 1000
+    assert len(json.dumps(outcome.job_references)) < 250_000
+
+
+def test_the_batch_is_pushed_as_plain_json_without_its_results():
+    batch = Batch(id="b", status="COMPLETED", created_at="2026-11-01T00:00:00Z", results=[job("a")], extra=1)
+
+    assert without_results(batch)["created_at"] == "2026-11-01T00:00:00Z"
+    assert "results" not in without_results(batch)
+    assert without_results(batch)["extra"] == 1

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+from airflow_provider_llamabatch.llamacloud.settings import (
+    DEFAULT_BASE_URL,
+    REGIONS,
+    settings_from_connection,
+)
+
+
+def settings(**parts):
+    return settings_from_connection("my_conn", **{"password": "llx-key", **parts})
+
+
+@pytest.mark.parametrize(
+    ("parts", "url"),
+    [
+        ({}, DEFAULT_BASE_URL),
+        ({"host": ""}, DEFAULT_BASE_URL),
+        ({"host": "na"}, REGIONS["na"]),
+        ({"host": "EU"}, REGIONS["eu"]),
+        ({"host": "api.cloud.eu.llamaindex.ai"}, REGIONS["eu"]),
+        ({"host": "https://api.example.com/"}, "https://api.example.com"),
+        ({"host": "api.example.com", "port": 8443}, "https://api.example.com:8443"),
+        ({"host": "http://127.0.0.1:8000"}, "http://127.0.0.1:8000"),
+        ({"host": "http://localhost", "port": 8000}, "http://localhost:8000"),
+        ({"host": "http://[::1]:8000"}, "http://[::1]:8000"),
+        ({"host": "127.0.0.1", "schema": "http", "port": 1}, "http://127.0.0.1:1"),
+        ({"host": "http://inside", "extra": {"allow_http": True}}, "http://inside"),
+        ({"host": "http://inside", "extra": '{"allow_http": "true"}'}, "http://inside"),
+    ],
+)
+def test_the_host_becomes_a_base_url(parts, url):
+    assert settings(**parts).base_url == url
+
+
+@pytest.mark.parametrize(
+    ("parts", "field"),
+    [
+        ({"password": None}, "password"),
+        ({"password": ""}, "password"),
+        ({"password": "  "}, "password"),
+        ({"password": "llx- key"}, "password"),
+        ({"password": "llx-key\n"}, "password"),
+        ({"password": "llx-ké"}, "password"),
+        ({"host": "http://api.example.com"}, "host"),
+        ({"host": "http://127.0.0.1.example.com"}, "host"),
+        ({"host": "ftp://api.example.com"}, "host"),
+        ({"host": "https://"}, "host"),
+        ({"host": "https://user:pw@example.com"}, "host"),
+        ({"host": "https://a b"}, "host"),
+        ({"host": "https://example.com:99999"}, "host"),
+        ({"host": "https://example.com?x=1"}, "host"),
+        ({"extra": "{"}, "extra"),
+        ({"extra": "[]"}, "extra"),
+        ({"extra": {"project_id": "a/b"}}, "extra project_id"),
+        ({"extra": {"timeout_seconds": 0}}, "extra timeout_seconds"),
+        ({"extra": {"timeout_seconds": "fast"}}, "extra timeout_seconds"),
+        ({"extra": {"max_attempts": 0}}, "extra max_attempts"),
+        ({"extra": {"allow_http": "perhaps"}}, "extra allow_http"),
+        ({"extra": {"verify": 7}}, "extra verify"),
+    ],
+)
+def test_a_bad_connection_names_itself_and_the_field_but_never_the_key(parts, field):
+    with pytest.raises(InvalidInputError) as raised:
+        settings(**parts)
+
+    assert str(raised.value).startswith(f"connection 'my_conn', {field}: ")
+    assert "llx" not in str(raised.value).replace("llx-...", "")
+
+
+def test_extras_are_read_in_every_spelling_a_form_produces():
+    read = settings(
+        extra={
+            "project_id": "prj-1",
+            "organization_id": "",
+            "timeout_seconds": "5",
+            "max_attempts": 2,
+            "verify": "no",
+        }
+    )
+
+    assert (read.project_id, read.organization_id) == ("prj-1", None)
+    assert (read.timeout_seconds, read.max_attempts, read.verify) == (5.0, 2, False)
+    assert settings(extra={"verify": "/etc/ca.pem"}).verify == "/etc/ca.pem"
+    assert settings(extra={"verify": None}).verify is True
+
+
+def test_the_key_does_not_show_in_the_repr():
+    assert "llx-key" not in repr(settings())
