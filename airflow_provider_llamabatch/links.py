@@ -20,10 +20,10 @@ _UI_BY_API = {
 }
 
 
-def project_url(base_url: str, project_id: str | None) -> str | None:
-    """Return the project's page in LlamaCloud's UI; None for other hosts. Batches have no documented page."""
+def project_url(base_url: str, project_id: str | None) -> str:
+    """Return the project's page in LlamaCloud's UI, empty for other hosts; batches have no documented page."""
     ui = _UI_BY_API.get(base_url)
-    return f"{ui}/project/{quote(project_id, safe='')}" if ui and project_id else None
+    return f"{ui}/project/{quote(project_id, safe='')}" if ui and project_id else ""
 
 
 class LlamaCloudProjectLink(BaseOperatorLink):

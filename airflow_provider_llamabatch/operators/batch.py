@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf, mask_secret
+from airflow.providers.common.compat.sdk import BaseOperator, mask_secret
 
 from airflow_provider_llamabatch.batches.waiting import DEFAULT_POLL_INTERVAL, Ended, Reason
 from airflow_provider_llamabatch.exceptions import not_retried_in_vain
@@ -16,6 +16,7 @@ from airflow_provider_llamabatch.operators.waiting import (
     batch_wait,
     checked_seconds,
     deadline_in,
+    default_deferrable,
     defer,
     ending,
     timed_out_by_airflow,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_llamabatch.llamacloud.models import Batch
     from airflow_provider_llamabatch.operators.submitting import Submitter
 
 DEFAULT_TIMEOUT = 24 * 3600.0  # seconds; batches take minutes to hours
@@ -79,7 +81,7 @@ class CreateBatchOperator(BaseOperator):
         webhook_configurations: Sequence[Mapping[str, Any]] | None = None,
         webhook_configuration_ids: Sequence[str] | None = None,
         wait_for_completion: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=True),
+        deferrable: bool = default_deferrable(),
         poll_interval: float | timedelta = DEFAULT_POLL_INTERVAL,
         timeout: float | timedelta = DEFAULT_TIMEOUT,
         cancel_on_kill: bool = True,
@@ -119,8 +121,9 @@ class CreateBatchOperator(BaseOperator):
         with not_retried_in_vain(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             timeout = checked_seconds("timeout", self.timeout)
             checked_seconds("poll_interval", self.poll_interval)  # before anything is paid for
-            batch_id = self._submitter(hook, context).batch_id()
-            self._publish(hook, batch_id, context)
+            submitter = self._submitter(hook, context)
+            batch_id = submitter.batch_id()
+            self._publish(hook, batch_id, submitter.batch, context)
             if self.wait_for_completion:
                 self._wait(
                     self._batch_wait(hook, batch_id, deadline_in(timeout, self.execution_timeout)), context
@@ -163,13 +166,12 @@ class CreateBatchOperator(BaseOperator):
         request = Request(self.source_directory_id, self.configuration_id, self.job_type, digest)
         return Submitter(hook, call, request, context, self.log, fresh=self.fresh)
 
-    def _publish(self, hook: LlamaBatchHook, batch_id: str, context: Context) -> None:
+    def _publish(self, hook: LlamaBatchHook, batch_id: str, batch: Batch | None, context: Context) -> None:
         """Push what a person or a later step needs even if this task fails from here on."""
-        context["ti"].xcom_push(key=BATCH_ID_KEY, value=batch_id)
         settings = hook.get_conn().settings
-        url = project_url(settings.base_url, settings.project_id)
-        if url is not None:
-            context["ti"].xcom_push(key=LINK_KEY, value=url)
+        project_id = (batch.project_id if batch else None) or settings.project_id
+        context["ti"].xcom_push(key=BATCH_ID_KEY, value=batch_id)
+        context["ti"].xcom_push(key=LINK_KEY, value=project_url(settings.base_url, project_id))
 
     def _wait(self, waiting: BatchWait, context: Context) -> None:
         self.waiting = waiting

@@ -31,7 +31,7 @@ _METRICS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Submitter:
     """
     Submits ``request`` once per task instance and returns the batch's id.
@@ -45,6 +45,7 @@ class Submitter:
     context: Context
     log: Logger
     fresh: bool = False
+    batch: Batch | None = None  # as last seen
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
@@ -96,6 +97,7 @@ class Submitter:
         )
         if found is None:
             return Decision(Action.SUBMIT, "no batch of an earlier try of this run goes on")
+        self.batch = found
         action = Action.RETURN if found.is_terminal else Action.REJOIN
         return Decision(action, f"an earlier try of this run made it ({found.status})", found.id)
 
@@ -126,6 +128,7 @@ class Submitter:
                 batch = found
                 self._report(Decision(Action.ADOPT, "the submission's answer was lost", batch.id))
             self._record(record.submitted(batch.id))
+            self.batch = batch
             return batch.id
         raise AssertionError("unreachable")
 
@@ -174,9 +177,10 @@ class Submitter:
         from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
 
         try:
-            return self.hook.get_batch(batch_id).status
+            self.batch = self.hook.get_batch(batch_id)
         except NotFoundError:
             return None
+        return self.batch.status
 
     def _report(self, decision: Decision) -> None:
         from airflow.providers.common.compat.sdk import Stats

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 import zlib
+from configparser import RawConfigParser
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_llamabatch.batches.events import EventNotUnderstoodError, read_event
 from airflow_provider_llamabatch.batches.waiting import Ended, Reason, Wait, gap, pause
@@ -252,6 +256,19 @@ def ending(event: Any) -> tuple[str, Ended]:
     except EventNotUnderstoodError as error:
         raise WaitFailedError(f"The task was resumed, but {error}") from error
     return told.batch_id, told.ended
+
+
+def default_deferrable() -> bool:
+    """
+    Return ``[operators] default_deferrable`` where the deployment sets it, and True where it does not.
+
+    Airflow's own default for the option is False, so the parser is asked whether somebody has set it.
+    """
+    option = ("operators", "default_deferrable")
+    is_set = "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE" in os.environ or RawConfigParser.has_option(
+        conf, *option
+    )
+    return bool(conf.getboolean(*option)) if is_set else True
 
 
 def timed_out_by_airflow(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:

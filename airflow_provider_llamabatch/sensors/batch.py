@@ -11,7 +11,6 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
-    conf,
 )
 
 from airflow_provider_llamabatch.batches.waiting import DEFAULT_POLL_INTERVAL, Ended, Reason
@@ -22,6 +21,7 @@ from airflow_provider_llamabatch.operators.waiting import (
     batch_wait,
     checked_seconds,
     deadline_in,
+    default_deferrable,
     defer,
     ending,
     timed_out_by_airflow,
@@ -60,7 +60,7 @@ class BatchSensor(BaseSensorOperator):
         *,
         batch_id: str,
         poll_interval: float | timedelta = DEFAULT_POLL_INTERVAL,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=True),
+        deferrable: bool = default_deferrable(),
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = False,
         fail_on_partial_error: bool = False,

@@ -61,7 +61,7 @@ def test_bad_input_names_the_argument_before_anything_is_sent(argument, changed)
 )
 def test_an_id_never_leaves_its_place_in_the_path(batch_id):
     for make in (calls.get_batch, calls.cancel_batch):
-        with pytest.raises(InvalidInputError, match="^batch_id: "):
+        with pytest.raises(InvalidInputError, match=r"^batch_id: "):
             make(batch_id)
 
 
