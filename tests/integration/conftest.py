@@ -1,0 +1,132 @@
+"""An emulator on a real socket, an Airflow connection to it, and a stand-in for the context Airflow gives a task."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
+from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.llamacloud import calls, retries
+
+
+@pytest.fixture(scope="session")
+def running_emulator():
+    with LlamaCloudEmulator(api_key="llx-integration-key") as running:
+        yield running
+
+
+@pytest.fixture
+def emulator(running_emulator):
+    """The emulator as new, its clock standing still."""
+    running_emulator.control.reset()
+    running_emulator.control.freeze()
+    return running_emulator
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    """Make the Airflow connection ``llamabatch_default`` (or another) from its parts."""
+
+    def make(conn_id: str = "llamabatch_default", **parts: Any) -> None:
+        monkeypatch.setenv(
+            f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({"conn_type": "llamabatch", **parts})
+        )
+
+    return make
+
+
+@pytest.fixture
+def connection(emulator, connect):
+    connect(password=emulator.api_key, host=emulator.url)
+
+
+@pytest.fixture
+def hook(connection):
+    with LlamaBatchHook() as opened:
+        yield opened
+
+
+@pytest.fixture
+def no_waiting():
+    with retries.no_waiting():
+        yield
+
+
+@pytest.fixture
+def make_directory(hook):
+    """Return a function that makes a directory with some small files and returns its id."""
+
+    def make(files: int = 3) -> str:
+        directory_id = hook.send(calls.create_directory(name="documents", type="ephemeral")).id
+        for number in range(files):
+            call = calls.upload_directory_file(directory_id, b"hello", display_name=f"{number}.txt")
+            hook.send(call)
+        return directory_id
+
+    return make
+
+
+class TaskStateStore:
+    """Airflow's task state store as a task sees it: JSON in, JSON out, None is refused."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return json.loads(self.values[key]) if key in self.values else default
+
+    def set(self, key: str, value: Any) -> None:
+        assert value is not None
+        self.values[key] = json.dumps(value)
+
+    def delete(self, key: str) -> None:
+        self.values.pop(key, None)
+
+
+class TaskInstance:
+    """What the operators use of a task instance."""
+
+    def __init__(self, *, retries: int = 2) -> None:
+        self.task = SimpleNamespace(retries=retries)
+        self.try_number = 1
+        self.max_tries = retries
+        self.map_index = -1
+        self.xcoms: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = json.loads(json.dumps(value))
+
+    def xcom_pull(self, *, task_ids: str, key: str, map_indexes: int) -> Any:
+        return self.xcoms.get(key)
+
+    def get_first_reschedule_date(self, context: Any) -> datetime | None:
+        return None
+
+
+@pytest.fixture
+def context():
+    """The context of Airflow 3.3; tests of older ones take the store out."""
+    return {
+        "ti": TaskInstance(),
+        "task_state_store": TaskStateStore(),
+        "dag_run": SimpleNamespace(start_date=datetime.now(UTC) - timedelta(minutes=1)),
+    }
+
+
+@pytest.fixture
+def next_try():
+    """Return a function that turns a context into that of the next try: XComs cleared, the store kept."""
+
+    def move_on(context: dict[str, Any], *, cleared: bool = False) -> None:
+        ti = context["ti"]
+        ti.try_number += 1
+        ti.xcoms.clear()
+        if cleared:
+            ti.max_tries = ti.try_number - 1 + ti.task.retries
+
+    return move_on

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud import errors as e
+
+GET_BATCH = "GET /api/v2/batches/{batch_id}"
+
+
+def asked(emulator, route: str) -> int:
+    return emulator.control.counters()["requests_by_route"].get(route, 0)
+
+
+def test_a_batch_goes_from_directory_to_results(hook, emulator, make_directory):
+    directory_id = make_directory(files=12)
+
+    made = hook.create_batch(source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC")
+    assert (made.status, made.results) == ("PENDING", None)
+    emulator.control.advance(60)
+    done = hook.get_batch(made.id, expand_results=True)
+
+    assert done.status == "COMPLETED"
+    assert done.results is not None
+    assert len(done.results) == 12
+    reference = done.results[0].job_reference
+    assert reference is not None
+    parsed = hook.send(calls.get_parse_job(reference.id, expand=["markdown"]))
+    assert parsed.markdown is not None
+    assert parsed.markdown.pages[0].markdown == "hello"
+
+
+def test_lists_are_walked_through_all_their_pages(hook, emulator, make_directory):
+    directory_id = make_directory(files=25)
+
+    names = {file.display_name for file in hook.iterate(calls.list_directory_files(directory_id))}
+
+    assert len(names) == 25
+    assert asked(emulator, "GET /api/v1/beta/directories/{directory_id}/files") == 3
+
+
+def test_batches_are_filtered_by_directory_and_status(hook, make_directory):
+    first, second = make_directory(1), make_directory(1)
+    made = [
+        hook.create_batch(source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC").id
+        for directory_id in (first, first, second)
+    ]
+
+    assert {batch.id for batch in hook.list_batches(source_directory_id=first)} == set(made[:2])
+    assert list(hook.list_batches(status="COMPLETED")) == []
+
+
+def test_cancelling_too_late_is_no_error(hook, emulator, make_directory):
+    batch = hook.create_batch(source_directory_id=make_directory(), configuration_id="cfg-PARSE_AGENTIC")
+    emulator.control.advance(60)
+
+    for code in (400, 409):
+        emulator.control.change(terminal_cancel_code=code)
+        assert hook.cancel_batch(batch.id).status == "COMPLETED"
+    assert asked(emulator, "POST /api/v2/batches/{batch_id}/cancel") == 2
+
+
+async def test_the_asynchronous_twins_do_the_same(hook, emulator, make_directory):
+    directory_id = make_directory()
+    async with LlamaBatchHook() as twin:
+        batch = await twin.acreate_batch(
+            source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC"
+        )
+        assert (await twin.aget_batch(batch.id)) == hook.get_batch(batch.id)
+        assert [one.id async for one in twin.alist_batches(source_directory_id=directory_id)] == [batch.id]
+        assert (await twin.acancel_batch(batch.id)).id == batch.id
+        emulator.control.advance(60)
+        assert (await twin.acancel_batch(batch.id)).status == "CANCELLED"
+
+
+def test_a_read_is_tried_again_after_trouble_and_a_submission_is_not(
+    hook, emulator, make_directory, no_waiting
+):
+    directory_id = make_directory()
+    emulator.control.add_fault(kind="status", status=503, method="GET", times=3)
+    emulator.control.add_fault(kind="status", status=503, method="POST", committed=True, times=1)
+
+    assert list(hook.list_batches(source_directory_id=directory_id)) == []
+    assert asked(emulator, "GET /api/v2/batches") == 4
+    with pytest.raises(e.UnavailableError):
+        hook.create_batch(source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC")
+    assert emulator.control.counters()["batches"] == 1
+
+
+def test_a_submission_that_was_surely_not_processed_is_sent_again(hook, emulator, make_directory, no_waiting):
+    directory_id = make_directory()
+    emulator.control.add_fault(kind="status", status=429, detail="slow down", method="POST", times=3)
+
+    hook.create_batch(source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC")
+
+    assert asked(emulator, "POST /api/v2/batches") == 4
+    assert emulator.control.counters()["batches"] == 1
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "drop_after"])
+def test_a_lost_connection_says_that_the_request_may_have_arrived(hook, emulator, make_directory, fault):
+    directory_id = make_directory()
+    emulator.control.add_fault(kind=fault, method="POST", times=1)
+
+    with pytest.raises(e.NoAnswerError, match=r"POST /api/v2/batches to http://127\.0\.0\.1") as raised:
+        hook.create_batch(source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC")
+    assert raised.value.reached_server
+    assert emulator.control.counters()["batches"] == (fault == "drop_after")
+
+
+def test_a_refused_connection_says_that_nothing_was_sent(connect, no_waiting):
+    connect(password="llx-key", host="http://127.0.0.1:9")
+
+    with LlamaBatchHook() as hook, pytest.raises(e.NoAnswerError, match="could not be sent") as raised:
+        hook.get_batch("bat-1")
+    assert not raised.value.reached_server
+
+
+def test_a_rotated_key_is_read_again_once(hook, emulator, connect):
+    assert list(hook.list_batches()) == []
+    emulator.control.set_api_key("llx-new-key")
+    connect(password="llx-new-key", host=emulator.url)
+
+    assert list(hook.list_batches()) == []
+
+
+async def test_a_rotated_key_is_read_again_once_asynchronously(connection, emulator, connect):
+    async with LlamaBatchHook() as hook:
+        assert [batch async for batch in hook.alist_batches()] == []
+        emulator.control.set_api_key("llx-new-key")
+        connect(password="llx-new-key", host=emulator.url)
+        assert [batch async for batch in hook.alist_batches()] == []
+
+
+def test_a_key_that_stays_wrong_is_one_clear_error(hook, emulator):
+    emulator.control.set_api_key("llx-new-key")
+
+    with pytest.raises(e.AuthenticationError, match="password"):
+        hook.get_batch("bat-1")
+    assert asked(emulator, GET_BATCH) <= 1
+
+
+def test_a_missing_connection_is_named():
+    with (
+        LlamaBatchHook("nowhere") as hook,
+        pytest.raises(e.InvalidInputError, match=r"^llamabatch_conn_id: .*'nowhere'"),
+    ):
+        hook.get_batch("bat-1")
+
+
+async def test_a_missing_connection_is_named_asynchronously():
+    async with LlamaBatchHook("nowhere") as hook:
+        with pytest.raises(e.InvalidInputError, match=r"^llamabatch_conn_id: .*'nowhere'"):
+            await hook.aget_batch("bat-1")
+
+
+def test_the_connection_test_makes_one_call_and_says_what_is_wrong(hook, emulator, connect):
+    assert hook.test_connection() == (True, f"The API key was accepted by {emulator.url}.")
+    assert emulator.control.counters()["requests"] == 1
+
+    connect(password="llx-wrong", host=emulator.url)
+    ok, message = LlamaBatchHook().test_connection()
+    assert not ok
+    assert "was answered with 401" in message
+    connect(password="", host=emulator.url)
+    assert LlamaBatchHook().test_connection() == (
+        False,
+        "connection 'llamabatch_default', password: is empty; put the LlamaCloud API key (llx-...) there",
+    )
+
+
+def test_an_answer_of_any_size_is_not_read_to_the_end(hook, emulator, make_directory, monkeypatch):
+    from airflow_provider_llamabatch.llamacloud import transport
+
+    make_directory(files=5)
+    monkeypatch.setattr(transport, "MOST_ANSWER_BYTES", 100)
+
+    with pytest.raises(e.AnswerNotUnderstoodError, match="more than 100 bytes"):
+        hook.send(calls.list_directories(), policy=transport.RetryPolicy(max_attempts=1))
+
+
+def test_our_requests_leave_no_line_in_the_log_and_others_keep_theirs(hook, emulator, caplog):
+    import httpx
+
+    with caplog.at_level(logging.INFO, logger="httpx"):
+        hook.send(calls.list_batches())
+        assert caplog.text == ""
+        httpx.get(emulator.url)
+    assert "HTTP Request: GET" in caplog.text
+
+
+def test_a_redirect_never_takes_the_key_along(hook, emulator):
+    emulator.control.add_fault(kind="status", status=302, headers={"location": "http://127.0.0.1:9/steal"})
+
+    with pytest.raises(e.RefusedError, match=r"redirect \(302\) to http://127\.0\.0\.1:9"):
+        hook.get_batch("bat-1")
+
+
+def test_the_project_of_the_connection_is_sent_with_every_call(emulator, connect):
+    connect(password=emulator.api_key, host=emulator.url, extra={"project_id": "prj-none-of-yours"})
+
+    with LlamaBatchHook() as hook, pytest.raises(e.PermissionDeniedError):
+        hook.get_batch("bat-1")
