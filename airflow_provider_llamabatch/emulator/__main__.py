@@ -1,0 +1,75 @@
+"""``python -m airflow_provider_llamabatch.emulator``: serve until SIGTERM or Ctrl-C; stdout carries the URL alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from typing import Any
+
+from pydantic import ValidationError
+
+from airflow_provider_llamabatch.emulator import DEMO_API_KEY, LlamaCloudEmulator, Settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until a signal comes and return the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        settings = Settings().changed(**dict(options.set)).faster(options.speed)
+    except ValidationError as error:
+        parser.error(str(error))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with LlamaCloudEmulator(
+        api_key=options.api_key, host=options.host, port=options.port, settings=settings
+    ) as emulator:
+        print(emulator.url, flush=True)
+        stop.wait()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_llamabatch.emulator", description="Serve a local LlamaCloud."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default)")
+    parser.add_argument(
+        "--api-key", default=DEMO_API_KEY, help="key that clients must send (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--speed", type=_positive, default=1.0, help="run batches and jobs so many times faster"
+    )
+    parser.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting, its value as JSON or plain text; may be repeated",
+    )
+    return parser
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if number <= 0:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return number
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

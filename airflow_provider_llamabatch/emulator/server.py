@@ -1,0 +1,125 @@
+"""The emulator as a real HTTP server in a thread."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from airflow_provider_llamabatch.emulator.app import build
+from airflow_provider_llamabatch.emulator.control import Control
+from airflow_provider_llamabatch.emulator.settings import Settings
+from airflow_provider_llamabatch.emulator.world import World
+
+if TYPE_CHECKING:
+    from asyncio import Transport
+    from types import TracebackType
+
+DEMO_API_KEY = "llx-emulator"
+START_SECONDS = 10
+STOP_SECONDS = 10
+BACKLOG = 2048
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named because asyncio switches Nagle's algorithm off only then; it costs 40 ms per answer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+class _Protocol(H11Protocol):
+    """Shows the application the connection, so that a fault can close it."""
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # asyncio does this only for sockets made with an explicit protocol; without it every answer takes 40 ms.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.app_state = {**self.app_state, "transport": transport}
+
+
+class LlamaCloudEmulator:
+    """
+    A LlamaCloud on a real socket, in this process.
+
+    A context manager: ``with LlamaCloudEmulator() as emulator:`` serves until the block ends. ``url`` is the base URL
+    for a client, ``api_key`` the key it has to send, ``control`` changes speeds and faults, moves the clock and tells
+    what happened. Port 0 takes a free port. Raises OSError when the port is taken.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str = DEMO_API_KEY,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        settings: Settings | None = None,
+    ) -> None:
+        self._world = World(settings or Settings(), api_key)
+        self._address = (host, port)
+        self._stopping = threading.Event()
+        self.control = Control(self._world)
+
+    @property
+    def api_key(self) -> str:
+        """The key that is accepted now."""
+        return self._world.api_key
+
+    @property
+    def url(self) -> str:
+        """The base URL, once the emulator serves."""
+        host, port = self._address
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def __enter__(self) -> Self:
+        """Start to serve; return when requests are answered."""
+        listener = _listen(*self._address)
+        self._address = (self._address[0], listener.getsockname()[1])
+        self._server = uvicorn.Server(self._config())
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="llamacloud-emulator"
+        )
+        self._thread.daemon = True
+        self._thread.start()
+        self._wait_until_started()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop to serve; return when the socket is closed."""
+        self._stopping.set()
+        self._server.should_exit = True
+        self._thread.join(STOP_SECONDS)
+
+    def _config(self) -> uvicorn.Config:
+        return uvicorn.Config(
+            build(self._world, self._stopping),
+            http=_Protocol,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            backlog=BACKLOG,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=3,
+        )
+
+    def _wait_until_started(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise RuntimeError("the emulator did not start")
+            time.sleep(0.005)

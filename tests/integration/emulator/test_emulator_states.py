@@ -1,0 +1,337 @@
+"""The state machines and the other pure parts, without a server."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from airflow_provider_llamabatch.emulator import Fault, Settings, batches, documents, jobs
+from airflow_provider_llamabatch.emulator.answers import Refusal
+from airflow_provider_llamabatch.emulator.asking import Paging
+from airflow_provider_llamabatch.emulator.clock import Clock, iso
+from airflow_provider_llamabatch.emulator.faults import FaultBook
+from airflow_provider_llamabatch.emulator.paging import page
+from airflow_provider_llamabatch.emulator.records import Batch, Blob, Entry, Job
+from airflow_provider_llamabatch.emulator.samples import BLOB
+
+T0 = 1_000_000.0
+THROTTLED = Settings(
+    batch_pending_seconds=10, batch_throttled_seconds=5, batch_running_seconds=100, cancel_seconds=3
+)
+
+
+def a_batch(settings: Settings = THROTTLED, entries: int = 0) -> Batch:
+    timeline = batches.plan(settings, T0)
+    made = [
+        batches.new_entry(settings, timeline, f"dfl-{index}", f"{index}.txt", index / entries)
+        for index in range(entries)
+    ]
+    for entry in made:
+        entry.job_id = f"pjb-{entry.file_id}"
+    return Batch("bat-1", 1, "dir-1", "parse_v2", "cfg-1", timeline, made)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status", "ended"),
+    [
+        (0, "PENDING", False),
+        (9.999, "PENDING", False),
+        (10, "THROTTLED", False),
+        (14.999, "THROTTLED", False),
+        (15, "RUNNING", False),
+        (114.999, "RUNNING", False),
+        (115, "COMPLETED", True),
+        (1e6, "COMPLETED", True),
+    ],
+)
+def test_a_batch_walks_through_its_statuses(seconds: float, status: str, ended: bool) -> None:
+    state = batches.moment(a_batch(), T0 + seconds)
+    assert (state.status, state.ended) == (status, ended)
+
+
+def test_a_batch_that_nothing_throttles_goes_from_pending_to_running() -> None:
+    settings = Settings(batch_pending_seconds=1, batch_running_seconds=1)
+    seen = [batches.moment(a_batch(settings), T0 + second).status for second in (0, 1, 2)]
+    assert seen == ["PENDING", "RUNNING", "COMPLETED"]
+
+
+@pytest.mark.parametrize("word", ["FAILED", "CANCELLED", "ARCHIVED"])
+def test_a_batch_ends_as_it_was_set_to_end(word: str) -> None:
+    batch = a_batch(Settings(final_status=word))
+    assert batches.moment(batch, T0 + 1e6).status == word
+
+
+@pytest.mark.parametrize(
+    ("asked_at", "before", "stays"), [(2, "PENDING", 4.9), (12, "THROTTLED", 14.9), (114, "RUNNING", 116.9)]
+)
+def test_a_cancel_takes_its_time_and_keeps_the_status_meanwhile(
+    asked_at: float, before: str, stays: float
+) -> None:
+    batch = a_batch()
+    batches.ask_to_cancel(batch, T0 + asked_at, THROTTLED)
+    assert batches.moment(batch, T0 + stays).status == before
+    assert batches.moment(batch, T0 + asked_at + 3) == batches.Moment(
+        "CANCELLED", T0 + asked_at + 3, ended=True
+    )
+
+
+def test_a_second_cancel_does_not_prolong_the_first() -> None:
+    batch = a_batch()
+    batches.ask_to_cancel(batch, T0 + 20, THROTTLED)
+    batches.ask_to_cancel(batch, T0 + 22, THROTTLED)
+    assert batches.moment(batch, T0 + 23).status == "CANCELLED"
+
+
+def test_a_cancelled_batch_keeps_the_jobs_made_so_far_and_makes_no_more() -> None:
+    batch = a_batch(entries=4)  # mapped 15, 40, 65 and 90 s after the creation
+    never_made = batches.ask_to_cancel(batch, T0 + 50, THROTTLED)
+    batch.results_looks = 1
+    shown = batches.results(batch, T0 + 1000, THROTTLED)
+    assert shown is not None
+    with_job = {entry["source_directory_file_id"] for entry in shown if entry["job_reference"]}
+    assert with_job == {"dfl-0", "dfl-1"}
+    assert never_made == ["pjb-dfl-2", "pjb-dfl-3"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds", "references"),
+    [
+        ({}, 0, None),
+        ({}, 50, None),
+        ({}, 115, 4),
+        ({"partial_results_while_running": True}, 0, None),
+        ({"partial_results_while_running": True}, 50, 2),
+        ({"final_status": "FAILED"}, 115, None),
+        ({"final_status": "FAILED", "partial_results_when_failed": True}, 115, 4),
+        ({"final_status": "ARCHIVED"}, 115, 4),
+        ({"results_null_when_completed_looks": 1}, 115, None),
+    ],
+)
+def test_results_are_shown_when_there_are_some(
+    changes: dict[str, Any], seconds: float, references: int | None
+) -> None:
+    settings = THROTTLED.changed(**changes)
+    batch = a_batch(settings, entries=4)
+    batch.results_looks = 1
+    shown = batches.results(batch, T0 + seconds, settings)
+    assert (
+        None if shown is None else sum(entry["job_reference"] is not None for entry in shown)
+    ) == references
+
+
+def test_results_come_in_another_order_on_every_look_unless_told_otherwise() -> None:
+    batch = a_batch(entries=30)
+    orders = []
+    for look in (1, 2):
+        batch.results_looks = look
+        orders.append(
+            [entry["source_directory_file_id"] for entry in batches.results(batch, T0 + 200, THROTTLED) or []]
+        )
+    plain = batches.results(batch, T0 + 200, THROTTLED.changed(results_shuffle=False)) or []
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert [entry["source_directory_file_id"] for entry in plain] == [f"dfl-{index}" for index in range(30)]
+
+
+def test_files_can_be_left_without_a_job_with_and_without_a_reason() -> None:
+    settings = Settings(mapping_error_files=("*.exe",), unresolved_files=("odd*",))
+    timeline = batches.plan(settings, T0)
+    entries = {
+        name: batches.new_entry(settings, timeline, name, name, 0)
+        for name in ("x.exe", "odd.txt", "fine.txt")
+    }
+    takes = {name: batches.takes_job(settings, entry, name) for name, entry in entries.items()}
+    assert takes == {"x.exe": False, "odd.txt": False, "fine.txt": True}
+    assert [name for name, entry in entries.items() if entry.error_message] == ["x.exe"]
+
+
+@pytest.mark.parametrize(
+    ("finish", "seconds_after_completion", "status"),
+    [
+        ("before_completed", 0, "COMPLETED"),
+        ("after_completed", 1, "RUNNING"),
+        ("after_completed", 5, "COMPLETED"),
+    ],
+)
+def test_jobs_end_before_the_batch_or_after_it(
+    finish: str, seconds_after_completion: float, status: str
+) -> None:
+    settings = Settings().changed(jobs_finish=finish, job_lag_seconds=5)
+    timeline = batches.plan(settings, T0)
+    for place in (0.0, 0.5, 0.99):
+        entry = batches.new_entry(settings, timeline, "dfl", "a.txt", place)
+        times = batches.job_times(settings, timeline, entry.mapped_at)
+        assert times.created_at <= times.running_at <= times.ended_at
+        job = a_job(times.created_at, times.running_at, times.ended_at)
+        assert jobs.status(job, timeline.ended_at + seconds_after_completion) == status
+
+
+def a_job(
+    created_at: float = T0, running_at: float = T0 + 1, ended_at: float = T0 + 2, blob: Blob = BLOB
+) -> Job:
+    return Job("pjb-1", 1, created_at, running_at, ended_at, "parse_v2", blob, "dfl-1", {"tier": "agentic"})
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(0, "PENDING"), (1, "RUNNING"), (2, "COMPLETED")])
+def test_a_job_walks_through_its_statuses(seconds: float, status: str) -> None:
+    assert jobs.status(a_job(), T0 + seconds) == status
+
+
+def test_a_job_over_an_unreadable_document_fails() -> None:
+    job = a_job(blob=Blob(b"", documents.read("empty.txt", b"")))
+    assert jobs.status(job, T0 + 1.9) == "RUNNING"
+    assert jobs.status(job, T0 + 2) == "FAILED"
+
+
+def test_a_cancel_stops_a_running_job_and_leaves_a_finished_one() -> None:
+    running, finished = a_job(), a_job(ended_at=T0 + 1.5)
+    for job in (running, finished):
+        jobs.cancel(job, T0 + 1.5)
+    assert [jobs.status(job, T0 + 10) for job in (running, finished)] == ["CANCELLED", "COMPLETED"]
+
+
+def test_credits_are_recorded_some_time_after_the_end() -> None:
+    settings = Settings(usage_delay_seconds=2)
+    billed = [jobs.credits_billed(a_job(), T0 + seconds, settings) for seconds in (1, 2, 3.9, 4)]
+    assert billed == [None, None, None, 10.0]
+
+
+def test_the_clock_stands_still_and_is_moved() -> None:
+    clock = Clock()
+    clock.freeze()
+    frozen_at = clock.now()
+    clock.advance(60)
+    assert clock.now() == pytest.approx(frozen_at + 60)
+    clock.release()
+    assert clock.now() >= frozen_at + 60
+    with pytest.raises(ValueError, match="turned back"):
+        clock.advance(-1)
+
+
+def test_the_clock_runs_with_real_time_when_nobody_touches_it() -> None:
+    before = time.time()
+    assert before - 0.001 <= Clock().now() <= time.time() + 0.001
+
+
+def test_a_shown_time_is_exactly_the_kept_one() -> None:
+    clock = Clock()
+    for _ in range(100):
+        moment = clock.now()
+        assert datetime.fromisoformat(iso(moment)).timestamp() == moment
+
+
+@dataclass
+class Numbered:
+    order: int
+    created_at: float
+
+
+def walk(records: list[Numbered], size: int, between: Any = lambda: None) -> list[int]:
+    seen: list[int] = []
+    token: str | None = None
+    while True:
+        cut = page(records, Paging(page_size=size, page_token=token), Settings(), lambda one: one.order)
+        seen += cut["items"]
+        token = cut["next_page_token"]
+        if token is None:
+            return seen
+        between()
+
+
+@pytest.mark.parametrize(("count", "size"), [*itertools.product([0, 1, 9, 10, 11, 25], [1, 10, 100])])
+def test_pages_show_everything_once_and_newest_first(count: int, size: int) -> None:
+    records = [Numbered(index, T0 + index // 3) for index in range(count)]
+    assert walk(records, size) == list(reversed(range(count)))
+
+
+def test_records_made_between_two_pages_shift_nothing() -> None:
+    records = [Numbered(index, T0 + index) for index in range(20)]
+    new = itertools.count(100)
+    seen = walk(records, 3, between=lambda: records.append(Numbered(number := next(new), T0 + number)))
+    assert seen == list(reversed(range(20)))
+
+
+def test_a_page_size_out_of_bounds_and_a_foreign_token_are_refused() -> None:
+    for asked, status in (
+        (Paging(page_size=0), 422),
+        (Paging(page_size=101), 422),
+        (Paging(page_token="x"), 400),
+    ):
+        with pytest.raises(Refusal) as caught:
+            page([], asked, Settings(), lambda one: one)
+        assert caught.value.status == status
+
+
+def fired(book: FaultBook, count: int) -> list[bool]:
+    return [book.pick("GET", "/api/v2/batches") is not None for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("scope", "shots"),
+    [
+        ({}, [True] * 6),
+        ({"times": 2}, [True, True, False, False, False, False]),
+        ({"every": 3}, [False, False, True, False, False, True]),
+        ({"every": 2, "times": 1}, [False, True, False, False, False, False]),
+        ({"probability": 0.0}, [False] * 6),
+        ({"probability": 1.0}, [True] * 6),
+        ({"method": "POST"}, [False] * 6),
+        ({"path": "/parse"}, [False] * 6),
+    ],
+)
+def test_a_fault_fires_when_it_is_due(scope: dict[str, Any], shots: list[bool]) -> None:
+    book = FaultBook()
+    book.add(Fault(kind="drop_before", **scope))
+    assert fired(book, 6) == shots
+
+
+def test_a_seed_makes_a_chance_fault_repeatable() -> None:
+    books = [FaultBook(), FaultBook()]
+    for book in books:
+        book.add(Fault(kind="drop_before", probability=0.5, seed=7))
+    first, second = (fired(book, 50) for book in books)
+    assert first == second
+    assert set(first) == {True, False}
+
+
+def test_the_first_fault_that_is_due_fires_and_then_the_next() -> None:
+    book = FaultBook()
+    book.add(Fault(kind="status", status=503, times=1))
+    book.add(Fault(kind="html"))
+    picked = [book.pick("GET", "/x") for _ in range(3)]
+    assert [rule.fault.kind if rule else None for rule in picked] == ["status", "html", "html"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"kind": "status"}, {"kind": "delay"}, {"kind": "nonsense"}, {"kind": "html", "path": "("}, {"oops": 1}],
+)
+def test_a_fault_that_makes_no_sense_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Fault.model_validate({"kind": "html", **bad})
+
+
+def test_settings_refuse_unknown_names_and_bad_values() -> None:
+    for bad in ({"batch_speed": 1}, {"batch_pending_seconds": -1}, {"jobs_finish": "never"}):
+        with pytest.raises(ValidationError):
+            Settings().changed(**bad)
+
+
+def test_faster_settings_shorten_everything_that_takes_time() -> None:
+    faster = Settings(batch_running_seconds=4, job_lag_seconds=10).faster(2)
+    assert (faster.batch_running_seconds, faster.job_lag_seconds, faster.default_page_size) == (2, 5, 10)
+
+
+def test_an_entry_is_plain_until_its_file_is_mapped() -> None:
+    batch = a_batch()
+    batch.entries = [Entry("dfl-1", T0 + 60, error_message="no job")]
+    settings = THROTTLED.changed(partial_results_while_running=True)
+    early, late = (batches.results(batch, T0 + seconds, settings) for seconds in (50, 61))
+    assert early == [{"source_directory_file_id": "dfl-1", "job_reference": None, "error_message": None}]
+    assert late == [{"source_directory_file_id": "dfl-1", "job_reference": None, "error_message": "no job"}]
