@@ -76,7 +76,7 @@ class BatchTrigger(BaseTrigger):
         from airflow_provider_llamabatch.triggers.watcher import watching
 
         wait = self._wait(time.time())
-        with watching(self.llamabatch_conn_id, wait, self.created_at) as watched:
+        async with watching(self.llamabatch_conn_id, wait, self.created_at) as watched:
             while not isinstance(news := await watched.news(), Ended):
                 hint = (
                     ""

@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 from airflow_provider_llamabatch.batches.waiting import Ended, Reason, Wait, pause
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
 
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.llamacloud.models import BatchGlance, BatchGlancePage
@@ -36,6 +36,8 @@ SHORTEST_REST = 0.2  # seconds between two surveys: what is due within is looked
 STALLED = 5.0  # seconds without a list page after which waits that are due are looked at one by one
 UNKNOWN_AGE = 3600.0  # seconds before the wait began that a batch of unknown age is assumed to be made
 LONGEST_LIST_BREAK = 1800.0  # seconds; lists that do not pay are tried again, ever more rarely
+LONGEST_CLOSE = 5.0  # seconds
+MOST_PAGE_TRIES = 3
 TROUBLE_WORTH_A_LINE = 3  # failed looks in a row after which the log says so
 
 log = logging.getLogger(__name__)
@@ -43,12 +45,13 @@ log = logging.getLogger(__name__)
 _watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Watcher]] = WeakKeyDictionary()
 
 
-@contextlib.contextmanager
-def watching(conn_id: str, wait: Wait, created_at: float | None = None) -> Iterator[Watched]:
+@contextlib.asynccontextmanager
+async def watching(conn_id: str, wait: Wait, created_at: float | None = None) -> AsyncIterator[Watched]:
     """
     Have a batch watched for as long as the context is open.
 
-    ``created_at`` (epoch seconds, by the service's clock) bounds the lists that are read. Needs a running event loop.
+    ``created_at`` (epoch seconds, by the service's clock) bounds the lists that are read. The last one to leave sees
+    the connections closed: its event loop may end right after.
     """
     of_loop = _watchers.setdefault(asyncio.get_running_loop(), {})
     watcher = of_loop.get(conn_id)
@@ -59,8 +62,10 @@ def watching(conn_id: str, wait: Wait, created_at: float | None = None) -> Itera
     try:
         yield watched
     finally:
-        if watcher.leave(watched) and of_loop.get(conn_id) is watcher:
-            del of_loop[conn_id]
+        if watcher.leave(watched):
+            if of_loop.get(conn_id) is watcher:
+                del of_loop[conn_id]
+            await asyncio.wait({watcher.loop}, timeout=LONGEST_CLOSE)
 
 
 class Watched:
@@ -106,13 +111,14 @@ class Watcher:
         self._tasks: set[asyncio.Task[None]] = set()  # requests under way
         self._swept: list[Watched] | None = None  # what the list being read is read for
         self._page_at = 0.0  # when its last page came
+        self._page_size: int | None = PAGE_SIZE
         self._no_list_before = 0.0
         self._list_break = 0.0
         self._paused_until = 0.0
         self._failures = 0
         self._wake = asyncio.Event()
         # An empty context: the log lines and spans of the loop do not belong to whichever task came first.
-        self._loop = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+        self.loop = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
 
     def join(self, watched: Watched) -> None:
         """Take a wait in."""
@@ -134,10 +140,10 @@ class Watcher:
         try:
             while self._waits:
                 now = time.time()
-                due, soon, rest = self._survey(now)
+                due, soon, next_event = self._survey(now)
                 if now >= self._paused_until:
                     self._start_looks(due, soon, now)
-                await self._rest(rest)
+                await self._rest(next_event)
         except Exception as error:  # a defect must not leave the waits hanging
             log.exception("The watcher of connection %s failed", self._hook.llamabatch_conn_id)
             for watched in self._all():
@@ -149,7 +155,7 @@ class Watcher:
             await self._hook.aclose()
 
     def _survey(self, now: float) -> tuple[list[Watched], list[Watched], float]:
-        """Return what is due, what a list would serve as well, and how long nothing else can happen."""
+        """Return what is due, what a list would serve as well, and when something else can happen."""
         due: list[Watched] = []
         soon: list[Watched] = []
         next_event = now + 3600.0
@@ -169,11 +175,12 @@ class Watcher:
                 soon.append(watched)
         if due and now < self._paused_until:
             next_event = min(next_event, self._paused_until)
-        if self._swept is not None:
-            next_event = min(next_event, max(now, self._page_at) + STALLED)
-        return due, soon, next_event - now
+        return due, soon, next_event
 
-    async def _rest(self, seconds: float) -> None:
+    async def _rest(self, until: float) -> None:
+        if self._swept is not None:
+            until = min(until, self._page_at + STALLED)
+        seconds = until - time.time()
         self._wake.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(SHORTEST_REST, seconds)):
@@ -189,7 +196,8 @@ class Watcher:
             if not listing or stalled or watched.relist_at > now:
                 watched.busy = True
                 self._queue.append(watched)
-        for _ in range(min(len(self._queue), MOST_IN_FLIGHT - len(self._tasks))):
+        most = 1 if self._failures else MOST_IN_FLIGHT  # after trouble one request tries whether it is over
+        for _ in range(min(len(self._queue), most - len(self._tasks))):
             self._spawn(self._look_one_by_one())
 
     def _spawn(self, look: Coroutine[None, None, None]) -> None:
@@ -226,28 +234,44 @@ class Watcher:
         """
         from airflow_provider_llamabatch.llamacloud import calls
         from airflow_provider_llamabatch.llamacloud.call import page_after
-        from airflow_provider_llamabatch.llamacloud.retries import ONCE
 
         left = {watched.wait.batch_id for watched in soon}
         oldest = datetime.fromtimestamp(min(watched.listed_from for watched in soon) - 1.0, UTC)
-        first = calls.glance_at_batches(created_at_on_or_after=oldest, page_size=PAGE_SIZE)
+        first = calls.glance_at_batches(created_at_on_or_after=oldest, page_size=self._page_size)
         following: Call[BatchGlancePage] | None = first
         tokens, pages_left = set[str](), max(1, len(soon) // 2)
         try:
             while following is not None and left and pages_left:
-                page = await self._hook.asend(following, ONCE)
-                self._recovered()
-                self._page_at = time.time()
+                page = await self._page(following)
                 self._saw_page(page.items, left)
                 following = page_after(first, page.next_page_token, tokens)
                 pages_left -= 1
             self._rate_list(paid=not left or following is None, soon=soon)
+            if following is None:
+                self._note_missing(soon, left)
         except Exception as error:
             self._rate_list(paid=False, soon=soon)
             self._stumbled_on_list(error)
         finally:
             self._swept = None
-            self._note_missing(soon, left)
+
+    async def _page(self, call: Call[BatchGlancePage]) -> BatchGlancePage:
+        """Read one list page, trying again after small failures: the pages before it would be read in vain."""
+        from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+        from airflow_provider_llamabatch.llamacloud.retries import ONCE, is_transient
+
+        for tries_left in reversed(range(MOST_PAGE_TRIES)):
+            try:
+                page = await self._hook.asend(call, ONCE)
+                break
+            except LlamaCloudError as error:
+                if not tries_left or not is_transient(error):
+                    raise
+                self._pause(error)
+                await asyncio.sleep(max(0.0, self._paused_until - time.time()))
+        self._recovered()
+        self._page_at = time.time()
+        return page
 
     def _saw_page(self, glances: list[BatchGlance], left: set[str]) -> None:
         for glance in glances:
@@ -283,6 +307,8 @@ class Watcher:
 
         if isinstance(error, (AuthenticationError, InvalidInputError)):
             self._stumbled(list(self._all()), error)
+        elif isinstance(error, RefusedError) and self._page_size is not None:
+            self._page_size, self._no_list_before = None, 0.0  # the largest page size is not documented
         elif not isinstance(error, (PermissionDeniedError, RefusedError)):
             self._pause(error)
 
