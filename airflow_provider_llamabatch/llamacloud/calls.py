@@ -90,7 +90,9 @@ def list_batches(
     return Call("GET", _BATCHES, models.Page[models.Batch], query_pairs(query))
 
 
-def glance_at_batches(*, created_at_on_or_after: datetime, page_size: int | None) -> Call[models.BatchGlancePage]:
+def glance_at_batches(
+    *, created_at_on_or_after: datetime, page_size: int | None
+) -> Call[models.BatchGlancePage]:
     """List batches, reading only their ids and statuses: a page of a hundred costs a fraction of a millisecond."""
     query = query_pairs({"created_at_on_or_after": created_at_on_or_after, "page_size": page_size})
     return Call("GET", _BATCHES, models.BatchGlancePage, query)

@@ -198,8 +198,10 @@ def _answered_error(call: Call[Any], status: int, headers: Mapping[str, str], bo
     message = f"{call} was answered with {status}: {detail or 'no reason given'}"
     if correlation_id and correlation_id not in message:
         message += f" [correlation id {correlation_id}]"
+    if advice:
+        message = f"{message.rstrip('.')}. {advice}"
     return kind(
-        f"{message} {advice}".rstrip(),
+        message,
         status_code=status,
         detail=detail,
         correlation_id=correlation_id,

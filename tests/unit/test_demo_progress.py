@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dags_examples.demo.progress import table, task_name
+from dags_examples.demo.progress import summaries, table, task_name
 
 if TYPE_CHECKING:
     import pytest
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 def test_the_table_shows_text_or_the_reason_and_fits_the_terminal(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "80")
     rows = [
-        {"file": "b.pdf", "job_id": "pjb-2", "status": "FAILED", "error": "no PDF"},
         {"file": "a.md", "job_id": "pjb-1", "status": "COMPLETED", "pages": 2, "first_line": "long " * 40},
+        {"file": "b.pdf", "job_id": "pjb-2", "status": "FAILED", "error": "no PDF"},
         {"file": "c.csv", "status": "NO_JOB", "error": "unsupported"},
     ]
     head, rule, *lines = table(rows).splitlines()
@@ -31,3 +31,20 @@ def test_the_table_shows_text_or_the_reason_and_fits_the_terminal(monkeypatch: p
 def test_a_mapped_task_is_named_with_its_index():
     assert task_name({"task_id": "fetch", "map_index": 3}) == "fetch [3]"
     assert task_name({"task_id": "report", "map_index": -1}) == "report"
+
+
+def test_a_mapped_task_is_summed_up_and_a_waiting_one_not_mentioned():
+    tasks = [("create", -1, "success"), ("wait", -1, "deferred"), ("report", -1, None)]
+    tasks += [
+        ("fetch", 0, "running"),
+        ("fetch", 1, "queued"),
+        ("fetch", 2, "success"),
+        ("fetch", 3, "success"),
+    ]
+    instances = [{"task_id": task_id, "map_index": index, "state": state} for task_id, index, state in tasks]
+    assert summaries(instances) == {
+        "create": "success",
+        "wait": "deferred",
+        "report": "",
+        "fetch": "2 success, 1 running of 4",
+    }

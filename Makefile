@@ -1,0 +1,48 @@
+# Every target makes what it needs: a virtual environment in .venv, from the package index alone.
+
+VENV ?= .venv
+PYTHONS ?= 3.13 3.12 3.11 3.14
+AIRFLOW ?= 3.3.2
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+BENCH := .venv-bench
+
+# Airflow writes into its home as soon as it is imported: not into the one of whoever runs this.
+export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench chaos clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## run the example DAG in a real Airflow on sample documents (KEEP=1 leaves the UI up)
+	@$(PYTHON) -m dags_examples.demo
+
+test: $(INSTALLED) ## run all tests: unit, integration, system, chaos, bench guard
+	@$(PYTHON) -m pytest
+
+lint: $(INSTALLED) ## check style and format
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+
+types: $(INSTALLED) ## check types
+	@$(PYTHON) -m mypy
+
+bench: $(BENCH)/.installed ## measure what waiting costs, beside other providers
+	@$(BENCH)/bin/python -m tests.bench
+
+chaos: $(INSTALLED) ## kill processes and break connections while batches run
+	@$(PYTHON) -m tests.chaos
+
+clean: ## remove everything that was made here
+	rm -rf $(VENV) $(BENCH) .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(INSTALLED): pyproject.toml .ci/venv
+	@.ci/venv $(VENV) "$(PYTHONS)" apache-airflow==$(AIRFLOW) --group test --group lint -e '.[emulator]'
+	@touch $@
+
+# The other providers are no dependency of anything here, so they get an environment of their own.
+$(BENCH)/.installed: pyproject.toml tests/bench/requirements-peers.txt .ci/venv
+	@.ci/venv $(BENCH) "$(PYTHONS)" -r tests/bench/requirements-peers.txt --group test -e '.[emulator]'
+	@touch $@

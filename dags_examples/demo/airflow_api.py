@@ -1,0 +1,149 @@
+"""The REST API of Airflow 3, as far as the demo and the tests need it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PAGE = 100
+
+
+class AirflowApiError(RuntimeError):
+    """Airflow answered a request with an error; the message holds its words."""
+
+
+class AirflowApi:
+    """Talks to one API server as one user. Answers are the JSON values Airflow sends."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.url = url
+        self._login = {"username": user, "password": password}
+        self._http = httpx.Client(base_url=url, timeout=30)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def health(self) -> dict[str, str | None]:
+        """Return each component's status: ``healthy``, ``unhealthy``, or None when it was never seen."""
+        # The API that tasks talk to is built at its first request, for seconds: better now than in the first task.
+        self._http.get("/execution/health").raise_for_status()
+        answer = self._http.get("/api/v2/monitor/health")
+        return {name: component["status"] for name, component in answer.raise_for_status().json().items()}
+
+    def dag_exists(self, dag_id: str) -> bool:
+        """Return whether the DAG processor has read the DAG."""
+        return self._answer("GET", f"/dags/{dag_id}").status_code != httpx.codes.NOT_FOUND
+
+    def import_errors(self) -> list[str]:
+        """Return what went wrong with DAG files, one text per file."""
+        errors = self._get("/importErrors")["import_errors"]
+        return [f"{error['filename']}:\n{error['stack_trace']}" for error in errors]
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
+        """Unpause the DAG, start a run and return the run's id."""
+        self._send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+        body = {"logical_date": None, "conf": dict(conf or {}), "dag_run_id": run_id}
+        run: str = self._send("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"]
+        return run
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return ``queued``, ``running``, ``success`` or ``failed``."""
+        state: str = self._get(_run(dag_id, run_id))["state"]
+        return state
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return all task instances of a run (``task_id``, ``map_index``, ``state``, ``try_number``, ...)."""
+        found: list[dict[str, Any]] = []
+        while True:
+            query = {"limit": PAGE, "offset": len(found), "order_by": "id"}
+            page = self._get(f"{_run(dag_id, run_id)}/taskInstances", **query)
+            found += page["task_instances"]
+            if not page["task_instances"] or len(found) >= page["total_entries"]:
+                return found
+
+    def task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """Return one task instance, a waiting one with its ``trigger``."""
+        instance: dict[str, Any] = self._get(_task(dag_id, run_id, task_id, map_index))
+        return instance
+
+    def xcom(
+        self, dag_id: str, run_id: str, task_id: str, *, key: str = "return_value", map_index: int = -1
+    ) -> Any:
+        """Return the value of one XCom."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{quote(key, safe='')}"
+        return self._get(path, map_index=map_index, deserialize=True)["value"]
+
+    def log_lines(
+        self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1
+    ) -> list[str]:
+        """Return the messages that one try logged, exceptions included."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}"
+        content = self._get(path, map_index=map_index, full_content=True)["content"]
+        lines: list[str] = []
+        for entry in content:
+            if isinstance(entry, str):
+                lines.append(entry)
+                continue
+            lines.append(str(entry.get("event", "")))
+            for error in entry.get("error_detail") or ():
+                lines.append(f"{error.get('exc_type')}: {error.get('exc_value')}")
+        return lines
+
+    def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str], *, downstream: bool = False) -> None:
+        """Clear tasks of a run, as the button does, so that they run again."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": list(task_ids),
+            "only_failed": False,
+            "reset_dag_runs": True,
+            "include_downstream": downstream,
+        }
+        self._send("POST", f"/dags/{dag_id}/clearTaskInstances", body)
+
+    def set_task_state(
+        self, dag_id: str, run_id: str, task_id: str, state: str, *, map_index: int = -1
+    ) -> None:
+        """Mark a task instance as ``failed``, ``success`` or ``skipped``, as the button does."""
+        self._send("PATCH", _task(dag_id, run_id, task_id, map_index), {"new_state": state})
+
+    def set_run_state(self, dag_id: str, run_id: str, state: str) -> None:
+        """Mark a run as ``failed``, ``success`` or ``queued``, as the button does."""
+        self._send("PATCH", _run(dag_id, run_id), {"state": state})
+
+    def _get(self, path: str, **query: Any) -> Any:
+        return _checked(self._answer("GET", path, params=query))
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any]) -> Any:
+        return _checked(self._answer(method, path, json=body))
+
+    def _answer(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        if "Authorization" not in self._http.headers:
+            token = _checked(self._http.post("/auth/token", json=self._login))["access_token"]
+            self._http.headers["Authorization"] = f"Bearer {token}"
+        return self._http.request(method, f"/api/v2{path}", **arguments)
+
+
+def _checked(response: httpx.Response) -> Any:
+    if response.is_error:
+        request = response.request
+        raise AirflowApiError(
+            f"Airflow answered {request.method} {request.url.path} with {response.status_code}: "
+            f"{response.text[:500]}"
+        )
+    return response.json()
+
+
+def _run(dag_id: str, run_id: str) -> str:
+    return f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+
+
+def _task(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
+    mapped = f"/{map_index}" if map_index >= 0 else ""
+    return f"{_run(dag_id, run_id)}/taskInstances/{task_id}{mapped}"

@@ -1,0 +1,60 @@
+"""
+One real Airflow for all system tests, and one emulator that its tasks talk to over a socket.
+
+A test that needs DAGs of its own puts them into ``tests/system/dags``. The emulator's clock and switches belong to
+whoever runs: ``emulator`` is reset before each module, so a module can prepare it once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
+from dags_examples.demo.airflow_processes import RealAirflow
+from dags_examples.demo.llamacloud import LlamaCloud
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+API_KEY = "llx-system-tests-5f2c9d71b8e64a03"
+
+
+@pytest.fixture(scope="session")
+def emulator_for_all() -> Iterator[LlamaCloudEmulator]:
+    with LlamaCloudEmulator(api_key=API_KEY) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    emulator_for_all: LlamaCloudEmulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealAirflow]:
+    home = tmp_path_factory.mktemp("airflow")
+    dags = home / "dags"
+    dags.mkdir()
+    for folder in (ROOT / "dags_examples", Path(__file__).parent / "dags"):
+        for file in folder.glob("*.py"):
+            shutil.copy(file, dags)
+    connection = {"conn_type": "llamabatch", "password": API_KEY, "host": emulator_for_all.url}
+    with RealAirflow(home, dags, env={"AIRFLOW_CONN_LLAMABATCH_DEFAULT": json.dumps(connection)}) as airflow:
+        yield airflow
+
+
+@pytest.fixture(scope="module")
+def emulator(emulator_for_all: LlamaCloudEmulator) -> LlamaCloudEmulator:
+    emulator_for_all.control.reset()
+    return emulator_for_all
+
+
+@pytest.fixture(scope="module")
+def llamacloud(emulator: LlamaCloudEmulator) -> Iterator[LlamaCloud]:
+    """What a person would do to the emulator: upload documents, send calls."""
+    llamacloud = LlamaCloud("the emulator", {"password": API_KEY, "host": emulator.url})
+    yield llamacloud
+    llamacloud.close()
