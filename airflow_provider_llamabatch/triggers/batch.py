@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 LONGEST_WAIT = 7 * 24 * 3600.0  # seconds, where no deadline is given: Airflow's default for sensors
+
+LONGEST_KILL = 25.0  # seconds; Airflow gives a kill 30 s ([triggerer] on_kill_timeout)
 
 _KNOWN_WORDS = frozenset({"PENDING", "THROTTLED", "RUNNING"})
 
@@ -91,19 +95,34 @@ class BatchTrigger(BaseTrigger):
         """
         Cancel the batch if a person has marked the task failed.
 
-        Airflow 3.3 also calls this after a Clear (whose new try has rejoined the batch by then) and on a triggerer
-        whose triggers were taken over, so the task's state is asked for first.
+        Airflow cancels this coroutine again every second while it runs (seen on 3.3.2), so the work is done in a task
+        of its own that is seen through.
         """
         if not self.cancel_on_kill or time.time() >= (self.deadline or float("inf")):
             return
-        state = await self._task_state()
-        if state != "failed":
-            self.log.info("Batch %s is left alone: the task is %s, not failed", self.batch_id, state)
-            return
+        work = asyncio.get_running_loop().create_task(self._cancel_if_failed())
+        while not work.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(work)
+        if not work.cancelled():
+            work.result()
+
+    async def _cancel_if_failed(self) -> None:
+        """
+        Cancel the batch unless the task goes on elsewhere.
+
+        Airflow also asks for the kill after a Clear (whose new try has rejoined the batch by then) and on a triggerer
+        whose triggers were taken over, so the task's state is asked for first.
+        """
         from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 
-        async with LlamaBatchHook(self.llamabatch_conn_id) as hook:
-            batch = await hook.acancel_batch(self.batch_id)
+        async with asyncio.timeout(LONGEST_KILL):
+            state = await self._task_state()
+            if state != "failed":
+                self.log.info("Batch %s is left alone: the task is %s, not failed", self.batch_id, state)
+                return
+            async with LlamaBatchHook(self.llamabatch_conn_id) as hook:
+                batch = await hook.acancel_batch(self.batch_id)
         self.log.info("Cancelled batch %s since the task was marked failed; it is %s", batch.id, batch.status)
 
     def _wait(self, now: float) -> Wait:

@@ -1,0 +1,134 @@
+"""What people do to a running task: clear it, mark it failed, or let it be. In a real Airflow."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
+    from dags_examples.demo.airflow_processes import RealAirflow
+    from dags_examples.demo.llamacloud import LlamaCloud
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+DAG_ID, TASK_ID = "waiting", "parse"
+
+
+@pytest.fixture
+def deferred(
+    airflow: RealAirflow,
+    emulator: LlamaCloudEmulator,
+    llamacloud: LlamaCloud,
+    tmp_path: Path,
+) -> tuple[str, dict[str, Any]]:
+    """Return a run whose task waits in the triggerer, and its trigger's arguments."""
+    emulator.control.reset()
+    emulator.control.freeze()
+    document = tmp_path / "a.txt"
+    document.write_text("hello")
+    directory_id = llamacloud.upload("people", [document])
+    airflow.wait_for_dag(DAG_ID)
+    run_id = airflow.api.trigger(DAG_ID, {"source_directory_id": directory_id})
+    task = airflow.wait_for_task(DAG_ID, run_id, TASK_ID, "deferred", seconds=90)
+    return run_id, task
+
+
+def until(what: Callable[[], bool], seconds: float) -> bool:
+    """Wait for something that happens in another process; say whether it did."""
+    end = time.monotonic() + seconds
+    while not (done := what()) and time.monotonic() < end:
+        time.sleep(0.5)
+    return done
+
+
+def test_submit_and_collect_take_two_worker_runs_and_everything_lands_in_xcom(airflow, emulator, deferred):
+    run_id, _ = deferred
+    emulator.control.advance(600)
+
+    assert airflow.wait_for_run(DAG_ID, run_id, seconds=90) == "success"
+    references = airflow.api.xcom(DAG_ID, run_id, TASK_ID, key="job_references")
+    assert [entry["job_reference"]["type"] for entry in references] == ["parse_v2"]
+    assert airflow.api.xcom(DAG_ID, run_id, TASK_ID) == airflow.api.xcom(
+        DAG_ID, run_id, TASK_ID, key="batch_id"
+    )
+    lines = "\n".join(airflow.api.log_lines(DAG_ID, run_id, TASK_ID, try_number=1))
+    assert lines.count("Decided to submit") == 1
+    assert lines.count("completed with 1 jobs") == 1
+    counters = emulator.control.counters()
+    assert (counters["batches"], counters["cancels"]) == (1, 0)
+
+
+def test_marking_the_task_failed_cancels_the_batch_exactly_once(airflow, emulator, deferred):
+    run_id, _ = deferred
+    time.sleep(3)  # the triggerer takes the trigger up
+    airflow.api.set_task_state(DAG_ID, run_id, TASK_ID, "failed")
+
+    assert until(lambda: emulator.control.counters()["cancels"] > 0, seconds=60)
+    time.sleep(3)
+    counters = emulator.control.counters()
+    assert (counters["batches"], counters["cancels"]) == (1, 1)
+
+
+def test_clearing_a_waiting_task_rejoins_its_batch_and_cancels_nothing(airflow, emulator, deferred):
+    run_id, _ = deferred
+    time.sleep(3)
+    airflow.api.clear(DAG_ID, run_id, [TASK_ID])
+    assert until(
+        lambda: (
+            airflow.api.task_instance(DAG_ID, run_id, TASK_ID)["try_number"] == 2
+            and airflow.api.task_instance(DAG_ID, run_id, TASK_ID)["state"] == "deferred"
+        ),
+        seconds=90,
+    )
+    time.sleep(3)  # the old trigger's on_kill would come now
+    emulator.control.advance(600)
+
+    assert airflow.wait_for_run(DAG_ID, run_id, seconds=90) == "success"
+    counters = emulator.control.counters()
+    assert (counters["batches"], counters["cancels"]) == (1, 0)
+    log = "\n".join(airflow.api.log_lines(DAG_ID, run_id, TASK_ID, try_number=2))
+    assert "Decided to rejoin batch" in log
+
+
+def test_clearing_a_finished_task_gets_a_new_batch(airflow, emulator, deferred):
+    run_id, _ = deferred
+    emulator.control.advance(600)
+    assert airflow.wait_for_run(DAG_ID, run_id, seconds=90) == "success"
+    first = airflow.api.xcom(DAG_ID, run_id, TASK_ID)
+
+    emulator.control.freeze(False)
+    airflow.api.clear(DAG_ID, run_id, [TASK_ID])
+    assert until(lambda: emulator.control.counters()["batches"] == 2, seconds=60)
+    assert airflow.wait_for_run(DAG_ID, run_id, seconds=90) == "success"
+    assert airflow.api.xcom(DAG_ID, run_id, TASK_ID) != first
+
+
+def test_a_restarted_triggerer_keeps_the_deadline_and_cancels_nothing(airflow, emulator, deferred):
+    run_id, before = deferred
+    airflow.kill("triggerer")
+    airflow.restart("triggerer")
+    after = airflow.api.task_instance(DAG_ID, run_id, TASK_ID)
+    assert after["trigger"]["kwargs"] == before["trigger"]["kwargs"]
+    emulator.control.advance(600)
+
+    assert airflow.wait_for_run(DAG_ID, run_id, seconds=120) == "success"
+    counters = emulator.control.counters()
+    assert (counters["batches"], counters["cancels"]) == (1, 0)
+
+
+def test_webhook_secrets_are_in_nothing_that_a_run_leaves_behind(airflow, emulator, deferred):
+    """The DAG file itself holds them, so its own serialized form is looked at apart."""
+    run_id, task = deferred
+    secrets = ("signing-secret-4711", "header-secret-4711")
+
+    rendered = str(task["rendered_fields"])
+    logs = [path for path in (airflow.home / "logs").rglob("*.log") if run_id in str(path)]
+    assert logs
+    assert not any(secret in rendered for secret in secrets)
+    assert not any(secret in path.read_text() for path in logs for secret in secrets)
