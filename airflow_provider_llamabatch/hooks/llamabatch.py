@@ -312,8 +312,6 @@ class LlamaBatchHook(BaseHook):
         """
         from airflow.providers.common.compat.connection import get_async_connection
 
-        from airflow_provider_llamabatch.llamacloud.transport import AsyncClient, ssl_context
-
         async with self._opening:
             newest = self._aclients[-1] if self._aclients else None
             if newest is not refused and newest is not None:
@@ -323,8 +321,7 @@ class LlamaBatchHook(BaseHook):
             settings = _settings(self.llamabatch_conn_id, connection)
             if newest is not None and newest.settings == settings:
                 return newest
-            await asyncio.to_thread(ssl_context, settings.verify)  # reading the CA bundle takes tens of ms
-            self._aclients.append(AsyncClient(settings))
+            self._aclients.append(await asyncio.to_thread(_async_client, settings))
             return self._aclients[-1]
 
 
@@ -339,6 +336,13 @@ def _named_when_missing(conn_id: str) -> Iterator[None]:
             "llamabatch_conn_id",
             f"there is no Airflow connection {conn_id!r}; create one of type llamabatch with the API key as password",
         ) from None
+
+
+def _async_client(settings: ClientSettings) -> AsyncClient:
+    """Return a client; the imports and the CA bundle take tens of milliseconds, so not on the event loop."""
+    from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
+
+    return AsyncClient(settings)
 
 
 def _settings(conn_id: str, connection: Connection) -> ClientSettings:

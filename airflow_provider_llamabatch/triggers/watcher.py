@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 from airflow_provider_llamabatch.batches.waiting import Ended, Reason, Wait, pause
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.llamacloud.models import BatchGlance, BatchGlancePage
@@ -107,6 +107,7 @@ class Watcher:
 
         self._hook = LlamaBatchHook(conn_id)
         self._waits: dict[str, list[Watched]] = {}
+        self._all: set[Watched] = set()
         self._queue: deque[Watched] = deque()  # to be looked at one by one
         self._tasks: set[asyncio.Task[None]] = set()  # requests under way
         self._swept: list[Watched] | None = None  # what the list being read is read for
@@ -122,23 +123,26 @@ class Watcher:
 
     def join(self, watched: Watched) -> None:
         """Take a wait in."""
+        self._all.add(watched)
         self._waits.setdefault(watched.wait.batch_id, []).append(watched)
         self._wake.set()
 
     def leave(self, watched: Watched) -> bool:
         """Let a wait go; returns True when it was the last one, so that the loop ends."""
+        self._all.discard(watched)
         of_batch = self._waits.get(watched.wait.batch_id, [])
         if watched in of_batch:
             of_batch.remove(watched)
         if not of_batch:
             self._waits.pop(watched.wait.batch_id, None)
-        if not self._waits:
+        if not self._all:
             self._wake.set()
-        return not self._waits
+        return not self._all
 
     async def _run(self) -> None:
         try:
-            while self._waits:
+            await asyncio.to_thread(_warm_up)
+            while self._all:
                 now = time.time()
                 due, soon, next_event = self._survey(now)
                 if now >= self._paused_until:
@@ -146,7 +150,7 @@ class Watcher:
                 await self._rest(next_event)
         except Exception as error:  # a defect must not leave the waits hanging
             log.exception("The watcher of connection %s failed", self._hook.llamabatch_conn_id)
-            for watched in self._all():
+            for watched in list(self._all):
                 watched.tell(error)
         finally:
             for task in self._tasks:
@@ -159,7 +163,7 @@ class Watcher:
         due: list[Watched] = []
         soon: list[Watched] = []
         next_event = now + 3600.0
-        for watched in self._all():
+        for watched in list(self._all):
             wait = watched.wait
             if now >= wait.deadline:
                 self._settle(watched, Ended(Reason.TIMED_OUT))
@@ -216,7 +220,7 @@ class Watcher:
         while self._queue and time.time() >= self._paused_until:
             watched = self._queue.popleft()
             try:
-                if watched in self._waits.get(watched.wait.batch_id, ()):
+                if watched in self._all:
                     batch = await self._hook.asend(calls.get_batch(watched.wait.batch_id), ONCE)
                     self._recovered()
                     self._saw(watched, batch.status)
@@ -260,7 +264,7 @@ class Watcher:
         from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
         from airflow_provider_llamabatch.llamacloud.retries import ONCE, is_transient
 
-        for tries_left in reversed(range(MOST_PAGE_TRIES)):
+        for tries_left in reversed(range(1 if self._list_break else MOST_PAGE_TRIES)):
             try:
                 page = await self._hook.asend(call, ONCE)
                 break
@@ -301,15 +305,15 @@ class Watcher:
         from airflow_provider_llamabatch.llamacloud.errors import (
             AuthenticationError,
             InvalidInputError,
-            PermissionDeniedError,
+            RateLimitedError,
             RefusedError,
         )
 
         if isinstance(error, (AuthenticationError, InvalidInputError)):
-            self._stumbled(list(self._all()), error)
+            self._stumbled(list(self._all), error)
         elif isinstance(error, RefusedError) and self._page_size is not None:
             self._page_size, self._no_list_before = None, 0.0  # the largest page size is not documented
-        elif not isinstance(error, (PermissionDeniedError, RefusedError)):
+        elif isinstance(error, RateLimitedError):
             self._pause(error)
 
     def _saw(self, watched: Watched, status: str) -> None:
@@ -360,6 +364,11 @@ class Watcher:
         self.leave(watched)
         watched.tell(ended)
 
-    def _all(self) -> Iterator[Watched]:
-        for of_batch in tuple(self._waits.values()):
-            yield from tuple(of_batch)
+
+def _warm_up() -> None:
+    """Import and build what the first look needs; it takes a tenth of a second, so not on the event loop."""
+    from airflow_provider_llamabatch.llamacloud import calls, transport
+
+    transport.ssl_context(True)
+    calls.get_batch("warm-up").parse(b'{"id": "", "status": ""}')
+    calls.glance_at_batches(created_at_on_or_after=datetime.now(UTC), page_size=None).parse(b'{"items": []}')

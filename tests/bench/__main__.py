@@ -1,0 +1,137 @@
+"""What waiting for batches costs, beside other providers' triggers. See ``python -m tests.bench --help``."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tests.bench import adverse, imports
+from tests.bench.picture import draw
+from tests.bench.report import Report, largest_shared, markdown
+from tests.bench.runs import Run, medians, phases, side_by_side
+from tests.bench.server import running_server
+from tests.bench.subjects import SUBJECTS
+from tests.bench.targets import targets
+from tests.bench.world import Terms
+
+SIZES = (1, 100, 1000, 10_000)
+QUICK = replace(Terms(0), first_end=6.0, last_end=12.0)
+WARM_UP = replace(Terms(0), first_end=0.0, last_end=0.5)
+OURS = ("empty", "llamabatch")
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="1 and 100 waits, batches that end after 6 to 12 s"
+    )
+    parser.add_argument("--only-ours", action="store_true", help="this package and the empty loop alone")
+    parser.add_argument("--adverse", action="store_true", help="the adverse servers alone")
+    parser.add_argument("--subjects", nargs="+", choices=sorted(SUBJECTS), help="measure these alone")
+    parser.add_argument("--sizes", nargs="+", type=int, help="numbers of waits")
+    parser.add_argument("--repeat", type=int, default=1, help="repeat the waiting runs and print medians")
+    parser.add_argument(
+        "--docs", type=Path, default=Path("docs"), help="where a full run writes its page and picture"
+    )
+    parser.add_argument(
+        "--worker-seconds", type=Path, help="rows measured in a whole Airflow, JSON, to put on the page"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print, and after a full run write the page and the picture."""
+    asked = options()
+    narrowed = bool(asked.quick or asked.only_ours or asked.adverse or asked.subjects or asked.sizes)
+    report, began = Report(), time.monotonic()
+    with tempfile.TemporaryDirectory() as home, running_server() as control:
+        os.environ["AIRFLOW_HOME"] = home  # the clients' Airflow writes its settings there
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is not compiled on every start
+        if not asked.adverse:
+            measure_waiting(asked, control, report)
+        if asked.adverse or not narrowed:
+            say("adverse servers")
+            report.trials = try_adverse_servers(control)
+        if not narrowed:
+            say("import times and results")
+            report.imports = from_process("tests.bench.imports", *imports.OURS, *imports.PEERS)
+            report.results = from_process("tests.bench.results")
+    if asked.worker_seconds:
+        report.worker_seconds = json.loads(asked.worker_seconds.read_text())
+    report.targets = targets(report.rows)
+    report.minutes = (time.monotonic() - began) / 60
+    sys.stdout.write(markdown(report))
+    if not narrowed:
+        write(report, asked.docs)
+
+
+def measure_waiting(asked: argparse.Namespace, control: str, report: Report) -> None:
+    """Run every subject at every size."""
+    named = asked.subjects or (list(OURS) if asked.only_ours else [])
+    subjects = named or list(SUBJECTS)
+    missing = [name for name in subjects if not SUBJECTS[name].installed()]
+    if missing:
+        sys.exit(
+            f"not installed: {', '.join(missing)}; see tests/bench/requirements-peers.txt or use --only-ours"
+        )
+    sizes = asked.sizes or (SIZES[:2] if asked.quick else SIZES)
+    names_of = functools.partial(taking_part, named)
+    terms = QUICK if asked.quick else Terms(0)
+    report.first_end, report.last_end = terms.first_end, terms.last_end
+    say("a short run of each, so that all is compiled")
+    side_by_side(control, [Run(name, replace(WARM_UP, count=1)) for name in subjects])
+    rows = []
+    for seed in range(1, asked.repeat + 1):
+        for phase in phases(names_of, sizes):
+            say(", ".join(f"{subject} with {size:,} waits" for subject, size in phase))
+            rows += side_by_side(
+                control, [Run(subject, replace(terms, count=size, seed=seed)) for subject, size in phase]
+            )
+    report.rows = medians(rows)
+
+
+def try_adverse_servers(control: str) -> list[adverse.Trial]:
+    """Try the fake server and the emulator at the same time."""
+    with running_server("tests.bench.emulated") as emulators, ThreadPoolExecutor() as threads:
+        trials = threads.map(adverse.try_all, ("fake", "emulator"), (control, emulators))
+        return [trial for of_server in trials for trial in of_server]
+
+
+def taking_part(named: list[str], size: int) -> list[str]:
+    """Return who runs with ``size`` waits: those named, or else all that can bear it."""
+    return named or [name for name, subject in SUBJECTS.items() if subject.most_waits >= size]
+
+
+def from_process(module: str, *arguments: str) -> Any:
+    """Run a module of the benchmark in a fresh process and return the JSON it prints."""
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def write(report: Report, docs: Path) -> None:
+    """Write the page and its picture."""
+    picture, page = docs / "benchmarks.svg", docs / "benchmarks.md"
+    picture.write_text(draw(report.rows, largest_shared(report.rows)))
+    page.write_text(markdown(report, picture.name))
+    say(f"wrote {page} and {picture}")
+
+
+def say(text: str) -> None:
+    """Tell on standard error how far the run is."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+
+if __name__ == "__main__":
+    main()

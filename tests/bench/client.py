@@ -1,0 +1,126 @@
+"""One run of one subject in a process of its own: N waits in one loop, as the triggerer runs them.
+
+Called by the benchmark as ``python -m tests.bench.client JSON``; says when it is ready, starts on a line of input and
+prints what it measured as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+try:
+    import greenback
+except ImportError:  # Airflow 2
+    greenback = None  # type: ignore[assignment]
+
+from tests.bench.gauges import LoopGauge, forget_peak, peak_mb, percentile, resident_mb
+from tests.bench.server import ask
+from tests.bench.subjects import SUBJECTS, Waiter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+READY = "ready"
+
+
+@dataclass
+class Endings:
+    """How the waits ended: how late after their batch, and which of them badly."""
+
+    delays: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+async def settle(wait: Waiter, ends: float, succeeded: Callable[[Any], bool], endings: Endings) -> None:
+    """Consume one trigger the way the triggerer does and note how it ended."""
+    await open_portal()
+    events = []
+    try:
+        events = [(time.time(), event.payload) async for event in wait.run()]
+    except Exception as error:
+        endings.failures.append(f"{type(error).__name__}: {error}")
+        return
+    finally:
+        await wait.cleanup()
+    if len(events) == 1 and succeeded(events[0][1]) and events[0][0] >= ends:
+        endings.delays.append(events[0][0] - ends)
+    else:
+        endings.failures.append(f"events {events} for a batch that ends at {ends}")
+
+
+async def open_portal() -> None:
+    """Give the task the portal the triggerer gives it, where that library is part of Airflow."""
+    if greenback is not None:
+        await greenback.ensure_portal()
+
+
+async def wait_for_all(
+    waits: list[tuple[Waiter, float]], succeeded: Callable[[Any], bool], gauge: LoopGauge
+) -> Endings:
+    """Run every wait to its end while the gauge beats."""
+    endings = Endings()
+    beating = asyncio.create_task(gauge.beat())
+    async with asyncio.TaskGroup() as tasks:
+        for wait, ends in waits:
+            tasks.create_task(settle(wait, ends, succeeded, endings))
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)
+    return endings
+
+
+def measure(subject_name: str, url: str, control: str, key: str, poll: float) -> dict[str, Any]:
+    """Run one subject in the world ``key`` and return its figures."""
+    subject = SUBJECTS[subject_name]
+    os.environ.update(subject.environment(url))
+    make = subject.load()
+    write_logs_to_a_file()
+    gc.collect()
+    gauge = LoopGauge()
+    held_before = resident_mb()
+    forget_peak()
+    wait_for_go()
+    batches = ask(control, do="start", key=key)["batches"]
+    cpu_before, clock_before = time.process_time(), time.monotonic()
+    waits = [(make(name, ends, poll), ends) for name, ends in batches]
+    endings = asyncio.run(wait_for_all(waits, subject.succeeded, gauge))
+    return {
+        "subject": subject_name,
+        "waits": len(waits),
+        "cpu": time.process_time() - cpu_before,
+        "seconds": time.monotonic() - clock_before,
+        "memory": peak_mb() - held_before,
+        **gauge.summary(),
+        "delay_p50": percentile(endings.delays, 0.5),
+        "delay_p99": percentile(endings.delays, 0.99),
+        "delay_max": max(endings.delays, default=0.0),
+        "failures": len(endings.failures),
+        "first_failure": endings.failures[0] if endings.failures else None,
+    }
+
+
+def wait_for_go() -> None:
+    """Tell the benchmark that everything is imported, and wait until the runs beside this one are as far."""
+    sys.stdout.write(f"{READY}\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+
+
+def write_logs_to_a_file() -> None:
+    """Let Airflow log at INFO into a file, as a triggerer does."""
+    from airflow.sdk.log import configure_logging
+
+    log_file = Path(os.environ["AIRFLOW_HOME"], f"{os.getpid()}.log").open("wb")  # noqa: SIM115  # open to the end
+    configure_logging(json_output=True, output=log_file)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(measure(**json.loads(sys.argv[1]))) + "\n")
