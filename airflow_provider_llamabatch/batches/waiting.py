@@ -83,11 +83,12 @@ class Wait:
         return self.expired(now)
 
     def stumbled(self, error: BaseException, now: float, pause: float) -> Ended | None:
-        """Take in a look that failed; ``pause`` says how long to wait before the next one."""
+        """Take in a look that failed; ``pause`` is how long to wait after trouble of the service."""
         ended = self._fatal(error, now)
         if ended is not None:
             return ended
-        self.next_look = now + pause
+        not_there_yet = isinstance(error, NotFoundError)
+        self.next_look = now + (gap(now - self.since, self.poll_interval) if not_there_yet else pause)
         return self.expired(now)
 
     def expired(self, now: float) -> Ended | None:

@@ -55,7 +55,7 @@ async def watching(conn_id: str, wait: Wait, created_at: float | None = None) ->
     """
     of_loop = _watchers.setdefault(asyncio.get_running_loop(), {})
     watcher = of_loop.get(conn_id)
-    if watcher is None:
+    if watcher is None or watcher.ended:
         watcher = of_loop[conn_id] = Watcher(conn_id)
     watched = Watched(wait, wait.since - UNKNOWN_AGE if created_at is None else created_at)
     watcher.join(watched)
@@ -71,11 +71,14 @@ async def watching(conn_id: str, wait: Wait, created_at: float | None = None) ->
 class Watched:
     """One watched wait: what the watcher knows of it, and the news for the trigger that owns it."""
 
-    __slots__ = ("_news", "_reader", "busy", "listed_from", "misses", "relist_at", "wait")
+    __slots__ = ("_news", "_reader", "busy", "listed_from", "misses", "not_before", "relist_at", "wait")
 
     def __init__(self, wait: Wait, listed_from: float) -> None:
         self.wait = wait
         self.listed_from = listed_from  # the batch was not made before
+        self.not_before = (
+            wait.next_look
+        )  # a list may show the batch sooner, which is too soon to resume the task
         self.relist_at = 0.0  # not expected on a list page before
         self.misses = 0  # lists in a row that did not show it
         self.busy = False  # a look is under way
@@ -118,6 +121,7 @@ class Watcher:
         self._paused_until = 0.0
         self._failures = 0
         self._wake = asyncio.Event()
+        self.ended = False  # takes nobody in any more
         # An empty context: the log lines and spans of the loop do not belong to whichever task came first.
         self.loop = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
 
@@ -153,6 +157,7 @@ class Watcher:
             for watched in list(self._all):
                 watched.tell(error)
         finally:
+            self.ended = True
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -177,7 +182,7 @@ class Watcher:
                 next_event = min(next_event, max(wait.next_look, self._paused_until))
             if wait.next_look - wait.poll_interval / 2 <= now and watched.relist_at <= now:
                 soon.append(watched)
-        if due and now < self._paused_until:
+        if (due or self._queue) and now < self._paused_until:
             next_event = min(next_event, self._paused_until)
         return due, soon, next_event
 
@@ -317,8 +322,10 @@ class Watcher:
             self._pause(error)
 
     def _saw(self, watched: Watched, status: str) -> None:
-        known = watched.wait.status
-        ended = watched.wait.saw(status, time.time())
+        known, now = watched.wait.status, time.time()
+        if now < watched.not_before:
+            return
+        ended = watched.wait.saw(status, now)
         if ended is not None:
             self._settle(watched, ended)
         elif status != known:
@@ -358,7 +365,9 @@ class Watcher:
     def _recovered(self) -> None:
         if self._failures >= TROUBLE_WORTH_A_LINE:
             log.info("Looks at batches succeed again after %s failures in a row", self._failures)
-        self._failures = 0
+        if self._failures:
+            self._failures = 0
+            self._wake.set()  # more than one request at a time again
 
     def _settle(self, watched: Watched, ended: Ended) -> None:
         self.leave(watched)

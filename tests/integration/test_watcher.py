@@ -238,6 +238,43 @@ async def test_no_look_comes_before_the_first_one_is_due(make_batches, emulator,
     assert (await trigger)["reason"] == "completed"
 
 
+async def test_a_list_that_shows_a_batch_too_soon_does_not_resume_its_task_too_soon(make_batches, emulator):
+    early, *others = make_batches(8)
+    due_at = time.time() + 1.0
+    late = asyncio.create_task(fire(a_trigger(early, first_look_at=due_at)))
+    emulator.control.advance(600)
+    assert {(await one)["reason"] for one in [asyncio.create_task(fire(a_trigger(b))) for b in others]} == {
+        "completed"
+    }
+    assert not late.done()
+
+    assert (await late)["reason"] == "completed"
+    assert time.time() >= due_at
+
+
+async def test_a_wait_that_comes_while_the_watcher_closes_is_not_lost(make_batches, emulator):
+    (batch_id,) = make_batches(1)
+    emulator.control.advance(600)
+    async with asyncio.timeout(20):
+        for _ in range(10):
+            assert (await fire(a_trigger(batch_id)))["reason"] == "completed"
+            waits = [asyncio.create_task(fire(a_trigger(batch_id))) for _ in range(3)]
+            for one in asyncio.as_completed(waits):
+                assert (await one)["reason"] == "completed"
+                assert (await fire(a_trigger(batch_id)))["reason"] == "completed"
+
+
+async def test_waits_that_queue_behind_a_pause_go_on_after_it(make_batches, emulator):
+    emulator.control.change(list_hides_new_batches_seconds=10_000)
+    ids = make_batches(30)
+    emulator.control.advance(600)
+    emulator.control.add_fault(kind="status", status=503, path="batches/", times=3)
+
+    async with asyncio.timeout(10):
+        events = await asyncio.gather(*(fire(a_trigger(batch_id, poll_interval=30)) for batch_id in ids))
+    assert {event["reason"] for event in events} == {"completed"}
+
+
 async def test_one_owner_leaving_disturbs_nobody(make_batches, emulator):
     ids = make_batches(6)
     waits = [asyncio.create_task(fire(a_trigger(batch_id))) for batch_id in [*ids, ids[0]]]
