@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 PAGE_SIZE = 100
 MOST_SUBMISSIONS = 3  # POSTs whose answers were lost and of which no trace was found
 
-# The names that Airflow's own resumable operators count under, by what was decided.
+# The names that Airflow's own resumable operators count under, by what was decided about a recorded batch.
 _METRICS = {
-    Action.REJOIN: "resumable_job.reconnect_success",
-    Action.RETURN: "resumable_job.already_succeeded",
-    Action.SUBMIT: "resumable_job.fresh_submit",
+    Action.REJOIN: "reconnect_success",
+    Action.RETURN: "already_succeeded",
+    Action.SUBMIT: "terminal_resubmit",
 }
 
 
@@ -70,11 +70,14 @@ class Submitter:
             decision = Decision(Action.LOOK_UP, "an earlier try submitted it", found.id)
         if record is not None and decision.action is Action.LOOK_UP:
             return self._decide_by_status(record)
+        _count("fresh_submit")
         return decision
 
     def _decide_by_status(self, record: Record) -> Decision:
         status = self._status_of(record.batch_id)
         decision = submission.decide_by_status(record, status, max_tries=self._max_tries, now=self.clock())
+        _count("reconnect_attempt")
+        _count(_METRICS[decision.action])
         if decision.action is Action.REJOIN and record.max_tries != self._max_tries:
             # A cleared task that rejoined its batch owns it from here on, retries included.
             self._record(replace(record, max_tries=self._max_tries))
@@ -183,12 +186,8 @@ class Submitter:
         return self.batch.status
 
     def _report(self, decision: Decision) -> None:
-        from airflow.providers.common.compat.sdk import Stats
-
-        which = f" batch {decision.batch_id}" if decision.batch_id else " a new batch"
-        self.log.info("Decided to %s%s: %s", decision.action.value, which, decision.reason)
-        if decision.action in _METRICS:
-            Stats.incr(_METRICS[decision.action], tags={"operator": "CreateBatchOperator"})
+        which = f"batch {decision.batch_id}" if decision.batch_id else "a new batch"
+        self.log.info("Decided to %s %s: %s", decision.action.value, which, decision.reason)
 
     @property
     def _store(self) -> Any:
@@ -197,3 +196,9 @@ class Submitter:
     @property
     def _max_tries(self) -> int:
         return int(self.context["ti"].max_tries)
+
+
+def _count(what: str) -> None:
+    from airflow.providers.common.compat.sdk import Stats
+
+    Stats.incr(f"resumable_job.{what}", tags={"operator": "CreateBatchOperator"})
