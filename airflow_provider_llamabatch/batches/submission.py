@@ -117,7 +117,7 @@ def read_record(value: Any) -> Record | None:
         )
         if isinstance(record.fingerprint, str) and isinstance(record.batch_id, str):
             return record
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         pass
     raise RecordUnreadableError(
         f"The record of an earlier submission in the task state store (key {RECORD_KEY!r}) cannot be read, so it is "

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_POLL_INTERVAL = 30.0  # seconds; the official example looks every 10 s, batches take minutes to hours
+SHORTEST_INTERVAL = 1.0  # seconds; a task that asks for less gets this
 SHORTEST_GAP = 5.0  # seconds between looks at a young batch
 AGE_PER_GAP = 4.0  # the gap is a quarter of the batch's age, up to the poll interval
 MISSING_GRACE = 300.0  # seconds after the wait began in which a 404 may just be a lagging service

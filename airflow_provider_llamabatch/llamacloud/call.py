@@ -44,6 +44,7 @@ class Call(Generic[T]):
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     upload: Upload | None = None
     repeatable: bool = True
+    scope: tuple[str, ...] = ("project_id", "organization_id")  # which of the connection's ids it takes
     secrets: tuple[str, ...] = field(default=(), repr=False)  # blotted out of every message about this call
 
     def __str__(self) -> str:

@@ -308,7 +308,8 @@ def get_configuration(configuration_id: str) -> Call[models.Configuration]:
 
 def list_projects(*, project_name: str | None = None) -> Call[list[models.Project]]:
     """List the projects that the key sees (not paged)."""
-    return Call("GET", _PROJECTS, list[models.Project], query_pairs({"project_name": project_name}))
+    query = query_pairs({"project_name": project_name})
+    return Call("GET", _PROJECTS, list[models.Project], query, scope=("organization_id",))
 
 
 def webhook_secrets(webhooks: Sequence[Mapping[str, Any]] | None) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from airflow_provider_llamabatch.llamacloud.call import Call
 
@@ -146,14 +146,14 @@ def decipher(
     """
     Return the value that an HTTP answer carries, or raise the exception that says what it means.
 
-    ``secrets`` (the API key, webhook secrets) are blotted out before anything else reads the body.
+    ``secrets`` (the API key, webhook secrets) are blotted out of the exception, wherever the service repeats them; a
+    value is left as it is, since a webhook header's value may well be a word like ``1`` that is part of every id.
     """
-    for secret in secrets:
-        body = body.replace(secret.encode(), BLOT.encode())
+    blotted = _blotter(secrets)
     if status >= 400:
-        raise _answered_error(call, status, headers, body)
+        raise _answered_error(call, status, headers, body, blotted)
     if not 200 <= status < 300:
-        where = f" to {_host_of(headers['location'])}" if "location" in headers else ""
+        where = f" to {_host_of(blotted(headers['location']))}" if "location" in headers else ""
         raise RefusedError(
             f"{call} was answered with a redirect ({status}){where}, which is never followed: "
             "check the connection's host.",
@@ -162,9 +162,11 @@ def decipher(
     try:
         return call.parse(body)
     except ValueError as error:  # pydantic's ValidationError is one
-        raise AnswerNotUnderstoodError(
-            f"{call} was answered with {status}, but not with what the API documents: {_first_line(error)}"
-        ) from None  # the cause would print the answer
+        problem = blotted(_first_line(error))[:200]
+    # Raised out here, since the other exception holds the answer.
+    raise AnswerNotUnderstoodError(
+        f"{call} was answered with {status}, but not with what the API documents: {problem}"
+    )
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
@@ -187,14 +189,33 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
         return None
 
 
-def _answered_error(call: Call[Any], status: int, headers: Mapping[str, str], body: bytes) -> AnsweredError:
+def _blotter(secrets: Iterable[str]) -> Callable[[str], str]:
+    """Return what blots the secrets out of a text, as they are and as JSON writes them, and makes it fit for a log."""
+    forms = {
+        form
+        for secret in secrets
+        for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    }
+    longest_first = sorted(forms, key=len, reverse=True)
+
+    def blotted(text: str) -> str:
+        for form in longest_first:
+            text = text.replace(form, BLOT)
+        return text.encode("utf-8", "replace").decode()
+
+    return blotted
+
+
+def _answered_error(
+    call: Call[Any], status: int, headers: Mapping[str, str], body: bytes, blotted: Callable[[str], str]
+) -> AnsweredError:
     import time
 
-    detail, from_api = _detail_of(body)
+    detail, from_api = _detail_of(body, blotted)
     kind, advice = _BY_STATUS.get(
         status, (UnavailableError, "") if status >= _SERVER_TROUBLE else (RefusedError, "")
     )
-    correlation_id = _correlation_id(headers, detail)
+    correlation_id = _correlation_id(headers, detail, blotted)
     message = f"{call} was answered with {status}: {detail or 'no reason given'}"
     if correlation_id and correlation_id not in message:
         message += f" [correlation id {correlation_id}]"
@@ -210,31 +231,39 @@ def _answered_error(call: Call[Any], status: int, headers: Mapping[str, str], bo
     )
 
 
-def _detail_of(body: bytes) -> tuple[str | None, bool]:
+def _detail_of(body: bytes, blotted: Callable[[str], str]) -> tuple[str | None, bool]:
     """Return what an error body says, shortened, and whether it has the API's own shape ``{"detail": ...}``."""
     try:
         detail = json.loads(body)["detail"]
+        if isinstance(detail, list):
+            text = "; ".join(_field_error(entry) for entry in detail[:MOST_FIELD_ERRORS])
+        else:
+            text = _json(detail)
     except (ValueError, KeyError, TypeError, RecursionError):
-        text = re.sub(r"<[^>]*>|\s+", " ", body[: 4 * LONGEST_DETAIL].decode("utf-8", "replace"))
+        text = re.sub(r"<[^>]*>|\s+", " ", blotted(body.decode("utf-8", "replace"))[: 4 * LONGEST_DETAIL])
         return _shortened(" ".join(text.split())) or None, False
-    if isinstance(detail, list):
-        return _shortened("; ".join(_field_error(entry) for entry in detail[:MOST_FIELD_ERRORS])), True
-    return _shortened(detail if isinstance(detail, str) else json.dumps(detail)), True
+    return _shortened(blotted(text)), True
 
 
 def _field_error(entry: Any) -> str:
     """Return one entry of a 422 answer as ``field: problem``; its ``input`` is left out, it may be a secret."""
     if not isinstance(entry, dict):
-        return str(entry)
+        return _json(entry)
     loc = entry.get("loc")
-    path = ".".join(str(part) for part in loc if part != "body") if isinstance(loc, list) else ""
-    return f"{path or 'request'}: {entry.get('msg', 'refused')}"
+    path = ".".join(_json(part) for part in loc if part != "body") if isinstance(loc, list) else ""
+    return f"{path or 'request'}: {_json(entry.get('msg', 'refused'))}"
 
 
-def _correlation_id(headers: Mapping[str, str], detail: str | None) -> str | None:
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _correlation_id(
+    headers: Mapping[str, str], detail: str | None, blotted: Callable[[str], str]
+) -> str | None:
     for name in _CORRELATION_HEADERS:
         if name in headers:
-            return headers[name][:64]
+            return blotted(headers[name])[:64]
     found = _UUID.search(detail or "") if detail and "correlation" in detail.lower() else None
     return found.group() if found else None
 
@@ -251,6 +280,6 @@ def _first_line(error: ValueError) -> str:
     """Say what is wrong with an answer without showing the answer (a pydantic error prints its input)."""
     problems = getattr(error, "errors", None)
     if problems is None:
-        return str(error)[:200]
+        return str(error)
     first = problems(include_url=False, include_input=False, include_context=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc']) or 'answer'}: {first['msg']}"[:200]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'answer'}: {first['msg']}"

@@ -102,7 +102,7 @@ def _base_url(name: str, host: str | None, schema: str | None, port: int | None,
             f"{text!r} would send the API key unencrypted; use https, or set the extra allow_http to true",
         )
     if port is not None and url.port is None:
-        text = text.replace(url.netloc, f"{url.netloc}:{port}", 1)
+        text = url._replace(netloc=f"{url.netloc.rstrip(':')}:{port}").geturl()
     return text.rstrip("/")
 
 
@@ -111,13 +111,13 @@ def _split(name: str, text: str) -> SplitResult:
         f"{text[:200]!r} is not a base URL; use https://HOST, a region "
         f"({', '.join(REGIONS)}), or leave it empty for {DEFAULT_BASE_URL}"
     )
+    if "@" in text:
+        raise InvalidInputError(name, "a base URL with a user or password in it is not supported")
     try:
         url = urlsplit(text)
         has_port = url.port is None or url.port > 0
     except ValueError:
         raise InvalidInputError(name, problem) from None
-    if "@" in url.netloc:
-        raise InvalidInputError(name, "a base URL with a user or password in it is not supported")
     unusual = url.query or url.fragment or any(character.isspace() for character in text)
     if url.scheme not in ("http", "https") or not url.hostname or not has_port or unusual:
         raise InvalidInputError(name, problem)
@@ -135,7 +135,7 @@ def _extra(name: str, extra: Mapping[str, Any] | str | None) -> Mapping[str, Any
     if isinstance(extra, str):
         try:
             extra = json.loads(extra) if extra.strip() else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InvalidInputError(name, "is not JSON") from None
     if extra is not None and not isinstance(extra, Mapping):
         raise InvalidInputError(name, "must be a JSON object")
@@ -151,7 +151,7 @@ def _number(name: str, value: Any, default: float, *, least: float = 0.001) -> f
         return default
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = -1.0
     if isinstance(value, bool) or not least <= number < float("inf"):
         raise InvalidInputError(name, f"must be a number of at least {least:g}, not {value!r}"[:200])

@@ -137,7 +137,7 @@ class _Wire:
     def client_arguments(self) -> dict[str, Any]:
         timeout = self._settings.timeout_seconds
         return {
-            "base_url": self._settings.base_url,
+            "base_url": _url(self._settings.base_url),
             "headers": {"Authorization": f"Bearer {self._settings.api_key}", "User-Agent": USER_AGENT},
             "timeout": httpx.Timeout(timeout, connect=min(timeout, LONGEST_CONNECT_SECONDS)),
             "limits": httpx.Limits(
@@ -150,9 +150,7 @@ class _Wire:
         }
 
     def request_arguments(self, call: Call[Any]) -> dict[str, Any]:
-        scoped = call.with_query(
-            project_id=self._settings.project_id, organization_id=self._settings.organization_id
-        )
+        scoped = call.with_query(**{name: getattr(self._settings, name) for name in call.scope})
         arguments: dict[str, Any] = {"method": call.method, "url": call.path, "params": list(scoped.query)}
         if call.upload is not None:
             arguments["data"] = dict(call.upload.fields)
@@ -205,6 +203,13 @@ class _Answer:
     @property
     def body(self) -> bytes:
         return b"".join(self._chunks)
+
+
+def _url(base_url: str) -> httpx.URL:
+    try:
+        return httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise InvalidInputError("connection host", f"{base_url!r:.200} is not a base URL: {error}") from None
 
 
 @lru_cache(maxsize=8)

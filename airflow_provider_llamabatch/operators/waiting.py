@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_llamabatch.batches.events import EventNotUnderstoodError, read_event
-from airflow_provider_llamabatch.batches.waiting import Ended, Reason, Wait, gap, pause
+from airflow_provider_llamabatch.batches.waiting import (
+    SHORTEST_INTERVAL,
+    Ended,
+    Reason,
+    Wait,
+    gap,
+    pause,
+)
 from airflow_provider_llamabatch.exceptions import (
     BatchCancelledError,
     BatchFailedError,
@@ -231,7 +238,7 @@ def batch_wait(
     began = now if since is None else since
     return BatchWait(
         hook=hook,
-        wait=Wait(batch_id, deadline, poll_interval, since=began, next_look=now),
+        wait=Wait(batch_id, deadline, max(poll_interval, SHORTEST_INTERVAL), since=began, next_look=now),
         log=task.log,
         timeout=timeout,
         cancel_on_timeout=task.cancel_on_timeout,

@@ -1,0 +1,393 @@
+"""Every call of the package against the official client's: what goes over the wire must be the same."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from llama_cloud import LlamaCloud
+from recorder import Asked, Recorder
+
+from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.llamacloud import calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KEY = "llx-agreement-key"
+BATCH = {
+    "id": "bat-1",
+    "project_id": "prj-1",
+    "source_directory_id": "dir-1",
+    "config": {"job": {"type": "parse_v2", "configuration_id": "cfg-1"}},
+    "status": "RUNNING",
+}
+JOB = {"id": "pjb-1", "status": "RUNNING", "project_id": "prj-1", "job": {"id": "pjb-1", "status": "RUNNING"}}
+
+NOON = datetime(2026, 11, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+SUMMER = datetime(2026, 7, 1, 9, 30, tzinfo=timezone(timedelta(hours=2)))
+DATES: dict[str, Any] = {"created_at_on_or_after": SUMMER, "created_at_on_or_before": NOON}
+WEBHOOKS = [
+    {
+        "webhook_url": "https://example.com/hook?x=1&y=ü",
+        "webhook_events": ["batch.success", "batch.error"],
+        "webhook_headers": {"X-Token": "to ken"},
+        "webhook_output_format": "json",
+        "webhook_signing_secret": "whsec-1",
+    },
+    {"webhook_url": "https://example.com/other"},
+]
+TARGET = {"source_directory_id": "dir-1", "configuration_id": "cfg-PARSE_AGENTIC"}
+UPLOAD_OPTIONS = {
+    "display_name": 'Größe & "Preis".pdf',
+    "unique_id": "u 1",
+    "external_file_id": "ext/1",
+    "metadata": '{"a": ["ü", 1]}',
+}
+
+
+def config(job_type: str) -> dict[str, Any]:
+    return {"job": {"type": job_type, "configuration_id": TARGET["configuration_id"]}}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A call of ours beside the official client's method; ``theirs`` is None where the arguments are the same."""
+
+    name: str
+    method: str
+    ours: dict[str, Any] = field(default_factory=dict)
+    theirs: dict[str, Any] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(self.ours)})"
+
+    def call(self) -> Any:
+        return getattr(calls, self.name)(**self.ours)
+
+    def ask(self, client: LlamaCloud, scope: dict[str, str]) -> Any:
+        method = operator.attrgetter(self.method)(client)
+        known = inspect.signature(method).parameters
+        theirs = self.ours if self.theirs is None else self.theirs
+        return method(**theirs, **{name: value for name, value in scope.items() if name in known})
+
+
+CREATED = {"config": config("parse_v2"), "source_directory_id": "dir-1"}
+IN_DIRECTORY = {"directory_id": "dir-1", "directory_file_id": "dfl-1"}
+DIRECTORY = {"directory_id": "dir-1"}
+TABLE = [
+    Row("create_batch", "batches.create", TARGET, CREATED),
+    Row(
+        "create_batch",
+        "batches.create",
+        {
+            **TARGET,
+            "job_type": "extract_v2",
+            "webhook_configurations": WEBHOOKS,
+            "webhook_configuration_ids": ["whc-1", "whc-2"],
+        },
+        {
+            **CREATED,
+            "config": config("extract_v2"),
+            "webhook_configurations": WEBHOOKS,
+            "webhook_configuration_ids": ["whc-1", "whc-2"],
+        },
+    ),
+    Row(
+        "create_batch",
+        "batches.create",
+        {**TARGET, "webhook_configurations": [], "webhook_configuration_ids": []},
+        {**CREATED, "webhook_configurations": [], "webhook_configuration_ids": []},
+    ),
+    Row("list_batches", "batches.list"),
+    Row(
+        "list_batches",
+        "batches.list",
+        {"source_directory_id": "dir-1", "status": "RUNNING", "page_size": 7, **DATES},
+    ),
+    Row("list_batches", "batches.list", {"created_at_on_or_after": "2026-11-01T00:00:00+00:00"}),
+    Row(
+        "glance_at_batches",
+        "batches.list",
+        {"created_at_on_or_after": NOON, "page_size": None},
+        {"created_at_on_or_after": NOON},
+    ),
+    Row("glance_at_batches", "batches.list", {"created_at_on_or_after": SUMMER, "page_size": 100}),
+    Row("get_batch", "batches.get", {"batch_id": "bat-1"}),
+    Row(
+        "get_batch",
+        "batches.get",
+        {"batch_id": "bat-1", "expand_results": True},
+        {"batch_id": "bat-1", "expand": ["results"]},
+    ),
+    Row("cancel_batch", "batches.cancel", {"batch_id": "bat-1"}),
+    Row("create_directory", "beta.directories.create", {"name": "Straße 1"}),
+    Row(
+        "create_directory",
+        "beta.directories.create",
+        {"name": "n", "type": "ephemeral", "description": ""},
+    ),
+    Row("list_directories", "beta.directories.list"),
+    Row(
+        "list_directories",
+        "beta.directories.list",
+        {
+            "name": "a&b=ü",
+            "type": "user",
+            "types": ["user", "index"],
+            "include_deleted": True,
+            "page_size": 1,
+        },
+    ),
+    Row("list_directories", "beta.directories.list", {"include_deleted": False, "types": []}),
+    Row("get_directory", "beta.directories.get", DIRECTORY),
+    Row("delete_directory", "beta.directories.delete", DIRECTORY),
+    Row(
+        "upload_directory_file",
+        "beta.directories.files.upload",
+        {**DIRECTORY, "file": b"%PDF \r\n--x\xff", "display_name": "a.pdf"},
+        {**DIRECTORY, "upload_file": ("a.pdf", b"%PDF \r\n--x\xff"), "display_name": "a.pdf"},
+    ),
+    Row(
+        "upload_directory_file",
+        "beta.directories.files.upload",
+        {**DIRECTORY, "file": b"", **UPLOAD_OPTIONS},
+        {**DIRECTORY, "upload_file": (UPLOAD_OPTIONS["display_name"], b""), **UPLOAD_OPTIONS},
+    ),
+    Row("list_directory_files", "beta.directories.files.list", DIRECTORY),
+    Row(
+        "list_directory_files",
+        "beta.directories.files.list",
+        {
+            **DIRECTORY,
+            "display_name": "a b.txt",
+            "display_name_contains": "+",
+            "unique_id": "u",
+            "file_id": "f",
+            "include_deleted": True,
+            "expand": ["download_url"],
+            "updated_at_on_or_after": SUMMER,
+            "updated_at_on_or_before": NOON,
+            "page_size": 1000,
+        },
+    ),
+    Row("get_directory_file", "beta.directories.files.get", IN_DIRECTORY),
+    Row("get_directory_file", "beta.directories.files.get", {**IN_DIRECTORY, "expand": ["download_url"]}),
+    Row("delete_directory_file", "beta.directories.files.delete", IN_DIRECTORY),
+    Row("list_parse_jobs", "parsing.list"),
+    Row(
+        "list_parse_jobs",
+        "parsing.list",
+        {"job_ids": ["pjb-1", "pjb-2"], "status": "FAILED", "page_size": 2, **DATES},
+    ),
+    Row("get_parse_job", "parsing.get", {"job_id": "pjb-1"}),
+    Row(
+        "get_parse_job",
+        "parsing.get",
+        {"job_id": "pjb-1", "expand": ["markdown", "text", "items"], "image_filenames": "a.png,b.png"},
+    ),
+    Row("list_extract_jobs", "extract.list"),
+    Row(
+        "list_extract_jobs",
+        "extract.list",
+        {
+            "job_ids": ["ext-1"],
+            "status": "COMPLETED",
+            "configuration_id": "cfg-1",
+            "file_input": "dfl-1",
+            "document_input_type": "file_id",
+            "document_input_value": "dfl-1",
+            "expand": ["extract_metadata", "metadata"],
+            "page_size": 3,
+            **DATES,
+        },
+    ),
+    Row("get_extract_job", "extract.get", {"job_id": "ext-1"}),
+    Row("get_extract_job", "extract.get", {"job_id": "ext-1", "expand": ["extract_metadata"]}),
+    Row("list_configurations", "configurations.list"),
+    Row(
+        "list_configurations",
+        "configurations.list",
+        {"name": "n", "product_type": ["parse_v2", "extract_v2"], "latest_only": True, "page_size": 5},
+    ),
+    Row(
+        "get_configuration", "configurations.retrieve", {"configuration_id": "cfg-1"}, {"config_id": "cfg-1"}
+    ),
+    Row("list_projects", "projects.list"),
+    Row("list_projects", "projects.list", {"project_name": "Default"}),
+]
+PAGED = [row for row in TABLE if row.name.startswith("list_") and row.name != "list_projects"]
+SCOPES: list[dict[str, str]] = [
+    {},
+    {"project_id": "prj-1"},
+    {"project_id": "prj-1", "organization_id": "org-1"},
+]
+BATCH_METHODS = [row for row in TABLE if hasattr(LlamaBatchHook, row.name) and "page_size" not in row.ours]
+
+
+def minimal(asked: Asked) -> Any:
+    """Answer with the least that the documentation promises."""
+    if asked.method == "DELETE":
+        return None
+    if asked.path == "/api/v1/projects":
+        return [{"id": "prj-1", "name": "Default", "organization_id": "org-1"}]
+    name = asked.path.rpartition("/")[2]
+    if asked.method == "GET" and name in (
+        "batches",
+        "directories",
+        "files",
+        "parse",
+        "extract",
+        "configurations",
+    ):
+        return {"items": []}
+    return BATCH if "/batches" in asked.path else {**JOB, "name": "n", "display_name": "n"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Recorder]:
+    with Recorder(minimal) as running:
+        yield running
+
+
+@pytest.fixture
+def recorder(server: Recorder) -> Recorder:
+    server.answer = minimal
+    server.take()
+    return server
+
+
+@pytest.fixture(scope="module")
+def official(server: Recorder) -> Iterator[LlamaCloud]:
+    with LlamaCloud(base_url=server.url, api_key=KEY, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def scoped(recorder: Recorder, connect: Callable[..., None]) -> Callable[[dict[str, str]], None]:
+    return lambda scope: connect(password=KEY, host=recorder.url, extra=scope)
+
+
+def public_calls() -> dict[str, inspect.Signature]:
+    made = inspect.getmembers(calls, inspect.isfunction)
+    signatures = {name: inspect.signature(made_by) for name, made_by in made if not name.startswith("_")}
+    return {name: one for name, one in signatures.items() if str(one.return_annotation).startswith("Call[")}
+
+
+def test_the_table_holds_every_call_with_every_option():
+    shown: dict[str, set[str]] = {}
+    for row in TABLE:
+        shown.setdefault(row.name, set()).update(row.ours)
+
+    assert shown == {name: set(signature.parameters) for name, signature in public_calls().items()}
+
+
+@pytest.mark.parametrize("scope", SCOPES, ids=lambda scope: "+".join(scope) or "unscoped")
+@pytest.mark.parametrize("row", TABLE, ids=str)
+def test_a_call_says_what_the_official_client_says(row, scope, recorder, official, scoped):
+    scoped(scope)
+    row.ask(official, scope)
+    (expected,) = recorder.take()
+
+    with LlamaBatchHook() as hook:
+        hook.send(row.call())
+
+    assert recorder.take() == [expected]
+    assert expected.authorization == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("row", TABLE, ids=str)
+async def test_an_asynchronous_call_says_the_same(row, recorder, scoped):
+    scoped(SCOPES[-1])
+    with LlamaBatchHook() as hook:
+        hook.send(row.call())
+    expected = recorder.take()
+
+    async with LlamaBatchHook() as twin:
+        await twin.asend(row.call())
+
+    assert recorder.take() == expected
+
+
+@pytest.mark.parametrize("row", BATCH_METHODS, ids=str)
+async def test_the_methods_of_the_hook_and_their_twins_say_the_same(row, recorder, official, scoped):
+    scoped(SCOPES[-1])
+    row.ask(official, SCOPES[-1])
+    expected = recorder.take()
+
+    with LlamaBatchHook() as hook:
+        said = getattr(hook, row.name)(**row.ours)
+        if row.name == "list_batches":
+            list(said)
+    assert recorder.take() == expected
+    async with LlamaBatchHook() as twin:
+        said = getattr(twin, f"a{row.name}")(**row.ours)
+        if row.name == "list_batches":
+            assert [batch async for batch in said] == []
+        else:
+            await said
+    assert recorder.take() == expected
+
+
+def test_the_hook_has_a_method_for_each_of_the_four_batch_calls():
+    assert {row.name for row in BATCH_METHODS} == {
+        "create_batch",
+        "get_batch",
+        "list_batches",
+        "cancel_batch",
+    }
+
+
+@pytest.mark.parametrize("name", ["report.txt", "Bericht 2026 (ü).pdf", 'a"b.md', "no-suffix"])
+def test_a_file_is_uploaded_from_its_path_as_the_official_client_does(
+    name, recorder, official, scoped, tmp_path
+):
+    scoped({})
+    path = tmp_path / name
+    path.write_bytes(b"one\r\ntwo")
+    official.beta.directories.files.upload("dir-1", upload_file=path)
+    expected = recorder.take()
+
+    with LlamaBatchHook() as hook:
+        for given in (path, str(path)):
+            hook.send(calls.upload_directory_file("dir-1", given))
+
+    assert recorder.take() == expected * 2
+
+
+@pytest.mark.parametrize("row", PAGED, ids=str)
+def test_the_pages_of_a_list_are_asked_for_alike(row, recorder, official, scoped):
+    scoped(SCOPES[-1])
+    following = {"": "t/2+ü", "t/2+ü": "t3", "t3": ""}
+
+    def paged(asked: Asked) -> Any:
+        token = dict(asked.query.keys()).get("page_token", "")
+        items = [{"id": f"id-{token}", "status": "RUNNING", "name": "n"}]
+        return {"items": items, "next_page_token": following[token]}
+
+    recorder.answer = paged
+    theirs = [item.id for item in row.ask(official, SCOPES[-1])]
+    expected = recorder.take()
+
+    with LlamaBatchHook() as hook:
+        ours = [item.id for item in hook.iterate(row.call())]
+
+    assert ours == theirs == ["id-", "id-t/2+ü", "id-t3"]
+    assert recorder.take() == expected
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "/llama", "/llama/"])
+def test_a_base_url_may_have_a_path(prefix, recorder, connect):
+    connect(password=KEY, host=recorder.url + prefix)
+    with LlamaCloud(base_url=recorder.url + prefix, api_key=KEY, max_retries=0) as client:
+        client.batches.get("bat-1", expand=["results"])
+    expected = recorder.take()
+
+    with LlamaBatchHook() as hook:
+        hook.get_batch("bat-1", expand_results=True)
+
+    assert recorder.take() == expected
