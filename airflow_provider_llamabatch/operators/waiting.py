@@ -189,14 +189,15 @@ class BatchWait:
                 self.sleep(rest)
         raise ResultsMissingError(
             f"Batch {self.wait.batch_id} is {self.batch.status if self.batch else 'gone'}, but its results stayed null "
-            f"for {sum(RESULTS_PAUSES):.0f} s; clear this task to look again."
+            f"for {sum(RESULTS_PAUSES):.0f} s; a BatchSensor for this batch can look again."
         )
 
     def _timeout_message(self) -> str:
         from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 
         batch_id = self.wait.batch_id
-        still = f"Batch {batch_id} is still {self.wait.status or 'unknown'} at its deadline ({self.timeout:.0f} s);"
+        seen = f"is still {self.wait.status}" if self.wait.status else "could not be looked at even once"
+        still = f"Batch {batch_id} {seen} at its deadline ({self.timeout:.0f} s);"
         if not self.cancel_on_timeout:
             return f"{still} it was left running (cancel_on_timeout=False), so it goes on and is billed."
         try:

@@ -36,6 +36,7 @@ class BatchTrigger(BaseTrigger):
     :param since: when the wait began.
     :param created_at: when the batch was made, by the service's clock; bounds the lists that are read.
     :param cancel_on_kill: cancel the batch when a person marks the task failed (Airflow 3.3 and newer).
+    :param _newer: what a worker one release ahead may say; ignored.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class BatchTrigger(BaseTrigger):
         since: float | None = None,
         created_at: float | None = None,
         cancel_on_kill: bool = True,
+        **_newer: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         self.batch_id = batch_id

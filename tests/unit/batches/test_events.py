@@ -4,6 +4,7 @@ import pytest
 
 from airflow_provider_llamabatch.batches.events import EventNotUnderstoodError, WaitEvent, read_event
 from airflow_provider_llamabatch.batches.waiting import Ended, Reason
+from airflow_provider_llamabatch.triggers.batch import BatchTrigger
 
 
 @pytest.mark.parametrize("reason", list(Reason))
@@ -44,3 +45,10 @@ def test_an_event_of_a_neighbouring_release_is_understood(payload):
 def test_anything_else_is_a_failure_never_a_success(payload):
     with pytest.raises(EventNotUnderstoodError):
         read_event(payload)
+
+
+def test_a_trigger_takes_what_it_gave_and_ignores_what_a_newer_release_adds():
+    trigger = BatchTrigger("bat-1", deadline=10.0)
+    _, arguments = trigger.serialize()
+
+    assert BatchTrigger(**arguments, from_the_future=1).serialize() == trigger.serialize()
