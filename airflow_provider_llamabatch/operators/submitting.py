@@ -64,6 +64,7 @@ class Submitter:
         if record is not None and decision.action is Action.ADOPT:
             found = self._adopt(record)
             if found is None:
+                _count("fresh_submit")
                 return Decision(Action.SUBMIT, "an earlier try meant to submit, but made no batch")
             record = record.submitted(found.id)
             store.set(submission.RECORD_KEY, record.to_json())
