@@ -12,6 +12,7 @@ import asyncio
 import os
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.chaos.rows import Row
-
-HOME = Path(".cache/chaos").resolve()
 
 
 def options() -> argparse.Namespace:
@@ -57,7 +56,7 @@ def processes(asked: argparse.Namespace) -> list[Row]:
     from tests.chaos.killed_workers import kill_workers
     from tests.chaos.real_airflow import real_airflow
 
-    with Cloud() as cloud, real_airflow(HOME / "processes", cloud) as airflow:
+    with Cloud() as cloud, real_airflow(asked.home / "airflow", cloud) as airflow:
         say(f"Airflow is up at {airflow.url}, its logs are in {airflow.home}")
         killed = kill_workers(airflow, cloud, asked.kills)
         say("workers done")
@@ -74,9 +73,9 @@ PARTS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
 def main() -> int:
     """Run the parts and return the exit code."""
     asked, began, rows = options(), time.monotonic(), []
-    shutil.rmtree(HOME, ignore_errors=True)
+    asked.home = Path(tempfile.mkdtemp(prefix="llamabatch-chaos-"))
     # Airflow reads both when it is imported. Its log of thousands of small tasks is of no use here.
-    os.environ |= {"AIRFLOW_HOME": str(HOME / "here"), "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL"}
+    os.environ |= {"AIRFLOW_HOME": str(asked.home / "here"), "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL"}
     from tests.chaos.rows import table
 
     for part in asked.only:
@@ -84,7 +83,10 @@ def main() -> int:
         rows += PARTS[part](asked)
     sys.stdout.write(f"{table(rows)}\n")
     say(f"took {(time.monotonic() - began) / 60:.1f} minutes")
-    return 0 if all(row.is_clean for row in rows if not row.for_comparison) else 1
+    if not all(row.is_clean for row in rows if not row.for_comparison):
+        return 1
+    shutil.rmtree(asked.home)
+    return 0
 
 
 def say(text: str) -> None:

@@ -33,8 +33,8 @@ class Cloud:
 
     def __enter__(self) -> Self:
         self._opened.enter_context(self.emulator)
-        options = {"password": self.emulator.api_key, "host": self.emulator.url}
-        self._client = self._opened.enter_context(Client(settings_from_connection("chaos", **options)))
+        settings = settings_from_connection("chaos", password=self.emulator.api_key, host=self.emulator.url)
+        self._client = self._opened.enter_context(Client(settings))
         return self
 
     def __exit__(self, *_: object) -> None:

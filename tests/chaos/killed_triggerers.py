@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from tests.chaos.rows import Row, Run, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from dags_examples.demo.airflow_processes import RealAirflow
     from tests.chaos.cloud import Cloud
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 DAG_ID = "waiting_for_batches"
 HOLDER, OTHER = "triggerer", "triggerer-2"
 PATIENCE = 120.0  # seconds for each step
+LOCKED_SECONDS = 2.0  # longer than any of Airflow's transactions takes
 LOOKS = 2  # of whoever took over, before anything ends
 
 # Who waits where, with which arguments: not to be had from Airflow's API.
@@ -42,7 +45,12 @@ def _kill_and_start(airflow: RealAirflow) -> None:
 
 
 def _stop(airflow: RealAirflow) -> None:
+    """Let it stand still, but not while it holds SQLite's lock: that would stop all the others as well."""
     airflow.signal(HOLDER, signal.SIGSTOP)
+    while _database_is_locked(airflow):
+        airflow.signal(HOLDER, signal.SIGCONT)
+        time.sleep(0.1)
+        airflow.signal(HOLDER, signal.SIGSTOP)
 
 
 def _go_on(airflow: RealAirflow, run_id: str, waits: int) -> None:
@@ -88,10 +96,10 @@ def _row(airflow: RealAirflow, cloud: Cloud, waits: int, blow: Blow) -> Row:
     batches = [cloud.make_batch(directory_id).id for directory_id in directories[waits:]]
     run_id = airflow.api.trigger(DAG_ID, {"directories": directories[:waits], "batches": batches})
     _until(lambda: len(_waits(airflow, run_id)) == 2 * waits, "not all tasks wait in the triggerer")
+    before = _waits(airflow, run_id)
     if blow.has_standby:
         _start_other(airflow)
 
-    before = _waits(airflow, run_id)
     blow.strike(airflow)
     _until(lambda: _all_moved(before, _waits(airflow, run_id)), "the waits were not taken over")
     blow.afterwards(airflow, run_id, len(before))
@@ -133,8 +141,21 @@ def _all_moved(before: Sequence[Waiting], after: Sequence[Waiting]) -> bool:
     return len(after) == len(before) and not gone & {wait.triggerer_id for wait in after}
 
 
+def _database_is_locked(airflow: RealAirflow) -> bool:
+    with closing(sqlite3.connect(_database_of(airflow), timeout=LOCKED_SECONDS)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        return False
+
+
+def _database_of(airflow: RealAirflow) -> Path:
+    return airflow.home / "airflow.db"
+
+
 def _read(airflow: RealAirflow, query: str, *values: Any) -> list[Any]:
-    with closing(sqlite3.connect(f"file:{airflow.home / 'airflow.db'}?mode=ro", uri=True)) as database:
+    with closing(sqlite3.connect(f"file:{_database_of(airflow)}?mode=ro", uri=True)) as database:
         return database.execute(query, values).fetchall()
 
 

@@ -64,14 +64,17 @@ def by_operator(directory_id: str) -> str:
         configuration_id=CONFIGURATION_ID,
         llamabatch_conn_id=CONN_ID,
     )
+    context: Any = {"ti": task_instance, "task_state_store": Store()}
     with retries.no_waiting():
-        return operator.execute({"ti": task_instance, "task_state_store": Store()})
+        return operator.execute(context)
 
 
 def by_official_client(client: llama_cloud.LlamaCloud, directory_id: str) -> str:
     """Submit with ``llama-cloud``, which sends again by itself."""
-    job = {"type": "parse_v2", "configuration_id": CONFIGURATION_ID}
-    return client.batches.create(source_directory_id=directory_id, config={"job": job}).id
+    return client.batches.create(
+        source_directory_id=directory_id,
+        config={"job": {"type": "parse_v2", "configuration_id": CONFIGURATION_ID}},
+    ).id
 
 
 def lose_answers(creates: int) -> Iterator[Row]:

@@ -88,7 +88,7 @@ class KilledCreateBatchOperator(CreateBatchOperator):
         if boundary == "before the list":
             dies()
         elif boundary in STORE_BOUNDARIES:
-            store = DyingStore(submitter.context["task_state_store"], STORE_BOUNDARIES[boundary], dies)
+            store: Any = DyingStore(submitter.context["task_state_store"], STORE_BOUNDARIES[boundary], dies)
             return replace(submitter, context={**submitter.context, "task_state_store": store})
         elif boundary in POST_BOUNDARIES:
             _die_within_the_post(submitter.hook, POST_BOUNDARIES[boundary], dies)
