@@ -135,9 +135,9 @@ class _Wire:
         self.policy = policy or RetryPolicy(max_attempts=settings.max_attempts)
 
     def client_arguments(self) -> dict[str, Any]:
-        timeout = self._settings.timeout_seconds
+        timeout, base_url = self._settings.timeout_seconds, _url(self._settings.base_url)
         return {
-            "base_url": _url(self._settings.base_url),
+            "base_url": base_url,
             "headers": {"Authorization": f"Bearer {self._settings.api_key}", "User-Agent": USER_AGENT},
             "timeout": httpx.Timeout(timeout, connect=min(timeout, LONGEST_CONNECT_SECONDS)),
             "limits": httpx.Limits(
@@ -145,7 +145,8 @@ class _Wire:
                 max_keepalive_connections=MOST_CONNECTIONS,
                 keepalive_expiry=KEEPALIVE_SECONDS,
             ),
-            "verify": ssl_context(self._settings.verify),
+            # Plain http never makes a handshake, and httpx would load the CA bundle for it all the same.
+            "verify": base_url.scheme == "https" and ssl_context(self._settings.verify),
             "follow_redirects": False,
         }
 

@@ -79,17 +79,12 @@ class BatchTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait together with every other batch of this process, see ``triggers.watcher``."""
-        from airflow_provider_llamabatch.triggers.watcher import watching
+        from airflow_provider_llamabatch.triggers.watcher import Watched
 
         wait = self._wait(time.time())
-        async with watching(self.llamabatch_conn_id, wait, self.created_at) as watched:
+        async with Watched(self.llamabatch_conn_id, wait, self.created_at) as watched:
             while not isinstance(news := await watched.news(), Ended):
-                hint = (
-                    ""
-                    if news in _KNOWN_WORDS
-                    else ", a word this version does not know: taken as still running"
-                )
-                self.log.info("Batch %s is %s%s", self.batch_id, news, hint)
+                self._say(news)
         event = WaitEvent(self.batch_id, news.reason.value, news.message)
         yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # Airflow's
 
@@ -126,6 +121,12 @@ class BatchTrigger(BaseTrigger):
             async with LlamaBatchHook(self.llamabatch_conn_id) as hook:
                 batch = await hook.acancel_batch(self.batch_id)
         self.log.info("Cancelled batch %s since the task was marked failed; it is %s", batch.id, batch.status)
+
+    def _say(self, status: str) -> None:
+        known = status in _KNOWN_WORDS
+        hint = "" if known else ", a word this version does not know: taken as still running"
+        # The class's logger: one for each of a thousand triggers is a kilobyte each.
+        self.logger().info("Batch %s is %s%s", self.batch_id, status, hint)
 
     def _wait(self, now: float) -> Wait:
         since = now if self.since is None else self.since

@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 from airflow_provider_llamabatch.batches.waiting import Ended, Reason, Wait, pause
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import Coroutine
 
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.llamacloud.models import BatchGlance, BatchGlancePage
@@ -45,52 +45,62 @@ log = logging.getLogger(__name__)
 _watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Watcher]] = WeakKeyDictionary()
 
 
-@contextlib.asynccontextmanager
-async def watching(conn_id: str, wait: Wait, created_at: float | None = None) -> AsyncIterator[Watched]:
-    """
-    Have a batch watched for as long as the context is open.
-
-    ``created_at`` (epoch seconds, by the service's clock) bounds the lists that are read. The last one to leave sees
-    the connections closed: its event loop may end right after.
-    """
-    of_loop = _watchers.setdefault(asyncio.get_running_loop(), {})
-    watcher = of_loop.get(conn_id)
-    if watcher is None or watcher.ended:
-        watcher = of_loop[conn_id] = Watcher(conn_id)
-    watched = Watched(wait, wait.since - UNKNOWN_AGE if created_at is None else created_at)
-    watcher.join(watched)
-    try:
-        yield watched
-    finally:
-        if watcher.leave(watched):
-            if of_loop.get(conn_id) is watcher:
-                del of_loop[conn_id]
-            await asyncio.wait({watcher.loop}, timeout=LONGEST_CLOSE)
-
-
 class Watched:
-    """One watched wait: what the watcher knows of it, and the news for the trigger that owns it."""
+    """
+    One batch that is watched for as long as this context is open, and the news of it.
 
-    __slots__ = ("_news", "_reader", "busy", "listed_from", "misses", "not_before", "relist_at", "wait")
+    ``created_at`` (epoch seconds, by the service's clock) bounds the lists that are read.
+    """
 
-    def __init__(self, wait: Wait, listed_from: float) -> None:
+    __slots__ = (
+        "_conn_id",
+        "_news",
+        "_reader",
+        "_watcher",
+        "busy",
+        "listed_from",
+        "misses",
+        "not_before",
+        "relist_at",
+        "wait",
+    )
+
+    def __init__(self, conn_id: str, wait: Wait, created_at: float | None = None) -> None:
         self.wait = wait
-        self.listed_from = listed_from  # the batch was not made before
-        self.not_before = (
-            wait.next_look
-        )  # a list may show the batch sooner, which is too soon to resume the task
+        self.listed_from = wait.since - UNKNOWN_AGE if created_at is None else created_at
+        self.not_before = wait.next_look  # a list may show the batch sooner, too soon to resume the task
         self.relist_at = 0.0  # not expected on a list page before
         self.misses = 0  # lists in a row that did not show it
         self.busy = False  # a look is under way
-        self._news: deque[str | Ended | Exception] = deque(maxlen=8)
+        self._conn_id = conn_id
+        self._news: list[str | Ended | Exception] = []
         self._reader: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> Watched:
+        """Join the watcher of the connection; the first one to come starts it."""
+        of_loop = _watchers.setdefault(asyncio.get_running_loop(), {})
+        watcher = of_loop.get(self._conn_id)
+        if watcher is None or watcher.ended:
+            watcher = of_loop[self._conn_id] = Watcher(self._conn_id)
+        self._watcher = watcher
+        watcher.join(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave; the last one to go sees the connections closed, since its event loop may end right after."""
+        watcher = self._watcher
+        if watcher.leave(self):
+            of_loop = _watchers.get(watcher.loop.get_loop(), {})
+            if of_loop.get(self._conn_id) is watcher:
+                del of_loop[self._conn_id]
+            await asyncio.wait({watcher.loop}, timeout=LONGEST_CLOSE)
 
     async def news(self) -> str | Ended:
         """Return the next new status, or how the wait ended."""
         while not self._news:
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
-        news = self._news.popleft()
+        news = self._news.pop(0)
         if isinstance(news, Exception):
             raise news
         return news
@@ -375,9 +385,8 @@ class Watcher:
 
 
 def _warm_up() -> None:
-    """Import and build what the first look needs; it takes a tenth of a second, so not on the event loop."""
-    from airflow_provider_llamabatch.llamacloud import calls, transport
+    """Import and build what the first look needs; it takes tens of milliseconds, so not on the event loop."""
+    from airflow_provider_llamabatch.llamacloud import calls
 
-    transport.ssl_context(True)
     calls.get_batch("warm-up").parse(b'{"id": "", "status": ""}')
     calls.glance_at_batches(created_at_on_or_after=datetime.now(UTC), page_size=None).parse(b'{"items": []}')

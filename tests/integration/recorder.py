@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from types import TracebackType
 
@@ -44,12 +45,13 @@ class Recorder:
     Serves on a free loopback port until its context ends.
 
     ``answer`` makes the JSON value of each answer from the request (None: 204 without a body); ``asked`` holds the
-    requests in the order in which they came.
+    requests in the order in which they came. With ``tls`` it speaks HTTPS.
     """
 
-    def __init__(self, answer: Callable[[Asked], Any]) -> None:
+    def __init__(self, answer: Callable[[Asked], Any], tls: ssl.SSLContext | None = None) -> None:
         self.answer = answer
         self.asked: list[Asked] = []
+        self._tls = tls
 
     def __enter__(self) -> Self:
         recorder = self
@@ -59,7 +61,11 @@ class Recorder:
                 recorder.asked.append(asked)
                 return recorder.answer(asked)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _QuietServer(("127.0.0.1", 0), Handler)
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
         return self
@@ -74,12 +80,17 @@ class Recorder:
     @property
     def url(self) -> str:
         """The server's base URL."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.server_port}"
 
     def take(self) -> list[Asked]:
         """Return the requests so far and forget them."""
         taken, self.asked = self.asked, []
         return taken
+
+
+class _QuietServer(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that broke off, as one does that does not trust the certificate."""
 
 
 class _Handler(BaseHTTPRequestHandler):

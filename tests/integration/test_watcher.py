@@ -341,7 +341,7 @@ async def test_every_new_status_reaches_the_owner_once(make_batches, emulator):
     now = time.time()
     wait = Wait(batch_id, deadline=now + 60, poll_interval=0.05, since=now, next_look=now)
     news = []
-    async with w.watching("llamabatch_default", wait) as watched:
+    async with w.Watched("llamabatch_default", wait) as watched:
         while not isinstance(one := await watched.news(), Ended):
             news.append(one)
             await asyncio.sleep(0.2)
