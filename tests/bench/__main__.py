@@ -44,21 +44,20 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--docs", type=Path, default=Path("docs"), help="where a full run writes its page and picture"
     )
-    parser.add_argument(
-        "--worker-seconds", type=Path, help="rows measured in a whole Airflow, JSON, to put on the page"
-    )
+    parser.add_argument("--workers", action="store_true", help="worker seconds in a real Airflow alone")
     return parser.parse_args()
 
 
 def main() -> None:
     """Measure, print, and after a full run write the page and the picture."""
     asked = options()
-    narrowed = bool(asked.quick or asked.only_ours or asked.adverse or asked.subjects or asked.sizes)
+    one_part = asked.adverse or asked.workers
+    narrowed = bool(one_part or asked.quick or asked.only_ours or asked.subjects or asked.sizes)
     report, began = Report(), time.monotonic()
     with tempfile.TemporaryDirectory() as home, running_server() as control:
         os.environ["AIRFLOW_HOME"] = home  # the clients' Airflow writes its settings there
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is not compiled on every start
-        if not asked.adverse:
+        if not one_part:
             measure_waiting(asked, control, report)
         if asked.adverse or not narrowed:
             say("adverse servers")
@@ -67,8 +66,9 @@ def main() -> None:
             say("import times and results")
             report.imports = from_process("tests.bench.imports", *imports.OURS, *imports.PEERS)
             report.results = from_process("tests.bench.results")
-    if asked.worker_seconds:
-        report.worker_seconds = json.loads(asked.worker_seconds.read_text())
+        if asked.workers or not narrowed:
+            say("worker seconds in a real Airflow")
+            report.workers = from_process("tests.bench.workers")
     report.targets = targets(report.rows)
     report.minutes = (time.monotonic() - began) / 60
     sys.stdout.write(markdown(report))

@@ -47,8 +47,10 @@ def until(what: Callable[[], bool], seconds: float) -> bool:
     return done
 
 
-def test_submit_and_collect_take_two_worker_runs_and_everything_lands_in_xcom(airflow, emulator, deferred):
+def test_a_wait_is_told_in_the_tasks_log_and_everything_lands_in_xcom(airflow, emulator, deferred):
     run_id, _ = deferred
+    told = f"Batch {airflow.api.xcom(DAG_ID, run_id, TASK_ID, key='batch_id')} is PENDING"  # by the triggerer
+    assert until(lambda: told in airflow.api.log_lines(DAG_ID, run_id, TASK_ID, try_number=1), seconds=60)
     emulator.control.advance(600)
 
     assert airflow.wait_for_run(DAG_ID, run_id, seconds=90) == "success"
