@@ -73,15 +73,15 @@ INTRODUCTION = """\
 What waiting for many batches costs a triggerer, beside the closest triggers of other providers. This page is
 written by `make bench`; nothing on it is edited by hand.
 
-Every subject runs in a fresh process and consumes its triggers the way the triggerer does, all started in
-the same instant as after a triggerer's restart. One fake server process, which is not this package's
-emulator, answers all of them over loopback HTTP after 50 ms. Batches end at random {ends} after the start;
-every trigger looks every 5 s. CPU is the client process alone. Memory is the peak above what the process
-held before it made its triggers. Loop lag is how late a coroutine that sleeps 10 ms wakes up. "Found after"
-is the time from a batch's end to the trigger's event. The empty loop only sleeps until each batch's end:
-nothing that waits can cost less. Runs of 1 and 100 waits go side by side, so their largest lag is that of a
-crowded machine; larger runs have the machine to themselves. The dbt Cloud hook insists on HTTPS and is
-patched to HTTP."""
+Every subject runs in a fresh process that holds what a triggerer holds, and consumes its triggers the way the
+triggerer does, all started in the same instant as after a triggerer's restart. One fake server process, which is
+not this package's emulator, answers all of them over loopback HTTP after 50 ms. Batches end at random {ends}
+after the start; every trigger looks every 5 s. CPU is the client process alone. Memory is the peak above what
+the process held before it made its triggers. Loop lag is how late a coroutine that sleeps 10 ms wakes up. "Found
+after" is the time from a batch's end to the trigger's event. The empty loop only sleeps until each batch's end:
+nothing that waits can cost less. A row of several runs holds their medians. Runs of 1 and 100 waits go side by
+side, so their largest lag is that of a crowded machine; larger runs have the machine to themselves. The dbt Cloud
+hook insists on HTTPS and is patched to HTTP."""
 
 
 def machine(report: Report) -> str:
@@ -99,7 +99,7 @@ def waiting_table(report: Report) -> str:
     """Return the main table."""
     empty = {row.waits: row for row in report.rows if row.subject == "empty"}
     heads = [
-        "subject", "waits", "CPU s", "of the empty loop", "memory MB", "above the empty loop MB",
+        "subject", "waits", "runs", "CPU s", "of the empty loop", "memory MB", "above the empty loop MB",
         "requests", "TCP connections", "at once", "loop lag p50 / p99 / max ms",
         "found after p50 / p99 / max s", "failures",
     ]  # fmt: skip
@@ -110,6 +110,7 @@ def waiting_table(report: Report) -> str:
             [
                 SUBJECTS[row.subject].title,
                 f"{row.waits:,}",
+                str(row.runs),
                 f"{row.cpu:.2f}",
                 f"{row.cpu / floor.cpu:.1f}x" if floor else "",
                 f"{row.memory:.1f}",

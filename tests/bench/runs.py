@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LONGEST_RUN_SECONDS = 900
 HEAVY = ("anthropic", "openai")
+Phase = list[tuple[str, int]]  # the subjects and numbers of waits that run at the same time
 SIDE_BY_SIDE = 100  # larger runs have the machine to themselves
 
 
@@ -53,9 +54,10 @@ class Row:
     delay_max: float
     failures: float
     first_failure: str | None = None
+    runs: int = 1  # of how many this row is the median
 
 
-def phases(names_of: Callable[[int], list[str]], sizes: Iterable[int]) -> Iterator[list[tuple[str, int]]]:
+def phases(names_of: Callable[[int], list[str]], sizes: Iterable[int]) -> Iterator[Phase]:
     """Yield which (subject, size) run at the same time: small runs together, large ones alone."""
     chosen = [(name, size) for size in sizes for name in names_of(size)]
     small = [run for run in chosen if run[1] <= SIDE_BY_SIDE]
@@ -122,5 +124,9 @@ def _median(group: list[Row]) -> Row:
     numbers["failures"] = sum(row.failures for row in group)
     texts = [row.first_failure for row in group if row.first_failure]
     return Row(
-        subject=group[0].subject, waits=group[0].waits, first_failure=texts[0] if texts else None, **numbers
+        subject=group[0].subject,
+        waits=group[0].waits,
+        first_failure=texts[0] if texts else None,
+        runs=len(group),
+        **numbers,
     )
