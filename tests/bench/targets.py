@@ -60,10 +60,10 @@ def _thousand(ours: Row, found: dict[tuple[str, int], Row]) -> list[Target]:
         Target("1,000 waits: connections", ours.connections, 2),
         Target("1,000 waits: loop lag p99, ms", ours.lag_p99, 10),
         Target("1,000 waits: found after p99, s", ours.delay_p99, POLL_SECONDS + 0.6),
-        Target("1,000 waits: memory added, the tasks themselves included, MB", ours.memory, 15),
     ]
     if empty := found.get(("empty", 1000)):
         chosen.append(Target("1,000 waits: CPU in units of the empty loop's", ours.cpu / empty.cpu, 1.5))
+        chosen.append(Target("1,000 waits: memory above the empty loop, MB", ours.memory - empty.memory, 8))
     for subject, times in (("anthropic", 20), ("openai", 20), ("dbt", 5)):
         if peer := found.get((subject, 1000)):
             what = f"1,000 waits: CPU of the {subject} trigger in units of ours"

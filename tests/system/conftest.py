@@ -7,6 +7,7 @@ whoever runs: ``emulator`` is reset before each module, so a module can prepare 
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -21,7 +22,14 @@ from dags_examples.demo.llamacloud import LlamaCloud
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
+AIRFLOW_3 = importlib.util.find_spec("airflow.sdk") is not None
+ON_AIRFLOW_2 = "test_on_airflow_2.py"
+HERE = Path(__file__).parent
+collect_ignore = (
+    [ON_AIRFLOW_2] if AIRFLOW_3 else [p.name for p in HERE.glob("test_*.py") if p.name != ON_AIRFLOW_2]
+)
+
+ROOT = HERE.parents[1]
 API_KEY = "llx-system-tests-5f2c9d71b8e64a03"
 
 
@@ -38,7 +46,7 @@ def airflow(
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "dags"
     dags.mkdir()
-    for folder in (ROOT / "dags_examples", Path(__file__).parent / "dags"):
+    for folder in (ROOT / "dags_examples", HERE / "dags"):
         for file in folder.glob("*.py"):
             shutil.copy(file, dags)
     connection = {"conn_type": "llamabatch", "password": API_KEY, "host": emulator_for_all.url}
