@@ -29,7 +29,7 @@ def deferred(
 ) -> tuple[str, dict[str, Any]]:
     """Return a run whose task waits in the triggerer, and its trigger's arguments."""
     emulator.control.reset()
-    emulator.control.freeze()
+    emulator.control.change(batch_pending_seconds=300)
     document = tmp_path / "a.txt"
     document.write_text("hello")
     directory_id = llamacloud.upload("people", [document])
@@ -104,7 +104,7 @@ def test_clearing_a_finished_task_gets_a_new_batch(airflow, emulator, deferred):
     assert airflow.wait_for_run(DAG_ID, run_id, seconds=90) == "success"
     first = airflow.api.xcom(DAG_ID, run_id, TASK_ID)
 
-    emulator.control.freeze(False)
+    emulator.control.change(batch_pending_seconds=0)
     airflow.api.clear(DAG_ID, run_id, [TASK_ID])
     assert until(lambda: emulator.control.counters()["batches"] == 2, seconds=60)
     assert airflow.wait_for_run(DAG_ID, run_id, seconds=90) == "success"
