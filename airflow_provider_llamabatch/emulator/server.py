@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -48,6 +49,17 @@ class _Protocol(H11Protocol):
         self.app_state = {**self.app_state, "transport": transport}
 
 
+class _Server(uvicorn.Server):
+    """Ends every connection before its loop does, also one that came while the others were being closed."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        while connections := list(self.server_state.connections):
+            for connection in connections:
+                connection.transport.abort()
+            await asyncio.sleep(0)
+
+
 class LlamaCloudEmulator:
     """
     A LlamaCloud on a real socket, in this process.
@@ -85,7 +97,7 @@ class LlamaCloudEmulator:
         """Start to serve; return when requests are answered."""
         listener = _listen(*self._address)
         self._address = (self._address[0], listener.getsockname()[1])
-        self._server = uvicorn.Server(self._config())
+        self._server = _Server(self._config())
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="llamacloud-emulator"
         )

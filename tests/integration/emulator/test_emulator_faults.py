@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -206,3 +208,15 @@ def test_the_emulator_stops_although_an_answer_is_held_back() -> None:
             threading.Event().wait(0.01)
     waiting.join()
     assert answers == [200]
+
+
+def test_the_emulator_ends_a_connection_whose_request_never_ends() -> None:
+    head = b"POST /api/v2/batches HTTP/1.1\r\nHost: emulator\r\nContent-Length: 100\r\n"
+    with LlamaCloudEmulator() as emulator:
+        port = int(emulator.url.rpartition(":")[2])
+        client = socket.create_connection(("127.0.0.1", port), timeout=10)
+        client.sendall(head + f"Authorization: Bearer {emulator.api_key}\r\n\r\n{{".encode())
+        while not emulator.control.requests():
+            threading.Event().wait(0.01)
+    with client, contextlib.suppress(ConnectionResetError):
+        assert client.recv(1) == b""
