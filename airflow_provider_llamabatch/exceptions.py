@@ -58,7 +58,7 @@ class BatchSensorTimeout(AirflowSensorTimeout):
 
 
 @contextlib.contextmanager
-def not_retried_in_vain() -> Iterator[None]:
+def fail_fast_on_permanent_errors() -> Iterator[None]:
     """Let a task fail at once where another try cannot help; what may pass by itself is raised as it is."""
     from airflow_provider_llamabatch.batches.submission import RecordUnreadableError
     from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError

@@ -12,10 +12,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch.llamacloud.errors import (
-    AnsweredError,
     AuthenticationError,
     NotFoundError,
     PermissionDeniedError,
+    StatusError,
 )
 from airflow_provider_llamabatch.llamacloud.retries import is_transient
 
@@ -118,7 +118,7 @@ def pause(failures: int, error: BaseException | None, random: Callable[[], float
     ``random`` gives 0 to 1.
     """
     ceiling = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 16))
-    asked = error.retry_after if isinstance(error, AnsweredError) else None
+    asked = error.retry_after if isinstance(error, StatusError) else None
     return max(ceiling * (0.5 + random() / 2), asked or 0.0)
 
 

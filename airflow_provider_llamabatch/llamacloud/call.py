@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
-from airflow_provider_llamabatch.llamacloud.errors import AnswerNotUnderstoodError, InvalidInputError
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, InvalidResponseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Call(Generic[T]):
     upload: Upload | None = None
     repeatable: bool = True
     scope: tuple[str, ...] = ("project_id", "organization_id")  # which of the connection's ids it takes
-    secrets: tuple[str, ...] = field(default=(), repr=False)  # blotted out of every message about this call
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # redacted in every message about this call
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -107,7 +107,7 @@ def page_after(call: Call[T], token: str | None, seen: set[str]) -> Call[T] | No
     if not token:
         return None
     if token in seen:
-        raise AnswerNotUnderstoodError(f"{call} gave the same page token twice, so the list has no end")
+        raise InvalidResponseError(f"{call} gave the same page token twice, so the list has no end")
     seen.add(token)
     first = tuple((name, value) for name, value in call.query if name != "page_token")
     return replace(call, query=(*first, ("page_token", token)))

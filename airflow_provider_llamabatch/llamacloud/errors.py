@@ -3,9 +3,9 @@ What can go wrong with a call, and the one function that turns an answer into a 
 
     LlamaCloudError
     ├── InvalidInputError           an argument or a setting is unusable; nothing was sent (also a ValueError)
-    ├── NoAnswerError               no answer arrived; ``reached_server`` says whether one may have been on its way
-    ├── AnswerNotUnderstoodError    an answer arrived that is not what the API documents (broken JSON, HTML)
-    └── AnsweredError               the API answered with an error status
+    ├── NoResponseError               no answer arrived; ``reached_server`` says whether one may have been on its way
+    ├── InvalidResponseError    an answer arrived that is not what the API documents (broken JSON, HTML)
+    └── StatusError               the API answered with an error status
         ├── AuthenticationError     401  the key is missing, wrong, expired or of another region
         ├── PaymentRequiredError    402  credits or quota are used up
         ├── PermissionDeniedError   403  the key may not do this
@@ -15,7 +15,7 @@ What can go wrong with a call, and the one function that turns an answer into a 
         ├── RateLimitedError        429  too many requests, or a plan limit
         └── UnavailableError        408, 425 and 5xx: the service has trouble
 
-No message carries the API key or a webhook secret: they are blotted out of whatever the service says.
+No message carries the API key or a webhook secret: they are redacted in whatever the service says.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BLOT = "***"
+REDACTED = "***"
 LONGEST_DETAIL = 1000
 MOST_FIELD_ERRORS = 10
 
@@ -52,7 +52,7 @@ class InvalidInputError(LlamaCloudError, ValueError):
         self.argument = argument
 
 
-class NoAnswerError(LlamaCloudError):
+class NoResponseError(LlamaCloudError):
     """
     No answer arrived.
 
@@ -64,11 +64,11 @@ class NoAnswerError(LlamaCloudError):
         self.reached_server = reached_server
 
 
-class AnswerNotUnderstoodError(LlamaCloudError):
+class InvalidResponseError(LlamaCloudError):
     """An answer arrived that is not what the API documents."""
 
 
-class AnsweredError(LlamaCloudError):
+class StatusError(LlamaCloudError):
     """The API answered with an error status; the attributes hold what it said."""
 
     def __init__(
@@ -89,23 +89,23 @@ class AnsweredError(LlamaCloudError):
         self.from_api = from_api  # the body has the API's own error shape, so it is no gateway's page
 
 
-class AuthenticationError(AnsweredError):
+class AuthenticationError(StatusError):
     """401: the key is missing, wrong, expired or belongs to another region."""
 
 
-class PaymentRequiredError(AnsweredError):
+class PaymentRequiredError(StatusError):
     """402: credits or quota are used up."""
 
 
-class PermissionDeniedError(AnsweredError):
+class PermissionDeniedError(StatusError):
     """403: the key may not do this."""
 
 
-class NotFoundError(AnsweredError):
+class NotFoundError(StatusError):
     """404: no such id, deleted, or expired."""
 
 
-class RefusedError(AnsweredError):
+class RefusedError(StatusError):
     """400, 413, 422 and other 4xx: the request itself is at fault; ``detail`` names the fields."""
 
 
@@ -113,16 +113,16 @@ class ConflictError(RefusedError):
     """409: duplicate or concurrent change."""
 
 
-class RateLimitedError(AnsweredError):
+class RateLimitedError(StatusError):
     """429: too many requests, or a plan limit that waiting does not cure."""
 
 
-class UnavailableError(AnsweredError):
+class UnavailableError(StatusError):
     """408, 425 and 5xx: the service has trouble."""
 
 
 # The advice is for the person who reads the failed task's log.
-_BY_STATUS: dict[int, tuple[type[AnsweredError], str]] = {
+_BY_STATUS: dict[int, tuple[type[StatusError], str]] = {
     401: (
         AuthenticationError,
         "The API key was not accepted: check the connection's password (API key) and its region (host).",
@@ -146,14 +146,14 @@ def decipher(
     """
     Return the value that an HTTP answer carries, or raise the exception that says what it means.
 
-    ``secrets`` (the API key, webhook secrets) are blotted out of the exception, wherever the service repeats them; a
+    ``secrets`` (the API key, webhook secrets) are redacted in the exception, wherever the service repeats them; a
     value is left as it is, since a webhook header's value may well be a word like ``1`` that is part of every id.
     """
-    blotted = _blotter(secrets)
+    redacted = _redactor(secrets)
     if status >= 400:
-        raise _answered_error(call, status, headers, body, blotted)
+        raise _status_error(call, status, headers, body, redacted)
     if not 200 <= status < 300:
-        where = f" to {_host_of(blotted(headers['location']))}" if "location" in headers else ""
+        where = f" to {_host_of(redacted(headers['location']))}" if "location" in headers else ""
         raise RefusedError(
             f"{call} was answered with a redirect ({status}){where}, which is never followed: "
             "check the connection's host.",
@@ -162,9 +162,9 @@ def decipher(
     try:
         return call.parse(body)
     except ValueError as error:  # pydantic's ValidationError is one
-        problem = blotted(_first_line(error))[:200]
+        problem = redacted(_first_line(error))[:200]
     # Raised out here, since the other exception holds the answer.
-    raise AnswerNotUnderstoodError(
+    raise InvalidResponseError(
         f"{call} was answered with {status}, but not with what the API documents: {problem}"
     )
 
@@ -189,7 +189,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
         return None
 
 
-def _blotter(secrets: Iterable[str]) -> Callable[[str], str]:
+def _redactor(secrets: Iterable[str]) -> Callable[[str], str]:
     """Return what blots the secrets out of a text, as they are and as JSON writes them, and makes it fit for a log."""
     forms = {
         form
@@ -198,24 +198,24 @@ def _blotter(secrets: Iterable[str]) -> Callable[[str], str]:
     }
     longest_first = sorted(forms, key=len, reverse=True)
 
-    def blotted(text: str) -> str:
+    def redacted(text: str) -> str:
         for form in longest_first:
-            text = text.replace(form, BLOT)
+            text = text.replace(form, REDACTED)
         return text.encode("utf-8", "replace").decode()
 
-    return blotted
+    return redacted
 
 
-def _answered_error(
-    call: Call[Any], status: int, headers: Mapping[str, str], body: bytes, blotted: Callable[[str], str]
-) -> AnsweredError:
+def _status_error(
+    call: Call[Any], status: int, headers: Mapping[str, str], body: bytes, redacted: Callable[[str], str]
+) -> StatusError:
     import time
 
-    detail, from_api = _detail_of(body, blotted)
+    detail, from_api = _detail_of(body, redacted)
     kind, advice = _BY_STATUS.get(
         status, (UnavailableError, "") if status >= _SERVER_TROUBLE else (RefusedError, "")
     )
-    correlation_id = _correlation_id(headers, detail, blotted)
+    correlation_id = _correlation_id(headers, detail, redacted)
     message = f"{call} was answered with {status}: {detail or 'no reason given'}"
     if correlation_id and correlation_id not in message:
         message += f" [correlation id {correlation_id}]"
@@ -231,7 +231,7 @@ def _answered_error(
     )
 
 
-def _detail_of(body: bytes, blotted: Callable[[str], str]) -> tuple[str | None, bool]:
+def _detail_of(body: bytes, redacted: Callable[[str], str]) -> tuple[str | None, bool]:
     """Return what an error body says, shortened, and whether it has the API's own shape ``{"detail": ...}``."""
     try:
         detail = json.loads(body)["detail"]
@@ -240,9 +240,9 @@ def _detail_of(body: bytes, blotted: Callable[[str], str]) -> tuple[str | None, 
         else:
             text = _json(detail)
     except (ValueError, KeyError, TypeError, RecursionError):
-        text = re.sub(r"<[^>]*>|\s+", " ", blotted(body.decode("utf-8", "replace"))[: 4 * LONGEST_DETAIL])
+        text = re.sub(r"<[^>]*>|\s+", " ", redacted(body.decode("utf-8", "replace"))[: 4 * LONGEST_DETAIL])
         return _shortened(" ".join(text.split())) or None, False
-    return _shortened(blotted(text)), True
+    return _shortened(redacted(text)), True
 
 
 def _field_error(entry: Any) -> str:
@@ -259,11 +259,11 @@ def _json(value: Any) -> str:
 
 
 def _correlation_id(
-    headers: Mapping[str, str], detail: str | None, blotted: Callable[[str], str]
+    headers: Mapping[str, str], detail: str | None, redacted: Callable[[str], str]
 ) -> str | None:
     for name in _CORRELATION_HEADERS:
         if name in headers:
-            return blotted(headers[name])[:64]
+            return redacted(headers[name])[:64]
     found = _UUID.search(detail or "") if detail and "correlation" in detail.lower() else None
     return found.group() if found else None
 

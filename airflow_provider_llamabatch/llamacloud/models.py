@@ -35,33 +35,33 @@ def is_terminal(status: str) -> bool:
     return status in TERMINAL_STATUSES
 
 
-class Answer(BaseModel):
+class ApiModel(BaseModel):
     """Base of all models: tolerant of new fields, built when first used (DAG files are parsed often)."""
 
     model_config = ConfigDict(extra="allow", defer_build=True, protected_namespaces=())
 
 
-class BatchJob(Answer):
+class BatchJob(ApiModel):
     """The job that a batch runs for each file."""
 
     type: str
     configuration_id: str
 
 
-class BatchConfig(Answer):
+class BatchConfig(ApiModel):
     """Configuration of a batch."""
 
     job: BatchJob
 
 
-class JobReference(Answer):
+class JobReference(ApiModel):
     """A job made for one file of a batch."""
 
     id: str
     type: str
 
 
-class BatchResult(Answer):
+class BatchResult(ApiModel):
     """What became of one file of a batch; neither a job nor an error means that the job is not known (yet)."""
 
     source_directory_file_id: str
@@ -69,7 +69,7 @@ class BatchResult(Answer):
     error_message: str | None = None
 
 
-class Batch(Answer):
+class Batch(ApiModel):
     """A batch; ``results`` is null unless asked for, while it runs, and sometimes shortly after."""
 
     id: str
@@ -87,7 +87,7 @@ class Batch(Answer):
         return is_terminal(self.status)
 
 
-class Page(Answer, Generic[T]):
+class Page(ApiModel, Generic[T]):
     """One page of a list; the end is reached when ``next_page_token`` is null or empty."""
 
     items: list[T]
@@ -95,7 +95,7 @@ class Page(Answer, Generic[T]):
     total_size: int | None = None
 
 
-class BatchGlance(BaseModel):
+class BatchStatusRow(BaseModel):
     """What waiting needs of a batch on a list page, and nothing else."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
@@ -104,16 +104,16 @@ class BatchGlance(BaseModel):
     status: str
 
 
-class BatchGlancePage(BaseModel):
+class BatchStatusPage(BaseModel):
     """A page of the batch list, read for waiting: validated in one go."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
-    items: list[BatchGlance]
+    items: list[BatchStatusRow]
     next_page_token: str | None = None
 
 
-class Directory(Answer):
+class Directory(ApiModel):
     """A directory of source files."""
 
     id: str
@@ -129,7 +129,7 @@ class Directory(Answer):
     updated_at: datetime | None = None
 
 
-class DirectoryFile(Answer):
+class DirectoryFile(ApiModel):
     """A file of a directory; ``id`` is what a batch calls ``source_directory_file_id``."""
 
     id: str
@@ -145,7 +145,7 @@ class DirectoryFile(Answer):
     updated_at: datetime | None = None
 
 
-class ParseJob(Answer):
+class ParseJob(ApiModel):
     """A parse job: PENDING, RUNNING, COMPLETED, FAILED or CANCELLED."""
 
     id: str
@@ -160,7 +160,7 @@ class ParseJob(Answer):
     updated_at: datetime | None = None
 
 
-class ParsePage(Answer):
+class ParsePage(ApiModel):
     """One page of a parse result; ``success`` is False, with ``error``, when the page could not be read."""
 
     page_number: int
@@ -170,13 +170,13 @@ class ParsePage(Answer):
     error: str | None = None
 
 
-class ParsePages(Answer):
+class ParsePages(ApiModel):
     """The pages of one kind of a parse result."""
 
     pages: list[ParsePage] = Field(default_factory=list)
 
 
-class ParseResult(Answer):
+class ParseResult(ApiModel):
     """A parse job with the parts that were asked for through ``expand``; the others are null."""
 
     job: ParseJob
@@ -193,7 +193,7 @@ class ParseResult(Answer):
     images_content_metadata: dict[str, Any] | None = None
 
 
-class ExtractJob(Answer):
+class ExtractJob(ApiModel):
     """An extract job with its result: an object, a list of objects, or null."""
 
     id: str
@@ -211,7 +211,7 @@ class ExtractJob(Answer):
     updated_at: datetime | None = None
 
 
-class Configuration(Answer):
+class Configuration(ApiModel):
     """A saved product configuration."""
 
     id: str
@@ -223,7 +223,7 @@ class Configuration(Answer):
     updated_at: datetime | None = None
 
 
-class Project(Answer):
+class Project(ApiModel):
     """A project."""
 
     id: str

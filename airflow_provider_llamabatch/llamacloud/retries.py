@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import tenacity
 
 from airflow_provider_llamabatch.llamacloud.errors import (
-    AnsweredError,
-    AnswerNotUnderstoodError,
     ConflictError,
-    NoAnswerError,
+    InvalidResponseError,
+    NoResponseError,
     RateLimitedError,
+    StatusError,
     UnavailableError,
 )
 
@@ -63,13 +63,13 @@ def waits_are_on() -> bool:
 def is_transient(error: BaseException) -> bool:
     """Say whether the same read may succeed in a moment: 408, 409, 425, 429, 5xx, no answer, or a broken one."""
     return isinstance(
-        error, (NoAnswerError, AnswerNotUnderstoodError, ConflictError, RateLimitedError, UnavailableError)
+        error, (NoResponseError, InvalidResponseError, ConflictError, RateLimitedError, UnavailableError)
     )
 
 
 def surely_not_processed(error: BaseException) -> bool:
     """Say whether a failed request certainly changed nothing: never connected, or the API's own 429."""
-    if isinstance(error, NoAnswerError):
+    if isinstance(error, NoResponseError):
         return not error.reached_server
     return isinstance(error, RateLimitedError) and error.from_api
 
@@ -109,5 +109,5 @@ class _Wait(tenacity.wait.wait_base):
         if not waits_are_on():
             return 0.0
         error = retry_state.outcome.exception() if retry_state.outcome else None
-        asked = error.retry_after if isinstance(error, AnsweredError) else None
+        asked = error.retry_after if isinstance(error, StatusError) else None
         return max(self._jitter(retry_state), asked or 0.0)

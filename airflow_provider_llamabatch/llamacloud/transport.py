@@ -20,9 +20,9 @@ import tenacity
 
 from airflow_provider_llamabatch import __version__
 from airflow_provider_llamabatch.llamacloud.errors import (
-    AnswerNotUnderstoodError,
     InvalidInputError,
-    NoAnswerError,
+    InvalidResponseError,
+    NoResponseError,
     decipher,
 )
 from airflow_provider_llamabatch.llamacloud.retries import RetryPolicy, retrying
@@ -82,7 +82,7 @@ class Client:
         with self._wire.translated(call):
             response = self._http.send(request, stream=True)
             try:
-                answer = _Answer(call)
+                answer = _Body(call)
                 for chunk in response.iter_bytes():
                     answer.add(chunk)
             finally:
@@ -119,7 +119,7 @@ class AsyncClient:
         with self._wire.translated(call):
             response = await self._http.send(request, stream=True)
             try:
-                answer = _Answer(call)
+                answer = _Body(call)
                 async for chunk in response.aiter_bytes():
                     answer.add(chunk)
             finally:
@@ -167,14 +167,14 @@ class _Wire:
         try:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise NoAnswerError(
+            raise NoResponseError(
                 f"{call} could not be sent to {self._settings.base_url}: {_reason(error)}",
                 reached_server=False,
             ) from None
         except (httpx.DecodingError, httpx.InvalidURL) as error:
-            raise AnswerNotUnderstoodError(f"{call}: {_reason(error)}") from None
+            raise InvalidResponseError(f"{call}: {_reason(error)}") from None
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
-            raise NoAnswerError(
+            raise NoResponseError(
                 f"{call} to {self._settings.base_url} got no answer: {_reason(error)}", reached_server=True
             ) from None
         finally:
@@ -185,7 +185,7 @@ class _Wire:
         return decipher(call, response.status_code, response.headers, body, secrets)
 
 
-class _Answer:
+class _Body:
     """An answer's body, gathered up to a bound."""
 
     def __init__(self, call: Call[Any]) -> None:
@@ -196,7 +196,7 @@ class _Answer:
     def add(self, chunk: bytes) -> None:
         self._size += len(chunk)
         if self._size > MOST_ANSWER_BYTES:
-            raise AnswerNotUnderstoodError(
+            raise InvalidResponseError(
                 f"{self._call} was answered with more than {MOST_ANSWER_BYTES} bytes; the rest was not read"
             )
         self._chunks.append(chunk)

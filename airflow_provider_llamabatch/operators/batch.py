@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, mask_secret
 
 from airflow_provider_llamabatch.batches.waiting import DEFAULT_POLL_INTERVAL, Ended, Reason
-from airflow_provider_llamabatch.exceptions import not_retried_in_vain
+from airflow_provider_llamabatch.exceptions import fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.links import LINK_KEY, LlamaCloudProjectLink, project_url
 from airflow_provider_llamabatch.operators.waiting import (
@@ -118,11 +118,11 @@ class CreateBatchOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Submit the batch, or find the one an earlier try submitted; then wait for it, if that is asked for."""
-        with not_retried_in_vain(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+        with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             timeout = checked_seconds("timeout", self.timeout)
             checked_seconds("poll_interval", self.poll_interval)  # before anything is paid for
             submitter = self._submitter(hook, context)
-            batch_id = submitter.batch_id()
+            batch_id = submitter.submit_or_rejoin()
             self._publish(hook, batch_id, submitter.batch, context)
             if self.wait_for_completion:
                 self._wait(
@@ -132,7 +132,7 @@ class CreateBatchOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: Any) -> str:
         """Go on after the trigger has fired: collect the references, or fail with the reason."""
-        with not_retried_in_vain(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+        with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             return self._conclude(hook, *ending(event), context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -141,7 +141,7 @@ class CreateBatchOperator(BaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         ti = context["ti"]
         batch_id = ti.xcom_pull(task_ids=self.task_id, key=BATCH_ID_KEY, map_indexes=ti.map_index)
-        with not_retried_in_vain(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+        with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             return self._conclude(hook, batch_id, Ended(Reason.TIMED_OUT), context)
 
     def on_kill(self) -> None:
@@ -222,7 +222,7 @@ class CancelBatchOperator(BaseOperator):
         """Cancel the batch."""
         from airflow_provider_llamabatch.batches.outcome import without_results
 
-        with not_retried_in_vain(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+        with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             batch = hook.cancel_batch(self.batch_id)
         self.log.info("Batch %s is %s", batch.id, batch.status)
         context["ti"].xcom_push(key="batch", value=without_results(batch))

@@ -49,7 +49,7 @@ class Submitter:
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
-    def batch_id(self) -> str:
+    def submit_or_rejoin(self) -> str:
         """Return the id of the one batch of this task instance, submitting it if that is called for."""
         decision = self._decide()
         self._report(decision)

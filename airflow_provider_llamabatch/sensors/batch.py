@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_llamabatch.batches.waiting import DEFAULT_POLL_INTERVAL, Ended, Reason
-from airflow_provider_llamabatch.exceptions import BatchSensorTimeout, not_retried_in_vain
+from airflow_provider_llamabatch.exceptions import BatchSensorTimeout, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.operators.waiting import (
     BatchWait,
@@ -80,7 +80,7 @@ class BatchSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Look once, then wait: in the triggerer, or as ``mode`` says."""
         with LlamaBatchHook(self.llamabatch_conn_id) as hook:
-            with not_retried_in_vain():
+            with fail_fast_on_permanent_errors():
                 self.waiting = self._begin(hook, context)
             if not self.deferrable:
                 return super().execute(context)
@@ -121,7 +121,7 @@ class BatchSensor(BaseSensorOperator):
 
     def _look(self, context: Context) -> list[dict[str, Any]] | None:
         """Return the references, None while the wait goes on, or raise the reason it failed for."""
-        with not_retried_in_vain():
+        with fail_fast_on_permanent_errors():
             if self.waiting is None:
                 raise RuntimeError("poke only works within execute, which begins the wait")
             ended = self.waiting.look()
@@ -134,7 +134,7 @@ class BatchSensor(BaseSensorOperator):
         return self._batch_wait(hook, self.batch_id, since + self.timeout, since)
 
     def _conclude(self, context: Context, batch_id: str, ended: Ended) -> list[dict[str, Any]]:
-        with not_retried_in_vain(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+        with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             return self._batch_wait(hook, batch_id, time.time()).conclude(context, ended)
 
     def _batch_wait(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from airflow_provider_llamabatch.llamacloud.call import Call
-    from airflow_provider_llamabatch.llamacloud.models import BatchGlance, BatchGlancePage
+    from airflow_provider_llamabatch.llamacloud.models import BatchStatusPage, BatchStatusRow
 
 MOST_IN_FLIGHT = 4  # requests under way per connection
 PAGE_SIZE = 100  # batches per list page
@@ -256,8 +256,8 @@ class Watcher:
 
         left = {watched.wait.batch_id for watched in soon}
         oldest = datetime.fromtimestamp(min(watched.listed_from for watched in soon) - 1.0, UTC)
-        first = calls.glance_at_batches(created_at_on_or_after=oldest, page_size=self._page_size)
-        following: Call[BatchGlancePage] | None = first
+        first = calls.list_batch_statuses(created_at_on_or_after=oldest, page_size=self._page_size)
+        following: Call[BatchStatusPage] | None = first
         tokens, pages_left = set[str](), max(1, len(soon) // 2)
         try:
             while following is not None and left and pages_left:
@@ -274,7 +274,7 @@ class Watcher:
         finally:
             self._swept = None
 
-    async def _page(self, call: Call[BatchGlancePage]) -> BatchGlancePage:
+    async def _page(self, call: Call[BatchStatusPage]) -> BatchStatusPage:
         """Read one list page, trying again after small failures: the pages before it would be read in vain."""
         from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
         from airflow_provider_llamabatch.llamacloud.retries import ONCE, is_transient
@@ -292,7 +292,7 @@ class Watcher:
         self._page_at = time.time()
         return page
 
-    def _saw_page(self, glances: list[BatchGlance], left: set[str]) -> None:
+    def _saw_page(self, glances: list[BatchStatusRow], left: set[str]) -> None:
         for glance in glances:
             left.discard(glance.id)
             for watched in tuple(self._waits.get(glance.id, ())):
@@ -345,12 +345,12 @@ class Watcher:
         """Take in a failed look; trouble of Airflow itself (looking the connection up) is waited out as well."""
         from airflow_provider_llamabatch.llamacloud.errors import (
             LlamaCloudError,
-            NoAnswerError,
+            NoResponseError,
             NotFoundError,
         )
 
         if not isinstance(error, LlamaCloudError):
-            error = NoAnswerError(f"{type(error).__name__}: {error}", reached_server=False)
+            error = NoResponseError(f"{type(error).__name__}: {error}", reached_server=False)
         if not isinstance(
             error, NotFoundError
         ):  # a batch that is not there yet says nothing about the others
@@ -389,4 +389,6 @@ def _warm_up() -> None:
     from airflow_provider_llamabatch.llamacloud import calls
 
     calls.get_batch("warm-up").parse(b'{"id": "", "status": ""}')
-    calls.glance_at_batches(created_at_on_or_after=datetime.now(UTC), page_size=None).parse(b'{"items": []}')
+    calls.list_batch_statuses(created_at_on_or_after=datetime.now(UTC), page_size=None).parse(
+        b'{"items": []}'
+    )

@@ -111,12 +111,12 @@ TABLE = [
     ),
     Row("list_batches", "batches.list", {"created_at_on_or_after": "2026-11-01T00:00:00+00:00"}),
     Row(
-        "glance_at_batches",
+        "list_batch_statuses",
         "batches.list",
         {"created_at_on_or_after": NOON, "page_size": None},
         {"created_at_on_or_after": NOON},
     ),
-    Row("glance_at_batches", "batches.list", {"created_at_on_or_after": SUMMER, "page_size": 100}),
+    Row("list_batch_statuses", "batches.list", {"created_at_on_or_after": SUMMER, "page_size": 100}),
     Row("get_batch", "batches.get", {"batch_id": "bat-1"}),
     Row(
         "get_batch",

@@ -193,7 +193,7 @@ def test_lists_keep_what_they_do_not_know(hook, answer):
     (got,) = hook.list_batches()
 
     assert (got.status, got.model_dump()["mood"]) == ("DREAMING", 1)
-    glance = hook.send(calls.glance_at_batches(created_at_on_or_after="2026-11-01", page_size=1))
+    glance = hook.send(calls.list_batch_statuses(created_at_on_or_after="2026-11-01", page_size=1))
     assert [(one.id, one.status) for one in glance.items] == [("bat-1", "DREAMING")]
 
 

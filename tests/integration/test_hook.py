@@ -105,7 +105,7 @@ def test_a_lost_connection_says_that_the_request_may_have_arrived(hook, emulator
     directory_id = make_directory()
     emulator.control.add_fault(kind=fault, method="POST", times=1)
 
-    with pytest.raises(e.NoAnswerError, match=r"POST /api/v2/batches to http://127\.0\.0\.1") as raised:
+    with pytest.raises(e.NoResponseError, match=r"POST /api/v2/batches to http://127\.0\.0\.1") as raised:
         hook.create_batch(source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC")
     assert raised.value.reached_server
     assert emulator.control.counters()["batches"] == (fault == "drop_after")
@@ -114,7 +114,7 @@ def test_a_lost_connection_says_that_the_request_may_have_arrived(hook, emulator
 def test_a_refused_connection_says_that_nothing_was_sent(connect, no_waiting):
     connect(password="llx-key", host="http://127.0.0.1:9")
 
-    with LlamaBatchHook() as hook, pytest.raises(e.NoAnswerError, match="could not be sent") as raised:
+    with LlamaBatchHook() as hook, pytest.raises(e.NoResponseError, match="could not be sent") as raised:
         hook.get_batch("bat-1")
     assert not raised.value.reached_server
 
@@ -178,7 +178,7 @@ def test_an_answer_of_any_size_is_not_read_to_the_end(hook, emulator, make_direc
     make_directory(files=5)
     monkeypatch.setattr(transport, "MOST_ANSWER_BYTES", 100)
 
-    with pytest.raises(e.AnswerNotUnderstoodError, match="more than 100 bytes"):
+    with pytest.raises(e.InvalidResponseError, match="more than 100 bytes"):
         hook.send(calls.list_directories(), policy=transport.RetryPolicy(max_attempts=1))
 
 

@@ -88,7 +88,7 @@ def test_a_submission_that_keeps_leaving_no_trace_fails_and_is_found_by_the_next
     submit, emulator, made, next_try, context
 ):
     lose_answers(emulator, kind="drop_before", times=3)
-    with pytest.raises(e.NoAnswerError):
+    with pytest.raises(e.NoResponseError):
         submit()
     assert made() == 0
 

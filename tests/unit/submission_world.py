@@ -48,9 +48,9 @@ class StoreDownError(RuntimeError):
 
 _REPORTED = {
     Trouble.FAILED: e.UnavailableError("503", status_code=503),
-    Trouble.ANSWER_LOST: e.NoAnswerError("read timed out", reached_server=True),
-    Trouble.ANSWER_BROKEN: e.AnswerNotUnderstoodError("not JSON"),
-    Trouble.NOT_SENT: e.NoAnswerError("connection refused", reached_server=False),
+    Trouble.ANSWER_LOST: e.NoResponseError("read timed out", reached_server=True),
+    Trouble.ANSWER_BROKEN: e.InvalidResponseError("not JSON"),
+    Trouble.NOT_SENT: e.NoResponseError("connection refused", reached_server=False),
     Trouble.SLOWED_DOWN: e.RateLimitedError("429", status_code=429, from_api=True),
     Trouble.REFUSED: e.RefusedError("422", status_code=422),
 }
@@ -208,6 +208,6 @@ class Task:
             sleep=self.world.sleep,
         )
         try:
-            return submitter.batch_id()
+            return submitter.submit_or_rejoin()
         except (KilledError, StoreDownError, e.LlamaCloudError):
             return None

@@ -107,9 +107,9 @@ def test_a_right_answer_is_understood(call, right):
 # Waiting
 
 TRANSIENT = [
-    e.NoAnswerError("reset", reached_server=True),
-    e.NoAnswerError("refused", reached_server=False),
-    e.AnswerNotUnderstoodError("html"),
+    e.NoResponseError("reset", reached_server=True),
+    e.NoResponseError("refused", reached_server=False),
+    e.InvalidResponseError("html"),
     e.ConflictError("409", status_code=409),
     e.RateLimitedError("429", status_code=429, retry_after=7200.0),
     e.UnavailableError("503", status_code=503),

@@ -50,9 +50,9 @@ def test_the_wait_ends_at_the_deadline_and_no_look_is_planned_behind_it():
 @pytest.mark.parametrize(
     "error",
     [
-        e.NoAnswerError("", reached_server=True),
-        e.NoAnswerError("", reached_server=False),
-        e.AnswerNotUnderstoodError(""),
+        e.NoResponseError("", reached_server=True),
+        e.NoResponseError("", reached_server=False),
+        e.InvalidResponseError(""),
         e.UnavailableError("", status_code=503),
         e.UnavailableError("", status_code=408),
         e.ConflictError("", status_code=409),

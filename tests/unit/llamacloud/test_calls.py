@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_llamabatch.llamacloud import calls, models
 from airflow_provider_llamabatch.llamacloud.call import page_after
-from airflow_provider_llamabatch.llamacloud.errors import AnswerNotUnderstoodError, InvalidInputError
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, InvalidResponseError
 
 
 def test_a_batch_is_created_with_the_documented_body_and_never_repeated():
@@ -96,7 +96,7 @@ def test_pages_are_followed_by_their_tokens_and_a_circle_is_an_error():
     assert third is not None
     assert third.query == (("page_size", "2"), ("page_token", "t2"))
     assert page_after(third, None, seen) is page_after(third, "", seen) is None
-    with pytest.raises(AnswerNotUnderstoodError, match="same page token twice"):
+    with pytest.raises(InvalidResponseError, match="same page token twice"):
         page_after(third, "t1", seen)
 
 

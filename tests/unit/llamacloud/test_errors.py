@@ -11,9 +11,9 @@ CALL = calls.get_batch("bat-1")
 KEY = "llx-very-secret"
 
 
-def answer(status: int, body: object, headers: dict[str, str] | None = None) -> e.AnsweredError:
+def answer(status: int, body: object, headers: dict[str, str] | None = None) -> e.StatusError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    with pytest.raises(e.AnsweredError) as raised:
+    with pytest.raises(e.StatusError) as raised:
         e.decipher(CALL, status, headers or {}, raw, [KEY])
     return raised.value
 
@@ -97,7 +97,7 @@ def test_a_redirect_is_named_and_not_followed():
     "body", [b"", b"<html></html>", b"[]", b'{"id": 1', b'{"status": "RUNNING"}', b"\xff"]
 )
 def test_a_good_status_with_a_strange_body_is_not_understood(body):
-    with pytest.raises(e.AnswerNotUnderstoodError, match="not with what the API documents"):
+    with pytest.raises(e.InvalidResponseError, match="not with what the API documents"):
         e.decipher(CALL, 200, {}, body, [KEY])
 
 
