@@ -19,3 +19,29 @@ MAX_MESSAGE_CHARACTERS = 1000  # of what the service says, in messages, events, 
 
 # Lists
 PAGE_SIZE = 100  # batches per list page; a larger size is refused by some endpoints
+
+# Bounds on what a server may send
+MAX_TIMEOUT_SECONDS = 3600.0  # what the connection may ask for
+MAX_ERROR_BYTES = 256 * 1024  # of an error's body; the rest is not read
+MAX_STATUS_PAGE_BYTES = 8 * 1024 * 1024  # of a list page read only for ids and statuses
+MAX_PAGE_ITEMS = 10_000
+MAX_LIST_ITEMS = 1_000_000  # items of one list
+MAX_LIST_SECONDS = 3600.0  # walking one list
+MAX_STATUS_CHARACTERS = 64
+MAX_NAME_CHARACTERS = 1000  # of ids that are only passed on, and of names
+MAX_METADATA_CHARACTERS = 64_000  # of metadata, and of fields that this version does not know, per object
+UPLOAD_BYTES_PER_SECOND = 256 * 1024  # a file gets this much longer than REQUEST_TIMEOUT to be sent
+CONNECTION_TIMEOUT = 30.0  # looking up the Airflow connection
+
+# The service's own limits
+MAX_WEBHOOK_IDS = 4  # webhook configurations by id of one batch
+MAX_BULK_DELETE = 100  # files of a directory deleted by one request
+MAX_FIELD_ERRORS = 10  # of a refused request, in its message
+
+# The client
+MAX_CONNECTIONS = 4  # per client; httpx's pool looks at every connection for every request: few is fast
+KEEPALIVE_SECONDS = 300.0  # longer than the gap between two polls, so that a wait keeps its one connection
+MAX_BYTES_ON_LOOP = 256 * 1024  # a larger body is parsed on a thread, not on the event loop
+UPLOAD_CHUNK_BYTES = 256 * 1024
+CLOSE_TIMEOUT = 5.0
+MAX_ALLOWED_ATTEMPTS = 100  # what the connection may ask for

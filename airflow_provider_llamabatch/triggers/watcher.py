@@ -388,7 +388,7 @@ def _warm_up() -> None:
     """Import and build what the first look needs; it takes tens of milliseconds, so not on the event loop."""
     from airflow_provider_llamabatch.llamacloud import calls
 
-    calls.get_batch("warm-up").parse(b'{"id": "", "status": ""}')
+    calls.get_batch("warm-up").parse(b'{"id": "warm-up", "status": ""}')
     calls.list_batch_statuses(created_at_on_or_after=datetime.now(UTC), page_size=None).parse(
         b'{"items": []}'
     )

@@ -16,8 +16,12 @@ from hypothesis import strategies as st
 from airflow_provider_llamabatch.batches import events, submission, waiting
 from airflow_provider_llamabatch.batches.waiting import Ended, Reason, Wait
 from airflow_provider_llamabatch.llamacloud import errors as e
+from airflow_provider_llamabatch.llamacloud.redaction import Redactor
+from airflow_provider_llamabatch.llamacloud.responses import Response, decipher
 from airflow_provider_llamabatch.llamacloud.settings import settings_from_connection
 from airflow_provider_llamabatch.llamacloud.transport import Client
+
+REDACTOR = Redactor(SECRETS)
 
 
 def everything_about(error: BaseException | None) -> str:
@@ -44,7 +48,7 @@ def assert_hides_the_secrets(error: e.LlamaCloudError) -> None:
 def failure_of(call: Any, status: int, headers: dict[str, str], body: bytes) -> e.LlamaCloudError | None:
     """Return the exception that an answer is turned into; None if it is a value."""
     try:
-        e.decipher(call, status, headers, body, SECRETS)
+        decipher(call, Response(status, headers, body), REDACTOR)
     except e.LlamaCloudError as error:
         return error
     return None
@@ -84,7 +88,7 @@ def test_a_secret_that_is_cut_short_shows_no_part_of_itself(shape, secret):
     for size in (*range(900, 1010), *range(3960, 4010)):
         body = shape.replace("%s", " " * size + json.dumps(secret)[1:-1]).encode()
         with pytest.raises(e.RefusedError) as raised:
-            e.decipher(call, 422, {"x-request-id": "x" * (size % 64) + secret}, body, SECRETS)
+            decipher(call, Response(422, {"x-request-id": "x" * (size % 64) + secret}, body), REDACTOR)
         assert_hides_the_secrets(raised.value)
 
 
@@ -92,14 +96,14 @@ def test_a_refusal_may_be_nested_up_to_where_json_gives_in():
     for depth in range(700, 1000):
         body = ('{"detail": %s}' % ("[" * depth + "]" * depth)).encode()
         with pytest.raises(e.RefusedError):
-            e.decipher(ANSWERED[0][0], 422, {}, body, SECRETS)
+            decipher(ANSWERED[0][0], Response(422, {}, body), REDACTOR)
 
 
 @pytest.mark.parametrize(
     ("call", "right"), ANSWERED, ids=lambda part: str(part) if hasattr(part, "path") else ""
 )
 def test_a_right_answer_is_understood(call, right):
-    value = e.decipher(call, 200, {}, json.dumps(right).encode(), SECRETS)
+    value = decipher(call, Response(200, {}, json.dumps(right).encode()), REDACTOR)
 
     assert (value is None) == (right is None)
 
