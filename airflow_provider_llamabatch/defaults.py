@@ -6,7 +6,11 @@ from __future__ import annotations
 POLL_INTERVAL = 30.0  # the official example polls every 10 s; batches take minutes to hours
 MIN_POLL_INTERVAL = 1.0  # a task that asks for less gets this
 WAIT_TIMEOUT = 24 * 3600.0  # batches take minutes to hours
-MISSING_GRACE = 300.0  # a batch that was just made may not be readable yet
+MISSING_GRACE = 300.0  # a batch that was just submitted may not be readable yet
+UNKNOWN_GRACE = 20.0  # the same for an id that came from elsewhere: a wrong one is found out soon
+RESULTS_GRACE = 600.0  # how long the results of a COMPLETED batch may still be null
+FIRST_POLL_AFTER = 10.0  # a task resumed sooner after its deferral can be marked failed by the scheduler
+BACKSTOP = 120.0  # how far Airflow's own timeout lies behind the deadline, besides two polls
 
 # Requests
 REQUEST_TIMEOUT = 60.0  # one request as a whole, connecting and reading included
@@ -17,8 +21,14 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024  # as sent, and again after decompression
 MAX_PAGES = 1000  # pages of one list
 MAX_MESSAGE_CHARACTERS = 1000  # of what the service says, in messages, events, XComs and logs
 
+# Polls
+POLL_TIMEOUT = 20.0  # one poll as a whole; a batch that is not answered for is asked for again
+
 # Lists
-PAGE_SIZE = 100  # batches per list page; a larger size is refused by some endpoints
+PAGE_SIZE = 100  # batches per list page
+MAX_PAGE_SIZE = (
+    1000  # the same where so many wait; the largest is not documented, one that is refused is left out
+)
 
 # Bounds on what a server may send
 MAX_TIMEOUT_SECONDS = 3600.0  # what the connection may ask for
@@ -39,7 +49,9 @@ MAX_BULK_DELETE = 100  # files of a directory deleted by one request
 MAX_FIELD_ERRORS = 10  # of a refused request, in its message
 
 # The client
-MAX_CONNECTIONS = 4  # per client; httpx's pool looks at every connection for every request: few is fast
+MAX_CONNECTIONS = (
+    64  # per client: more than its requests under way, slow ones included, so none waits in the pool
+)
 KEEPALIVE_SECONDS = 300.0  # longer than the gap between two polls, so that a wait keeps its one connection
 MAX_BYTES_ON_LOOP = 256 * 1024  # a larger body is parsed on a thread, not on the event loop
 UPLOAD_CHUNK_BYTES = 256 * 1024
