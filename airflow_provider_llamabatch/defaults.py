@@ -19,3 +19,17 @@ MAX_MESSAGE_CHARACTERS = 1000  # of what the service says, in messages, events, 
 
 # Lists
 PAGE_SIZE = 100  # batches per list page; a larger size is refused by some endpoints
+
+# Submissions
+MAX_LIST_LAG = 60.0  # a batch that the list still does not show this long after its POST counts as not made
+MAX_CREATE_ATTEMPTS = 3  # POSTs of one try whose outcome stays unknown, each sent only after that time
+MAX_INTENT_AGE = 30.0  # an intent that is older at its POST is not acted on: the process may have stood still
+RETRY_SETTLE_SECONDS = (
+    5.0  # a later try waits this long after its intent, for an earlier try that may still be alive
+)
+CONFIRM_SECONDS = 5.0  # between two responses that must agree before a batch counts as gone
+LISTED_SECONDS = (
+    3600.0  # how far back a directory's batches are listed: the largest clock difference tolerated
+)
+CREATED_AT_SPREAD = 10.0  # by how much the service's own times of creation may be out of order
+RUN_START_MARGIN = 300.0  # Airflow below 3.3: a batch may seem this much older than the run that made it

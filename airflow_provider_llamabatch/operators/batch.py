@@ -121,9 +121,9 @@ class CreateBatchOperator(BaseOperator):
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             timeout = checked_seconds("timeout", self.timeout)
             checked_seconds("poll_interval", self.poll_interval)  # before anything is paid for
-            submitter = self._submitter(hook, context)
-            batch_id = submitter.submit_or_rejoin()
-            self._publish(hook, batch_id, submitter.batch, context)
+            submitted = self._submitter(hook, context).submit_or_rejoin()
+            batch_id = submitted.batch_id
+            self._publish(hook, batch_id, submitted.batch, context)
             if self.wait_for_completion:
                 self._wait(
                     self._batch_wait(hook, batch_id, deadline_in(timeout, self.execution_timeout)), context
@@ -150,21 +150,21 @@ class CreateBatchOperator(BaseOperator):
             self.waiting.kill()
 
     def _submitter(self, hook: LlamaBatchHook, context: Context) -> Submitter:
-        from airflow_provider_llamabatch.batches.submission import Request, fingerprint
+        from airflow_provider_llamabatch.batches.submission import Request
         from airflow_provider_llamabatch.llamacloud import calls
         from airflow_provider_llamabatch.operators.submitting import Submitter
 
-        arguments: dict[str, Any] = {
-            "source_directory_id": self.source_directory_id,
-            "configuration_id": self.configuration_id,
-            "job_type": self.job_type,
-            "webhook_configurations": self.webhook_configurations,
-            "webhook_configuration_ids": self.webhook_configuration_ids,
-        }
-        call = calls.create_batch(**arguments)
-        digest = fingerprint(connection_id=self.llamabatch_conn_id, **arguments)
-        request = Request(self.source_directory_id, self.configuration_id, self.job_type, digest)
-        return Submitter(hook, call, request, context, self.log, fresh=self.fresh)
+        call = calls.create_batch(
+            source_directory_id=self.source_directory_id,
+            configuration_id=self.configuration_id,
+            job_type=self.job_type,
+            webhook_configurations=self.webhook_configurations,
+            webhook_configuration_ids=self.webhook_configuration_ids,
+        )
+        request = Request(
+            self.source_directory_id, self.configuration_id, self.job_type, self.llamabatch_conn_id
+        )
+        return Submitter(hook, request, call, context, self.log, fresh=self.fresh)
 
     def _publish(self, hook: LlamaBatchHook, batch_id: str, batch: Batch | None, context: Context) -> None:
         """Push what a person or a later step needs even if this task fails from here on."""
