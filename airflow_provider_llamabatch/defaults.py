@@ -26,9 +26,7 @@ POLL_TIMEOUT = 20.0  # one poll as a whole; a batch that is not answered for is 
 
 # Lists
 PAGE_SIZE = 100  # batches per list page
-MAX_PAGE_SIZE = (
-    1000  # the same where so many wait; the largest is not documented, one that is refused is left out
-)
+MAX_PAGE_SIZE = 1000  # the same where so many wait; undocumented, so left out once it was refused
 
 # Bounds on what a server may send
 MAX_TIMEOUT_SECONDS = 3600.0  # what the connection may ask for
@@ -49,11 +47,19 @@ MAX_BULK_DELETE = 100  # files of a directory deleted by one request
 MAX_FIELD_ERRORS = 10  # of a refused request, in its message
 
 # The client
-MAX_CONNECTIONS = (
-    64  # per client: more than its requests under way, slow ones included, so none waits in the pool
-)
+MAX_CONNECTIONS = 64  # per client: more than its requests under way, so that none waits in the pool
 KEEPALIVE_SECONDS = 300.0  # longer than the gap between two polls, so that a wait keeps its one connection
 MAX_BYTES_ON_LOOP = 256 * 1024  # a larger body is parsed on a thread, not on the event loop
 UPLOAD_CHUNK_BYTES = 256 * 1024
 CLOSE_TIMEOUT = 5.0
 MAX_ALLOWED_ATTEMPTS = 100  # what the connection may ask for
+
+# Submissions
+MAX_LIST_LAG = 60.0  # a batch that the list still does not show this long after its POST counts as not made
+MAX_CREATE_ATTEMPTS = 3  # POSTs of one try whose outcome stays unknown, each sent only after that time
+MAX_INTENT_AGE = 30.0  # an intent that is older at its POST is not acted on: the process may have stood still
+RETRY_SETTLE_SECONDS = 5.0  # how long a later try waits after its intent, for an earlier one still alive
+CONFIRM_SECONDS = 5.0  # between two responses that must agree before a batch counts as gone
+LISTED_SECONDS = 3600.0  # how far back a directory is listed: the largest clock difference tolerated
+CREATED_AT_SPREAD = 10.0  # by how much the service's own times of creation may be out of order
+RUN_START_MARGIN = 300.0  # Airflow below 3.3: a batch may seem this much older than the run that made it

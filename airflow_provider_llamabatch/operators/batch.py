@@ -160,14 +160,14 @@ class CreateBatchOperator(BatchPollMixin, BaseOperator):
             organization_id=self.organization_id,
         )
         request = Request(
-            connection_id=self.llamabatch_conn_id,
             source_directory_id=self.source_directory_id,
             configuration_id=self.configuration_id,
             job_type=self.job_type,
+            connection_id=self.llamabatch_conn_id,
             project_id=self.project_id,
             organization_id=self.organization_id,
         )
-        return Submitter(hook, call, request, context, self.log, fresh=self.fresh)
+        return Submitter(hook, request, call, context, self.log, fresh=self.fresh)
 
     def _wait(self, hook: LlamaBatchHook, batch_id: str, context: Context) -> None:
         timeout = checked_seconds("timeout", self.timeout)

@@ -86,7 +86,7 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
         self.organization_id = organization_id
 
     @property
-    def poll_interval(self) -> float:  # type: ignore[override]  # a sensor's is its poke_interval
+    def poll_interval(self) -> float:
         """Return the seconds between polls."""
         return checked_seconds("poll_interval", self.poke_interval)
 
