@@ -163,7 +163,7 @@ def page(items, token):
 
 def test_a_list_that_never_ends_is_given_up(monkeypatch):
     walk = Walk(calls.list_batches())
-    with pytest.raises(InvalidResponseError, match="1000 pages"):
+    with pytest.raises(InvalidResponseError, match="1000 pages"):  # noqa: PT012
         for number in range(2000):
             walk.items(page([], f"t{number}"))
 
@@ -237,7 +237,7 @@ def test_an_api_key_is_refused_as_an_id_and_not_shown():
 
 @pytest.mark.parametrize("value", [float("nan"), object(), {1: object()}, "\ud800"])
 def test_webhooks_that_are_not_json_are_named(value):
-    with pytest.raises(InvalidInputError, match="^webhook_configurations: must be plain JSON"):
+    with pytest.raises(InvalidInputError, match=r"^webhook_configurations: must be plain JSON"):
         calls.create_batch(
             source_directory_id="d", configuration_id="c", webhook_configurations=[{"webhook_url": value}]
         )
