@@ -119,13 +119,13 @@ TRANSIENT = [
     e.UnavailableError("503", status_code=503),
 ]
 FATAL: list[tuple[e.LlamaCloudError, Reason]] = [
-    (e.AuthenticationError("401", status_code=401), Reason.NOT_AUTHENTICATED),
-    (e.PermissionDeniedError("403", status_code=403), Reason.NOT_PERMITTED),
-    (e.RefusedError("422", status_code=422), Reason.REFUSED),
-    (e.PaymentRequiredError("402", status_code=402), Reason.REFUSED),
+    (e.AuthenticationError("401", status_code=401, from_api=True), Reason.NOT_AUTHENTICATED),
+    (e.PermissionDeniedError("403", status_code=403, from_api=True), Reason.NOT_PERMITTED),
+    (e.RefusedError("422", status_code=422, from_api=True), Reason.REFUSED),
+    (e.PaymentRequiredError("402", status_code=402, from_api=True), Reason.REFUSED),
     (e.InvalidInputError("batch_id", "is empty"), Reason.REFUSED),
 ]
-MISSING = e.NotFoundError("404", status_code=404)
+MISSING = e.NotFoundError("404", status_code=404, from_api=True)
 TERMINAL = {"COMPLETED": Reason.COMPLETED, "FAILED": Reason.FAILED, "CANCELLED": Reason.CANCELLED}
 
 running = st.sampled_from(["PENDING", "THROTTLED", "RUNNING", "completed", "PAUSED", ""]) | st.text(

@@ -71,9 +71,9 @@ def test_small_failures_are_waited_out_until_the_deadline(error):
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (e.AuthenticationError("no key", status_code=401), Reason.NOT_AUTHENTICATED),
-        (e.PermissionDeniedError("not yours", status_code=403), Reason.NOT_PERMITTED),
-        (e.RefusedError("what?", status_code=400), Reason.REFUSED),
+        (e.AuthenticationError("no key", status_code=401, from_api=True), Reason.NOT_AUTHENTICATED),
+        (e.PermissionDeniedError("not yours", status_code=403, from_api=True), Reason.NOT_PERMITTED),
+        (e.RefusedError("what?", status_code=400, from_api=True), Reason.REFUSED),
     ],
 )
 def test_what_waiting_cannot_cure_ends_the_wait_at_once(error, reason):
@@ -81,7 +81,7 @@ def test_what_waiting_cannot_cure_ends_the_wait_at_once(error, reason):
 
 
 def test_a_batch_that_is_not_there_yet_is_given_a_few_minutes():
-    missing = e.NotFoundError("gone", status_code=404)
+    missing = e.NotFoundError("gone", status_code=404, from_api=True)
     wait = a_wait()
 
     assert wait.stumbled(missing, BEGAN + MISSING_GRACE - 1, pause=1.0) is None
