@@ -244,8 +244,8 @@ async def test_no_object_shows_a_secret_in_its_repr(hook, context):
                 hook,
                 client,
                 twin,
-                client._wire,
-                client._http,
+                twin._redactor,
+                twin._http,
                 settings,
                 call,
                 str(call),
@@ -255,7 +255,7 @@ async def test_no_object_shows_a_secret_in_its_repr(hook, context):
                 batch_wait(operator, hook, "bat-1", timeout=1.0, poll_interval=1.0, deadline=0.0),
             ):
                 assert_hidden(repr(shown))
-    assert settings.api_key == KEY
+    assert settings.api_key.get_secret_value() == KEY
 
 
 def test_rendered_webhook_secrets_are_masked_from_then_on():
