@@ -14,7 +14,7 @@ import httpx
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred, redact
 
-from airflow_provider_llamabatch.batches.submission import Request, fingerprint
+from airflow_provider_llamabatch.batches.submission import Request
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import calls
@@ -233,8 +233,7 @@ def test_a_connection_test_that_fails_shows_no_secret(hook, emulator):
 async def test_no_object_shows_a_secret_in_its_repr(hook, context):
     settings = hook.get_conn().settings
     call = creating("dir-1")
-    digest = fingerprint(connection_id="c", webhook_configurations=WEBHOOKS)
-    request = Request("dir-1", "cfg-1", "parse_v2", digest)
+    request = Request("dir-1", "cfg-1", "parse_v2", "c")
     operator = CreateBatchOperator(
         task_id="create", source_directory_id="d", configuration_id="c", webhook_configurations=WEBHOOKS
     )
@@ -251,7 +250,7 @@ async def test_no_object_shows_a_secret_in_its_repr(hook, context):
                 str(call),
                 request,
                 operator,
-                Submitter(hook, call, request, context, logging.getLogger()),
+                Submitter(hook, request, call, context, logging.getLogger()),
                 batch_wait(operator, hook, "bat-1", timeout=1.0, poll_interval=1.0, deadline=0.0),
             ):
                 assert_hidden(repr(shown))
