@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from arbitrary import bounded
@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from submission_world import History, Try, World, world_of
 
 from airflow_provider_llamabatch.batches import flow, submission, submit_flow, submit_lookups, submit_record
-from airflow_provider_llamabatch.batches.record import Record
 from airflow_provider_llamabatch.llamacloud import errors as e
+
+if TYPE_CHECKING:
+    from airflow_provider_llamabatch.batches.record import Record
 
 seeds = st.integers(0, 2**32)
 
@@ -63,6 +65,11 @@ def test_a_try_that_stood_still_before_any_step_but_the_post_submits_nothing_aft
         assert len(world.paid(0)) == 1, steps
         assert frozen_result in (None, *world.paid(0))
     raise AssertionError("the POST was never reached")
+
+
+def search(histories: int) -> None:
+    for seed in range(histories):
+        play(seed)
 
 
 def finish(one: Try) -> str | None:
@@ -123,8 +130,7 @@ def test_the_search_finds_what_it_is_for(defect, monkeypatch):
     monkeypatch.setattr(*DEFECTS[defect])
 
     with pytest.raises(Exception):  # noqa: B017, PT011  # an assertion, or an error no try may raise
-        for seed in range(3000):
-            play(seed)
+        search(3000)
 
 
 @bounded(200)
