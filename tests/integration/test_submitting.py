@@ -299,3 +299,81 @@ class TestBelowAirflow33:
         submit(fresh=True)
 
         assert made() == 2
+
+
+class TestWhatIsNoVerdict:
+    """A gateway does not know what became of a batch, and one response may be wrong."""
+
+    def later(self, monkeypatch):
+        monkeypatch.setattr("airflow_provider_llamabatch.defaults.MISSING_GRACE", 0.0)
+
+    def test_a_gateways_404_is_no_reason_to_pay_again(
+        self, submit, emulator, made, next_try, context, monkeypatch
+    ):
+        self.later(monkeypatch)
+        submit()
+        next_try(context)
+        emulator.control.add_fault(kind="html", status=404, method="GET", path="/batches/", times=3)
+
+        with pytest.raises(submission.SubmissionUndecidedError):
+            submit()
+        assert made() == 1
+
+    def test_one_404_of_the_api_is_no_reason_to_pay_again(
+        self, submit, emulator, made, next_try, context, monkeypatch
+    ):
+        self.later(monkeypatch)
+        first = submit()
+        next_try(context)
+        emulator.control.add_fault(kind="status", status=404, method="GET", path="/batches/", times=1)
+
+        assert submit() == first
+        assert made() == 1
+
+    def test_a_batch_that_the_list_shows_is_not_gone(
+        self, submit, emulator, made, next_try, context, monkeypatch
+    ):
+        self.later(monkeypatch)
+        first = submit()
+        next_try(context)
+        emulator.control.add_fault(kind="status", status=404, method="GET", path="/batches/", times=2)
+
+        assert submit() == first
+        assert made() == 1
+
+    def test_a_refusal_after_a_lost_response_keeps_the_intent(
+        self, submit, emulator, made, next_try, context
+    ):
+        emulator.control.change(list_hides_new_batches_seconds=20)
+        lose_answers(emulator, times=1)
+        lose_answers(emulator, kind="status", status=402, times=1)
+        with pytest.raises(RequestRefusedError):
+            submit()
+        emulator.control.advance(60)
+        next_try(context, cleared=True)
+
+        submit()
+
+        assert made() == 1
+
+    def test_a_webhook_that_renders_differently_is_no_other_request(self, submit, made, next_try, context):
+        first = submit(webhook_configurations=[{"webhook_url": "https://example.com/1"}])
+        next_try(context)
+
+        assert submit(webhook_configurations=[{"webhook_url": "https://example.com/2"}]) == first
+        assert made() == 1
+
+
+def test_the_record_never_expires(submit, context, monkeypatch):
+    context_module = pytest.importorskip("airflow.sdk.execution_time.context")
+    store, retentions = context["task_state_store"], []
+    keep = store.set
+
+    def keep_for(key, value, *, retention=None):
+        retentions.append(retention)
+        keep(key, value)
+
+    monkeypatch.setattr(store, "set", keep_for)
+    submit()
+
+    assert set(retentions) == {context_module.NEVER_EXPIRE}
