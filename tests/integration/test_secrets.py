@@ -205,6 +205,7 @@ def test_a_failed_task_says_why_without_a_secret(
     fault, hook, emulator, make_directory, context, no_waiting, monkeypatch
 ):
     monkeypatch.setattr("airflow_provider_llamabatch.batches.submission.ADOPTION_PAUSES", (0.0,))
+    monkeypatch.setattr("airflow_provider_llamabatch.operators.submitting.sleep", lambda seconds: None)
     operator = CreateBatchOperator(
         task_id="create",
         source_directory_id=make_directory(),
