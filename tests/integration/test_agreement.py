@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from llama_cloud import LlamaCloud
-from recorder import Asked, Recorder
 
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import calls
+from tests.support.recorder import Asked, Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
