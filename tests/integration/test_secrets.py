@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred, redact
-from airflow_provider_llamabatch.operators.waiting import batch_wait
 
 from airflow_provider_llamabatch.batches.submission import Request
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
@@ -252,7 +251,7 @@ async def test_no_object_shows_a_secret_in_its_repr(hook, context):
                 request,
                 operator,
                 Submitter(hook, request, call, context, logging.getLogger()),
-                batch_wait(operator, hook, "bat-1", timeout=1.0, poll_interval=1.0, deadline=0.0),
+                operator.begin_poll(hook, "bat-1", deadline=0.0),
             ):
                 assert_hidden(repr(shown))
     assert settings.api_key.get_secret_value() == KEY

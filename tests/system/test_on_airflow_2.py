@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.support.airflow_2 import Airflow2
 
 if TYPE_CHECKING:
