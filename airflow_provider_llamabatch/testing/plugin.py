@@ -1,0 +1,1 @@
+"""The pytest plugin. It does nothing until a test asks for one of its fixtures."""
