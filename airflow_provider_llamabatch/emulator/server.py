@@ -21,6 +21,7 @@ from airflow_provider_llamabatch.emulator.webhooks import Deliverer
 
 if TYPE_CHECKING:
     from asyncio import Transport
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
 DEMO_API_KEY = "llx-emulator"
@@ -112,6 +113,12 @@ class LlamaCloudEmulator:
         """The base URL, once the emulator serves."""
         host, port = self._address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def turned_time(self) -> AbstractContextManager[object]:
+        """Return a block in which waits of this process are turned instead of waited for (see ``testing``)."""
+        from airflow_provider_llamabatch.testing.turning import turned_time
+
+        return turned_time(self._service)
 
     def __enter__(self) -> Self:
         """Start to serve; return when requests are answered."""

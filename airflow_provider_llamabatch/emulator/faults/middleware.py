@@ -82,6 +82,13 @@ class FaultMiddleware:
         if scope["type"] != "http" or scope["path"].startswith(CONTROL_PREFIX):
             await self._app(scope, receive, send)
             return
+        self._service.under_way += 1
+        try:
+            await self._handle(scope, receive, send)
+        finally:
+            self._service.under_way -= 1
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         fault, seen = self._arrived(scope)
 
         async def noting(message: Message) -> None:
@@ -158,10 +165,16 @@ class FaultMiddleware:
         return response
 
     async def _wait(self, seconds: float) -> None:
-        # In short steps, so that a delay never keeps the server from stopping.
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and not self._stopping.is_set():  # noqa: ASYNC110
-            await asyncio.sleep(min(left, 0.05))
+        # In short steps, so that a delay never keeps the server from stopping. By the clock of a test that turns it.
+        self._service.under_way -= 1
+        self._service.held_back += 1
+        try:
+            end = time.time() + seconds
+            while (left := end - time.time()) > 0 and not self._stopping.is_set():  # noqa: ASYNC110
+                await asyncio.sleep(min(left, 0.02))
+        finally:
+            self._service.under_way += 1
+            self._service.held_back -= 1
 
     def _made_up(self, fault: Fault, status: int, media_type: str, body: bytes) -> HeldResponse:
         headers = {"content-type": media_type, **fault.headers}

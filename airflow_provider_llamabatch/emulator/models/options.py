@@ -22,11 +22,6 @@ def _language(word: str) -> str:
     return word
 
 
-def _page_ranges(text: str) -> str:
-    page_numbers(text)
-    return text
-
-
 def page_numbers(text: str) -> list[range]:
     """Read ``1,3,5-7``. Raises ValueError for anything else."""
     found = []
@@ -39,7 +34,6 @@ def page_numbers(text: str) -> list[range]:
 
 
 Language = Annotated[str, AfterValidator(_language)]
-Pages = Annotated[str, AfterValidator(_page_ranges)]
 Share = Annotated[float, Field(ge=0, le=1)]
 HttpUrl = Annotated[str, StringConstraints(pattern="^https?:")]
 Tier = Literal["fast", "cost_effective", "agentic", "agentic_plus"]
@@ -237,7 +231,7 @@ class PageRanges(Options):
     """The options under ``page_ranges``."""
 
     max_pages: PositiveInt | None = None
-    target_pages: Pages | None = None
+    target_pages: str | None = None
 
 
 class TablesOptions(Options):

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
-from airflow_provider_llamabatch.emulator.models.options import Pages, ParseOptions, Tier
+from airflow_provider_llamabatch.emulator.models.options import ParseOptions, Tier
 
 JobType = Literal["parse_v2", "extract_v2"]
 JobStatus = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
@@ -277,7 +277,7 @@ class ExtractConfiguration(BaseModel):
     """The options of an extract job."""
 
     data_schema: DataSchema
-    target_pages: Pages | None = None
+    target_pages: str | None = None
     max_pages: PositiveInt | None = None
     tier: ExtractTier = "cost_effective"
     version: str = "latest"

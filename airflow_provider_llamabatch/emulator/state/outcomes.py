@@ -51,7 +51,10 @@ def outcome(
             document = of_markdown(given.markdown)
             count, by_itself, error = len(document.pages), set(), document.error
         error = given.error_message or error
-    pages = _chosen(count, parameters)
+    try:
+        pages = _chosen(count, parameters)
+    except ValueError as problem:
+        pages, error = (), error or f"TARGET_PAGES_INVALID: {problem}"
     failed = tuple(page for page in pages if page in by_itself or page in switched)
     if error is None and count and not pages:
         error = "NO_DATA_FOUND_IN_FILE: the file has none of the pages that were asked for"

@@ -76,7 +76,8 @@ class EmulatorState:
     Everything that the routes and the control share.
 
     Whoever reads or changes it holds ``lock``: requests are handled in the server's thread, the control is used from
-    others. ``on_change`` is called, with the lock held, when something may have become due before its time.
+    others. ``on_change`` is called when something may have become due before its time. ``under_way`` counts the
+    requests that are being answered, ``held_back`` those whose answers a fault delays.
     """
 
     def __init__(
@@ -87,6 +88,8 @@ class EmulatorState:
         self.ids = Ids(seed)
         self.blobs = Blobs()
         self.on_change: Callable[[], None] = lambda: None
+        self.under_way = 0
+        self.held_back = 0
         self._first_ids = (self.ids.uuid(), self.ids.uuid())
         self.reset()
 
