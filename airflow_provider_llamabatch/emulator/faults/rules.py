@@ -107,9 +107,10 @@ class Rule:
 
 
 class FaultRules:
-    """All rules, in the order in which they were added."""
+    """All rules, in the order in which they were added; ``dice`` seeds those that name no seed."""
 
-    def __init__(self) -> None:
+    def __init__(self, dice: random.Random | None = None) -> None:
+        self._dice = dice or random.Random()  # noqa: S311 - nothing secret
         self._rules: dict[str, Rule] = {}
         self._added = 0
 
@@ -117,7 +118,8 @@ class FaultRules:
         """Add a rule at the end and return its id."""
         self._added += 1
         id_ = f"fault-{self._added}"
-        self._rules[id_] = Rule(id_, fault, draw=random.Random(fault.seed))  # noqa: S311 - nothing secret
+        seed = self._dice.random() if fault.seed is None else fault.seed
+        self._rules[id_] = Rule(id_, fault, draw=random.Random(seed))  # noqa: S311 - nothing secret
         return id_
 
     def remove(self, id_: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 LANGUAGES = frozenset(
     """
@@ -33,7 +33,8 @@ def page_numbers(text: str) -> list[range]:
     return found
 
 
-Language = Annotated[str, AfterValidator(_language)]
+Language = Annotated[str, AfterValidator(_language), Field(json_schema_extra={"enum": sorted(LANGUAGES)})]
+AtLeastOne = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 HttpUrl = Annotated[str, StringConstraints(pattern="^https?:")]
 Tier = Literal["fast", "cost_effective", "agentic", "agentic_plus"]
@@ -230,7 +231,7 @@ class InputOptions(Options):
 class PageRanges(Options):
     """The options under ``page_ranges``."""
 
-    max_pages: PositiveInt | None = None
+    max_pages: AtLeastOne | None = None
     target_pages: str | None = None
 
 

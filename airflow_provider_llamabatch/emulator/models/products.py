@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from airflow_provider_llamabatch.emulator.models.options import ParseOptions, Tier
+from airflow_provider_llamabatch.emulator.models.options import AtLeastOne, ParseOptions, Tier
 from airflow_provider_llamabatch.emulator.models.requests import (
     ExtractConfiguration,
     Name,
@@ -43,7 +43,7 @@ class ClassifyParsing(BaseModel):
 
     lang: str = "en"
     target_pages: str | None = None
-    max_pages: PositiveInt | None = None
+    max_pages: AtLeastOne | None = None
 
 
 class ClassifyParameters(BaseModel):

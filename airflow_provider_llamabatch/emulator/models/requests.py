@@ -14,12 +14,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PositiveInt,
     StringConstraints,
 )
 from pydantic_core import from_json
 
-from airflow_provider_llamabatch.emulator.models.options import ParseOptions, Tier
+from airflow_provider_llamabatch.emulator.models.options import AtLeastOne, ParseOptions
 
 JobType = Literal["parse_v2", "extract_v2"]
 JobStatus = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
@@ -252,7 +251,7 @@ class FileList(Paging):
 class ParseUpload(ParseOptions):
     """The configuration of a job over a file; both may be left to the saved configuration that is named."""
 
-    tier: Tier | Literal["configured"] | None = None
+    tier: Literal["fast", "cost_effective", "agentic", "agentic_plus", "configured"] | None = None
     version: Name | None = None
     configuration_id: str | None = None
     user_metadata: dict[str, str] | None = None
@@ -278,7 +277,7 @@ class ExtractConfiguration(BaseModel):
 
     data_schema: DataSchema
     target_pages: str | None = None
-    max_pages: PositiveInt | None = None
+    max_pages: AtLeastOne | None = None
     tier: ExtractTier = "cost_effective"
     version: str = "latest"
     disable_cache: bool = False

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
 from airflow_provider_llamabatch.emulator.errors import (
@@ -108,7 +109,7 @@ class ApiRoute(APIRoute):
         async def with_api_request(request: Request) -> Response:
             try:
                 return await handle(ApiRequest(request.scope, request.receive))
-            except (HTTPException, RequestValidationError):
+            except (StarletteHTTPException, RequestValidationError):
                 raise
             except ClientDisconnect:
                 return Response(status_code=400)  # nobody will see it

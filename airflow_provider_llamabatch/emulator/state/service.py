@@ -99,7 +99,7 @@ class EmulatorState:
         self.ids.restart()
         self.blobs.clear()
         self.clock = Clock(start_time)
-        self.faults = FaultRules()
+        self.faults = FaultRules(self.ids.dice)
         self.journal = Journal()
         self.deliveries: deque[dict[str, Any]] = deque(maxlen=1000)
         self.watched: list[Watched] = []
