@@ -96,9 +96,13 @@ def replaced(handle: Any) -> Any:
     async def call(guard: Any, scope: Any, receive: Any, send: Any) -> None:
         async def received() -> Any:
             message = await receive()
+            body = message.get("body", b"")
+            while message.get("more_body"):
+                message = await receive()
+                body += message.get("body", b"")
             for given, meant in NONSENSE.items():
-                message["body"] = message.get("body", b"").replace(given, meant)
-            return message
+                body = body.replace(given, meant)
+            return {**message, "body": body}
 
         query = scope["query_string"].replace(b"order_by=order_by", b"order_by=name")
         await handle(guard, {**scope, "query_string": query}, received, send)
