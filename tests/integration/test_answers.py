@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from llama_cloud import LlamaCloud
-from recorder import Recorder
 
 from airflow_provider_llamabatch.batches import outcome
 from airflow_provider_llamabatch.batches.outcome import outcome_of, problem_with
@@ -16,6 +15,7 @@ from airflow_provider_llamabatch.exceptions import FilesWithoutJobError, Results
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.sensors.batch import BatchSensor
+from tests.support.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

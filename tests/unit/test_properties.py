@@ -9,17 +9,27 @@ from typing import Any
 
 import httpx
 import pytest
-from arbitrary import ANSWERED, KEY, SECRETS, answers, bounded, extras, hosts, json_values, passwords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_llamabatch.batches import events, submission
+from airflow_provider_llamabatch.batches import events, record
 from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.llamacloud.redaction import Redactor
 from airflow_provider_llamabatch.llamacloud.responses import Response, decipher
 from airflow_provider_llamabatch.llamacloud.settings import settings_from_connection
 from airflow_provider_llamabatch.llamacloud.transport import Client
+from tests.support.arbitrary import (
+    ANSWERED,
+    KEY,
+    SECRETS,
+    answers,
+    bounded,
+    extras,
+    hosts,
+    json_values,
+    passwords,
+)
 
 REDACTOR = Redactor(SECRETS)
 
@@ -110,8 +120,10 @@ def test_a_right_answer_is_understood(call, right):
 
 # Records and events
 
-RECORD = submission.Record("f", ("bat-1",), 2, 1e9, "bat-2")
-numbers = st.sampled_from([float("inf"), float("-inf"), 10**400, -1, 0.5, "7", "1e9", "", True])
+RECORD = record.Record("f", "n", 1, 2, 1e9, 1e9, ("bat-1",), 0, "bat-2")
+numbers = st.sampled_from(
+    [float("inf"), float("-inf"), float("nan"), 1e300, 10**400, -1, 0.5, "7", "1e9", "", True]
+)
 other_fields = st.dictionaries(st.sampled_from(sorted(RECORD.to_json())), json_values | numbers, max_size=3)
 
 
@@ -119,12 +131,13 @@ other_fields = st.dictionaries(st.sampled_from(sorted(RECORD.to_json())), json_v
 @given(json_values | other_fields.map(lambda changed: {**RECORD.to_json(), **changed}))
 def test_a_stored_value_is_a_record_or_unreadable(value):
     try:
-        record = submission.read_record(value)
-    except submission.RecordUnreadableError:
+        found = record.read_record(value, listed_seconds=3600.0)
+    except record.RecordUnreadableError:
         return
-    assert (record is None) == (value is None)
-    if record is not None:
-        assert submission.read_record(json.loads(json.dumps(record.to_json()))) == record
+    assert (found is None) == (value is None)
+    if found is not None:
+        again = json.loads(json.dumps(found.to_json()))
+        assert record.read_record(again, listed_seconds=3600.0) == found
 
 
 @bounded(300)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from simulated_service import Run, Service
 
 from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.polling.sweep import Kind
+from tests.support.simulated_service import Run, Service
 
 OUTAGE = e.UnavailableError("503", status_code=503)
 
