@@ -98,16 +98,17 @@ class Costs:
     status_is_honoured: bool = True
     range_is_honoured: bool = True
 
-    def choose(self, waits: int, source: Source) -> Kind:
-        """Return the cheapest way to ask for this many waits."""
+    def choose(self, waits: int, shown: int, source: Source) -> Kind:
+        """Return the cheapest way to ask for this many waits, where their lists show ``shown`` waits at least."""
         if source.by_keys:
             return Kind.KEYS if waits > 1 else Kind.GET
         for kind in self.pages:
             self.pages[kind] *= FORGOTTEN_PER_CHOICE
-        full_pages = (waits - 1) // defaults.PAGE_SIZE
+        full_pages = (shown - 1) // defaults.PAGE_SIZE
         ended = max(len(ENDED), self.pages.get(Kind.ENDED, 0.0))
-        everything = max(1.0, self.pages.get(Kind.ALL, 0.0), ended - len(ENDED) + 1)
-        cost: dict[Kind, float] = {Kind.GET: waits, Kind.ALL: max(1 + full_pages, everything)}
+        # a list of everything shows what has ended besides what waits
+        everything = max(1 + full_pages + ended - len(ENDED), self.pages.get(Kind.ALL, 0.0))
+        cost: dict[Kind, float] = {Kind.GET: waits, Kind.ALL: everything}
         if self.status_is_honoured:
             running = max(len(source.running) + full_pages, self.pages.get(Kind.RUNNING, 0.0))
             cost[Kind.ENDED] = ended
