@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MARGIN = 0.01  # seconds by which a range of creation times is widened
 MARGIN_OF_SECONDS = 1.0  # the same where creation times come in whole seconds, which may have been rounded
 WAITS_PER_RANGE = (
-    200  # a list that goes on after its first page is read on in ranges side by side, if worth it
+    400  # a list that goes on after its first page is read on in ranges side by side, if worth it
 )
 MAX_RANGES = 6
 FORGOTTEN_PER_CHOICE = 0.95  # what is known of a list that is not read counts less each time
