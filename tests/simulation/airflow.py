@@ -10,6 +10,7 @@ from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.batches.submission import Request
 from airflow_provider_llamabatch.llamacloud import calls
+from tests.simulation.clockwork import EPOCH
 from tests.simulation.triggerers import Triggerer
 from tests.simulation.workers import Worker
 
@@ -188,7 +189,8 @@ class TaskInstance:
         """Airflow's own timeout: only a triggerer that stood still, or clocks far apart, may let it come so far."""
         if self.trigger is not trigger or self.state != "deferred":
             return
-        if not trigger.was_disturbed and self.world.nature.triggerers_ahead > -60.0:
+        deadline = trigger.arguments["deadline"] - EPOCH - self.world.nature.triggerers_ahead
+        if not trigger.was_disturbed and self.world.now > deadline + 10.0:
             self.world.violate("no wait is lost", f"{self.name} is still deferred at Airflow's own timeout")
         self.world.counts["backstops"] += 1
         self.on_event(trigger, {"batch_id": trigger.batch_id, "reason": "timed_out"})

@@ -55,6 +55,7 @@ class Network:
     outages: list[Outage] = field(default_factory=list)
     slowest: float = 0.5
     note: Callable[[str], None] = lambda text: None
+    is_noted: bool = False
     exercised: Counter[str] = field(default_factory=Counter)
     under_way: dict[int, Process] = field(default_factory=dict)
     sent: Counter[str] = field(default_factory=Counter)  # by the process's name
@@ -79,7 +80,8 @@ class Network:
         delay = 0.02 + self.choices.between(0, self.slowest)
         if fault:
             self.exercised[fault] += 1
-            self.note(f"{process.name}: {call} meets with {fault!r}")
+        if self.is_noted:
+            self.note(f"{process.name}: {_short(call)}{f' meets with {fault!r}' if fault else ''}")
         said, after = self._exchange(call, key, fault, delay, seconds, poster, deliver)
         if said is not None:
             clockwork.at(clockwork.now + min(after, seconds), lambda: deliver(said))
@@ -316,6 +318,11 @@ _REDACTOR = Redactor([ApiKey("llx-simulated-key-0123456789")])
 def _resolve(answer: asyncio.Future[Any], said: Response | Exception) -> None:
     if not answer.done():
         answer.set_result(said)
+
+
+def _short(call: Call[Any]) -> str:
+    query = " ".join(f"{name}={value}" for name, value in call.query)
+    return f"{call.method} {call.path.removeprefix('/api/v2')} {query}".strip()
 
 
 def _timed_out(call: Call[Any]) -> NoResponseError:

@@ -57,7 +57,7 @@ class Triggerer:
 
     def run(self, trigger: Trigger) -> asyncio.Task[None]:
         """Run a trigger."""
-        task = self.process.create_task(self._run(trigger))
+        task = self.process.create_task(self._guarded(trigger))
         self.triggers[task] = trigger
         return task
 
@@ -94,6 +94,12 @@ class Triggerer:
         for trigger in triggers:
             if not trigger.is_dropped:
                 trigger.hand_over()
+
+    async def _guarded(self, trigger: Trigger) -> None:
+        try:
+            await self._run(trigger)
+        except Exception as error:
+            self.world.violate("defect", f"the trigger of {trigger.instance.name}: {error!r}")
 
     async def _run(self, trigger: Trigger) -> None:
         process = self.process

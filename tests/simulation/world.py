@@ -56,7 +56,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.service = Service(self.clockwork, self.choices)
-        self.network = Network(self.service, self.choices, note=self.note)
+        self.network = Network(self.service, self.choices, note=self.note, is_noted=self.tracing)
 
     @property
     def now(self) -> float:
