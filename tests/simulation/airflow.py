@@ -52,6 +52,8 @@ class TaskInstance:
     workers: list[Worker] = field(default_factory=list)
     trigger: Trigger | None = None
     ended_as: str = ""
+    was_overwritten: bool = False  # its record, by a process that stood still between reading and writing
+    is_helped: bool = False  # cleared once more when all trouble was over
 
     def __post_init__(self) -> None:
         self.request = Request(self.directory, self.configuration, "parse_v2", "llamabatch_default")
@@ -67,6 +69,7 @@ class TaskInstance:
         if self.state not in ("scheduled", "up_for_retry"):
             return
         self.try_number += 1
+        self.ended_as = ""
         self._work(None)
 
     def _work(self, payload: dict[str, Any] | None) -> None:
@@ -126,16 +129,16 @@ class TaskInstance:
 
     def clear(self) -> None:
         """Have it run again, as a person's Clear does."""
+        if self.state in ("scheduled", "queued", "up_for_retry"):
+            return
         self.world.counts["clears"] += 1
         self.world.note(f"{self.name} ({self.state}) is cleared")
         if self.state == "running":
             assert self.current is not None
             self.current.process.kill()  # its own restart: max_tries stays
-        elif self.state in ("deferred", "success", "failed"):
+        else:
             self.max_tries = self.try_number + RETRIES
             self.cleared_at, self.clears = self.world.now, self.clears + 1
-        else:
-            return
         self._drop_trigger()
         self.state = "scheduled"
         self.world.clockwork.at(self.world.now + 1.0, self.start)

@@ -192,6 +192,10 @@ def _live(world: World) -> None:
     settled = False
     while not world.violation and not settled and clockwork.now < TROUBLED + PATIENCE + 86400.0:
         clockwork.run(clockwork.now + 60.0, stop=lambda: bool(world.violation))
+        for instance in world.instances:
+            if instance.state == "failed" and not instance.ended_as and not instance.is_helped:
+                instance.is_helped = True  # its tries were used up in the trouble
+                instance.clear()
         settled = all(instance.state in ("success", "failed") for instance in world.instances)
         _check_found(world)
     if not world.violation and not settled:
@@ -211,9 +215,6 @@ def _calm(world: World) -> None:
     habits = world.service.habits
     habits.lag = min(habits.lag, 5.0)
     habits.hides, habits.failing = False, 0.0
-    for instance in world.instances:
-        if instance.state == "failed" and instance.ended_as not in (one.value for one in VERDICTS):
-            instance.clear()
 
 
 def _check_found(world: World) -> None:

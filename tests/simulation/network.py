@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.simulation.clockwork import Process
 
 LATEST = 58.0  # seconds after the end of a POST by which its batch exists and is listed: less than MAX_LIST_LAG
+STALE = 60.0  # seconds by which a read may be behind
 BREAK = 0.3  # seconds that most faults take
 
 # What can go wrong with one request, by what it is for.
@@ -171,8 +172,10 @@ class Network:
                 row["id"] = "bat-of-somebody"
             case "odd status" if row["status"] not in ("COMPLETED", "FAILED", "CANCELLED"):
                 row["status"] = self.choices.pick(STATUSES_UNKNOWN)
-            case "stale":
-                row["status"], row["results"] = "RUNNING", None
+            case "stale" if row["id"] in self.service.batches:
+                ended_at = self.service.batches[row["id"]].ends_at
+                if self.service.clockwork.now < ended_at + STALE:
+                    row["status"], row["results"] = "RUNNING", None
             case "odd date":
                 row["created_at"] = self.choices.pick((None, "0001-01-01T00:00:00", 1e300, "\0", "3000-01-01"))
 

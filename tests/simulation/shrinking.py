@@ -9,7 +9,7 @@ from tests.simulation.history import Result, play
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_PLAYS = 1500
+MAX_PLAYS = 500
 
 
 def shrink(seed: int, result: Result) -> list[int]:

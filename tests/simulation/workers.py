@@ -118,6 +118,7 @@ class Worker:
             self.loaded_at, self.raced = world.now, False
             return None if instance.stored is None else json.loads(instance.stored)
         self.raced = instance.acted_since(self.loaded_at, self)
+        instance.was_overwritten |= self.raced
         instance.acts.append((world.now, self))
         value = step.value if isinstance(step, flow.SaveRecord) else None
         world.check_clean("the record", value)
@@ -189,6 +190,9 @@ class Worker:
             return
         given = instance.given.get(made.key)
         if given is not None and given < self.number and made.ends_at < instance.cleared_at:
+            if instance.was_overwritten:
+                world.counts["an old batch after a Clear, its record overwritten by a process that stood still"] += 1
+                return
             world.violate("new batch after a Clear", f"{self.name} returns {made.key} again")
         if world.network.sent[self.name] > MAX_REQUESTS:
             world.violate("bounded", f"{self.name} sent {world.network.sent[self.name]} requests")
