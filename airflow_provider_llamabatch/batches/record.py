@@ -35,7 +35,8 @@ class Record:
     What is kept about a submission; without ``batch_id`` it is an intent. All times are epoch seconds.
 
     ``fingerprint`` names the request (empty in a record of version 1, whose fingerprint counted webhooks too).
-    ``nonce`` and ``try_number`` name the process that wrote the record (0 in version 1). ``unknown`` counts the POSTs whose outcome is not known.
+    ``nonce`` and ``try_number`` name the process that wrote the record (0 in version 1). ``unknown`` counts the POSTs
+    whose outcome is not known.
     ``seen`` and ``floor`` tell a new batch from an older one: it is not among the ids, and not created before the
     floor, by the service's clock. ``posted_at`` is when the last POST was about to be sent, by the worker's clock.
     """

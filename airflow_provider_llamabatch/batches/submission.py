@@ -145,7 +145,9 @@ def new_intent(request: Request, known: Iterable[Batch], task: TaskFacts, now: f
     """
     dated = [(created(batch, now), batch.id) for batch in known if is_id(batch.id)]
     newest = max((at for at, _ in dated if at is not None), default=None)
-    floor = now - defaults.LISTED_SECONDS if newest is None else newest - defaults.CREATED_AT_SPREAD
+    floor = now - defaults.LISTED_SECONDS  # what is older was not listed, so it cannot be among the ids
+    if newest is not None:
+        floor = max(floor, newest - defaults.CREATED_AT_SPREAD)
     seen: list[str] = []
     characters = 0
     for at, batch_id in sorted(dated, key=_newest_first):

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.models import Batch
 
 MAX_ROUNDS = 12  # of decisions within one try
+_OVERTAKEN = "A later try of this task has taken over, so this one submits nothing."
 
 
 @dataclass(slots=True)
@@ -74,7 +75,7 @@ class SubmitFlow:
 
     def __post_init__(self) -> None:
         self._lookups = Lookups(self.request, self.clock, self.log)
-        self._keeper = RecordKeeper(self.request, self.task, self.clock, self.log)
+        self._keeper = RecordKeeper(self.request, self.task, self.clock, self.log, self.clock())
 
     def submit_or_rejoin(self) -> Flow[Submission]:
         """
@@ -89,13 +90,11 @@ class SubmitFlow:
                 self._say(decision)
                 return Submission(decision.batch_id, batch, decision, self._recorded)
             if self._keeper.overtaken:
-                raise SubmissionUndecidedError(
-                    "A later try of this task has taken over, so this one submits nothing."
-                )
+                raise SubmissionUndecidedError(_OVERTAKEN)
             if self._last_error is not None and self._unknown >= defaults.MAX_CREATE_ATTEMPTS:
                 raise self._last_error
             submitted = yield from self._submit(
-                decision, base, careful=self.task.try_number > 1 or number > 0
+                decision, base, may_have_rivals=self.task.try_number > 1 or number > 0
             )
             if submitted is not None:
                 return submitted
@@ -138,6 +137,8 @@ class SubmitFlow:
         return decision, None, batch
 
     def _decide_by_looking(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
+        if self._keeper.overtaken:
+            raise SubmissionUndecidedError(_OVERTAKEN)  # the later try looks for what was made, and owns it
         batch = yield from self._lookups.look(record, our_own=record is self._keeper.own)
         if batch is None:
             return (
@@ -149,6 +150,8 @@ class SubmitFlow:
                 record,
                 None,
             )
+        if self._keeper.stood_still and self._unknown == 0:
+            raise SubmissionUndecidedError(_OVERTAKEN)  # not by this process: whoever made it will find it
         # Nobody has had this batch yet, so it belongs to this round of tries, cleared or not.
         adopted = record.submitted(batch.id, unknown=record.unknown - 1, max_tries=self.task.max_tries)
         kept = yield from self._keeper.keep_id(adopted)
@@ -183,12 +186,14 @@ class SubmitFlow:
 
     # Submitting
 
-    def _submit(self, decision: Decision, base: Record | None, *, careful: bool) -> Flow[Submission | None]:
+    def _submit(
+        self, decision: Decision, base: Record | None, *, may_have_rivals: bool
+    ) -> Flow[Submission | None]:
         """Record the intent, send the POST, record the id; None says that it must be decided anew."""
         if base is None:
             listed = yield from self._lookups.directory(self.clock() - defaults.LISTED_SECONDS)
             base = submission.new_intent(self.request, listed, self.task, self.clock())
-        intent = yield from self._keeper.save_intent(base, careful=careful)
+        intent = yield from self._keeper.save_intent(base, may_have_rivals=may_have_rivals)
         if intent is None:
             return None
         self._say(decision)

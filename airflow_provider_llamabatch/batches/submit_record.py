@@ -32,8 +32,10 @@ class RecordKeeper:
     task: TaskFacts
     clock: Callable[[], float]
     log: Logger | TaskLogger
+    began: float
     own: Record | None = None
     overtaken: bool = False  # a later try has written a record, so this process has been given up
+    stood_still: bool = False  # it may have written over the record of a later try
     _loaded: object = None  # the mark of the stored value that was decided by
 
     def load(self) -> Flow[Record | None]:
@@ -59,20 +61,24 @@ class RecordKeeper:
         if record is None or record.nonce == own.nonce:
             return own
         # Another try wrote over this one's intent, whose POSTs may have made something all the same.
+        earlier = min(record, own, key=lambda intent: intent.floor)
         return replace(
             record,
             posted_at=max(record.posted_at, own.posted_at),
-            floor=min(record.floor, own.floor),
+            floor=earlier.floor,
+            seen=earlier.seen,
             unknown=max(record.unknown, own.unknown),
         )
 
-    def save_intent(self, base: Record, *, careful: bool) -> Flow[Record | None]:
+    def save_intent(self, base: Record, *, may_have_rivals: bool) -> Flow[Record | None]:
         """
         Save the intent, counted as a POST already, and return it; None if another try has acted or time has passed.
 
-        A ``careful`` try may have a forerunner still alive, so it lets some time pass between writing and reading
-        again. Of two such tries the one that wrote last goes on, and one that took longer than that to write does not.
+        A later try may have a forerunner that is still alive, and a first one that took long so far a successor. Such
+        a try lets some time pass between writing and reading again: of two the one that wrote last goes on, and one
+        that took longer than that to write does not.
         """
+        careful = may_have_rivals or self.clock() - self.began > defaults.RETRY_SETTLE_SECONDS
         began = self.clock()
         if _mark((yield LoadRecord())) != self._loaded:
             return None
@@ -86,14 +92,14 @@ class RecordKeeper:
             unknown=base.unknown + 1,
         )
         yield SaveRecord(intent.to_json())
-        late = careful and self.clock() - began > defaults.RETRY_SETTLE_SECONDS
+        late = self.clock() - began > defaults.RETRY_SETTLE_SECONDS
         if careful:
             yield Sleep(defaults.RETRY_SETTLE_SECONDS)
         if _mark((yield LoadRecord())) != _mark(intent.to_json()):
             return None
         if late or self.clock() - began > defaults.MAX_INTENT_AGE:
             # This may have been written over the mark of another try, whose batch is as new as this moment.
-            self.own = replace(intent, posted_at=self.clock())
+            self.own, self.stood_still = replace(intent, posted_at=self.clock()), True
             yield SaveRecord(self.own.to_json())
             return None
         self.own = intent
@@ -132,7 +138,8 @@ class RecordKeeper:
                 record.batch_id,
             )
             return other.batch_id
-        kept = replace(record, try_number=max(record.try_number, self.task.try_number))
+        newest = self.task if other is None or other.try_number < self.task.try_number else other
+        kept = replace(record, try_number=newest.try_number, max_tries=newest.max_tries)
         yield SaveRecord(kept.to_json())
         return record.batch_id
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_llamabatch.batches.flow import Flow, Send, Step
+from airflow_provider_llamabatch.batches.flow import Flow, Send, Step, send
 from airflow_provider_llamabatch.hooks.twins import awaiting, blocking
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class LlamaBatchHook(BaseHook):
             project_id=project_id,
             organization_id=organization_id,
         )
-        return (yield Send(call))  # type: ignore[no-any-return]
+        return (yield from send(call))
 
     def _get_batch(
         self,
@@ -193,7 +193,7 @@ class LlamaBatchHook(BaseHook):
         call = calls.get_batch(
             batch_id, expand_results=expand_results, project_id=project_id, organization_id=organization_id
         )
-        return (yield Send(call))  # type: ignore[no-any-return]
+        return (yield from send(call))
 
     def _cancel_batch(
         self, batch_id: str, *, project_id: str | None = None, organization_id: str | None = None
@@ -208,12 +208,12 @@ class LlamaBatchHook(BaseHook):
 
         scope = {"project_id": project_id, "organization_id": organization_id}
         try:
-            return (yield Send(calls.cancel_batch(batch_id, **scope)))  # type: ignore[no-any-return]
+            batch = yield from send(calls.cancel_batch(batch_id, **scope))
         except RefusedError:
-            batch: Batch = yield Send(calls.get_batch(batch_id, **scope))
+            batch = yield from send(calls.get_batch(batch_id).with_query(**scope))
             if not batch.is_terminal:
                 raise
-            return batch
+        return batch
 
     create_batch, acreate_batch = blocking(_create_batch), awaiting(_create_batch)
     get_batch, aget_batch = blocking(_get_batch), awaiting(_get_batch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -22,8 +21,7 @@ def blocking(
 ) -> Callable[Concatenate[LlamaBatchHook, P], T]:
     """Return a method that carries the flow out and blocks until it is done."""
 
-    @functools.wraps(flow)
-    def method(self: LlamaBatchHook, *args: P.args, **kwargs: P.kwargs) -> T:
+    def method(self: LlamaBatchHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return drive(flow(self, *args, **kwargs), self._perform)
 
     _present(method, flow, prefix="")
@@ -35,8 +33,7 @@ def awaiting(
 ) -> Callable[Concatenate[LlamaBatchHook, P], Coroutine[Any, Any, T]]:
     """Return the asynchronous twin."""
 
-    @functools.wraps(flow)
-    async def method(self: LlamaBatchHook, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def method(self: LlamaBatchHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await adrive(flow(self, *args, **kwargs), self._aperform)
 
     _present(method, flow, prefix="a")
@@ -47,6 +44,7 @@ def _present(method: Any, flow: Any, prefix: str) -> None:
     """Give a method its own name and the flow's signature, with what the flow returns in the end."""
     name = flow.__name__
     method.__name__ = prefix + name.removeprefix("_")
+    method.__doc__, method.__module__ = flow.__doc__, flow.__module__
     method.__qualname__ = flow.__qualname__.replace(name, method.__name__)
     signature = inspect.signature(flow)
     result = str(signature.return_annotation).removeprefix("Flow[").removesuffix("]")

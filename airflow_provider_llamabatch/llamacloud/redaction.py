@@ -22,7 +22,7 @@ MIN_ENCODED_LENGTH = 8  # shorter secrets are not looked for in base64 and hex: 
 
 
 class ApiKey(SecretStr):
-    """The API key. It shows neither in ``repr`` nor in a log, cannot be pickled, and is unwrapped for the header only."""
+    """The API key: it shows nowhere, cannot be pickled, and is unwrapped only where the header is written."""
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("an API key is not pickled")

@@ -22,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import random
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import tenacity
@@ -52,7 +52,7 @@ class RetryPolicy:
 
     max_attempts: int = MAX_ATTEMPTS
     max_seconds: float = MAX_RETRY_SECONDS
-    backoff: Backoff = Backoff()
+    backoff: Backoff = field(default_factory=Backoff)
 
 
 ONCE = RetryPolicy(max_attempts=1)

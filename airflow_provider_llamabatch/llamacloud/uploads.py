@@ -26,22 +26,23 @@ class FileBody:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield self._head
-        left = self._size
         try:
-            self._file = await asyncio.to_thread(self._open)
-            while chunk := await asyncio.to_thread(self._file.read, UPLOAD_CHUNK_BYTES):
-                left -= len(chunk)
-                if left < 0:
-                    break
+            async for chunk in self._chunks():
                 yield chunk
-            if left:
-                raise InvalidInputError(
-                    "file", f"is not {self._size} bytes long, as was said: did it change?"
-                )
         except Exception as error:
             self.problem = error
             raise
         yield self._tail
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        left = self._size
+        self._file = await asyncio.to_thread(self._open)
+        while left >= 0 and (chunk := await asyncio.to_thread(self._file.read, UPLOAD_CHUNK_BYTES)):
+            left -= len(chunk)
+            if left >= 0:
+                yield chunk
+        if left:
+            raise InvalidInputError("file", f"is not {self._size} bytes long, as was said: did it change?")
 
     async def close(self) -> None:
         """Close the file."""

@@ -20,8 +20,6 @@ from airflow_provider_llamabatch.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow.providers.common.compat.sdk import BaseOperator, Context
     from airflow.sdk.types import Logger
 
@@ -195,10 +193,8 @@ class BatchPollMixin:
 class PolledBatch:
     """A wait and the hook that carries it out."""
 
-    def __init__(
-        self, hook: LlamaBatchHook, poller: BatchPoller, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        self.hook, self.poller, self._sleep = hook, poller, sleep
+    def __init__(self, hook: LlamaBatchHook, poller: BatchPoller) -> None:
+        self.hook, self.poller = hook, poller
 
     @property
     def state(self) -> PollState:
@@ -214,7 +210,7 @@ class PolledBatch:
             if isinstance(step, Send):
                 return self.hook.send(step.call, ONCE if step.once else None, within=step.within)
             assert isinstance(step, Sleep)  # nothing else is asked for by a poll
-            self._sleep(step.seconds)
+            time.sleep(step.seconds)
             return None
 
         return drive(flow, perform)

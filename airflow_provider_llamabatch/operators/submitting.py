@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import time
 import uuid
 from dataclasses import dataclass, field
+from time import sleep, time
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.batches import flow
@@ -13,8 +13,6 @@ from airflow_provider_llamabatch.batches.record import RECORD_KEY
 from airflow_provider_llamabatch.batches.submission import Action, TaskFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow.providers.common.compat.sdk import Context
     from airflow.sdk.types import Logger
 
@@ -45,8 +43,6 @@ class Submitter:
     context: Context
     log: Logger
     fresh: bool = False
-    clock: Callable[[], float] = time.time
-    sleep: Callable[[float], None] = time.sleep
     _kept: Any = field(default=None, init=False, repr=False)  # the record, where there is no store
 
     def submit_or_rejoin(self) -> Submission:
@@ -61,7 +57,7 @@ class Submitter:
             self.request,
             self.call,
             self._facts(),
-            self.clock,
+            time,
             self.log,
             host=self.hook.get_conn().settings.base_url,
         )
@@ -91,7 +87,7 @@ class Submitter:
             case flow.Send():
                 return self._send(step)
             case flow.Sleep(seconds):
-                self.sleep(seconds)
+                sleep(seconds)
             case flow.LoadRecord():
                 return self._kept if self._store is None else self._store.get(RECORD_KEY)
             case flow.SaveRecord(value):

@@ -6,6 +6,7 @@ import heapq
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
+from math import floor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Agenda:
 
     def tick(self, after: float, gap: float) -> float:
         """Return the first tick of a gap that is later than ``after``."""
-        ticks = int((after - self.origin) / gap + 1e-6) + 1
+        ticks = floor((after - self.origin) / gap + 1e-6) + 1
         return self.origin + ticks * gap
 
     def put(self, entry: Entry, time: float) -> None:

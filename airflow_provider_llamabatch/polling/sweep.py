@@ -33,7 +33,7 @@ WAITS_PER_RANGE = (
     200  # a list that goes on after its first page is read on in ranges side by side, if worth it
 )
 MAX_RANGES = 6
-FORGOTTEN_PER_SWEEP = 0.95  # what is known of a list that is not read counts less each time
+FORGOTTEN_PER_CHOICE = 0.95  # what is known of a list that is not read counts less each time
 
 
 class Kind(Enum):
@@ -102,6 +102,8 @@ class Costs:
         """Return the cheapest way to ask for this many waits."""
         if source.by_keys:
             return Kind.KEYS if waits > 1 else Kind.GET
+        for kind in self.pages:
+            self.pages[kind] *= FORGOTTEN_PER_CHOICE
         full_pages = (waits - 1) // defaults.PAGE_SIZE
         ended = max(len(ENDED), self.pages.get(Kind.ENDED, 0.0))
         everything = max(1.0, self.pages.get(Kind.ALL, 0.0), ended - len(ENDED) + 1)
@@ -113,11 +115,11 @@ class Costs:
         return min(cost, key=lambda kind: (cost[kind], kind is not Kind.GET))
 
     def learn(self, sweep: Sweep) -> None:
-        """Take in what a sweep has cost; one that was given up counts double."""
-        for kind in self.pages:
-            self.pages[kind] *= FORGOTTEN_PER_SWEEP
-        given_up = bool(sweep.left) and not sweep.is_read
-        self.pages[sweep.kind] = sweep.pages * (2.0 if given_up else 1.0)
+        """Take in what a sweep has cost; one that was given up is tried ever more rarely."""
+        cost = float(sweep.pages)
+        if sweep.left and not sweep.is_read:
+            cost = 2.0 * max(cost, self.pages.get(sweep.kind, 0.0))
+        self.pages[sweep.kind] = cost
 
     def notices(self, query: Query, rows: Sequence[Row]) -> bool:
         """Say whether a page shows for the first time that the service ignores the status or range it was asked for."""

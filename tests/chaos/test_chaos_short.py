@@ -19,8 +19,8 @@ from tests.chaos.troubled_waits import WAYS, Pace, wait_in_trouble
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dags_examples.demo.airflow_processes import RealAirflow
     from tests.chaos.troubled_waits import Way
+    from tests.support.airflow_processes import RealAirflow
 
 SHORT = Pace(
     waits=10, poll_interval=0.1, trouble=0.3, missing=0.3, outage=1.0, burst=0.3, stall=0.5, patience=60.0

@@ -13,8 +13,8 @@ from airflow_provider_llamabatch.llamacloud import calls
 
 if TYPE_CHECKING:
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
-    from dags_examples.demo.airflow_processes import RealAirflow
-    from dags_examples.demo.llamacloud import LlamaCloud
+    from tests.support.airflow_processes import RealAirflow
+    from tests.support.llamacloud import LlamaCloud
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

@@ -187,7 +187,7 @@ def _upload(
 ) -> Upload:
     if isinstance(file, (str, Path)):
         path = Path(file)
-        return Upload(path.name, partial(path.open, "rb"), path.stat().st_size, fields, content_type)
+        return Upload(path.name, partial(_open, path), path.stat().st_size, fields, content_type)
     if not display_name:
         raise InvalidInputError("display_name", "is needed when the file is not given as a path")
     if isinstance(file, bytes):
@@ -195,3 +195,7 @@ def _upload(
     if size is None:
         raise InvalidInputError("size", "is needed, in bytes, when the file is given as a function")
     return Upload(display_name, file, size, fields, content_type)
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")

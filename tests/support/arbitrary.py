@@ -35,7 +35,7 @@ PARSED = {
     "markdown": {"pages": [{"page_number": 1, "markdown": "# A", "success": True}]},
     "text_full": "A",
 }
-EXTRACTED = {**JOB, "extract_result": [{"total": 3}], "extract_metadata": {"fields": {}}}
+EXTRACTED = {**JOB, "id": "ext-1", "extract_result": [{"total": 3}], "extract_metadata": {"fields": {}}}
 PRESET = {"id": "cfg-1", "name": "n", "product_type": "parse_v2", "parameters": {"tier": "agentic"}}
 PROJECTS = [{"id": "prj-1", "name": "Default", "is_default": True}]
 

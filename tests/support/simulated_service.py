@@ -105,7 +105,7 @@ class Run:
         self._events: list[tuple[float, int, Any]] = []
         self._numbers = count()
 
-    def wait(  # noqa: PLR0913
+    def wait(
         self,
         key: str,
         *,
