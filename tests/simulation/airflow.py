@@ -193,7 +193,7 @@ class TaskInstance:
         if self.trigger is not trigger or self.state != "deferred":
             return
         deadline = trigger.arguments["deadline"] - EPOCH - self.world.nature.triggerers_ahead
-        if not trigger.was_disturbed and self.world.now > deadline + 10.0:
+        if trigger.runs and not trigger.was_disturbed and self.world.now > deadline + 10.0:
             self.world.violate("no wait is lost", f"{self.name} is still deferred at Airflow's own timeout")
         self.world.counts["backstops"] += 1
         self.on_event(trigger, {"batch_id": trigger.batch_id, "reason": "timed_out"})
