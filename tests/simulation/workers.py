@@ -117,7 +117,8 @@ class Worker:
         if isinstance(step, flow.LoadRecord):
             self.loaded_at, self.raced = world.now, False
             return None if instance.stored is None else json.loads(instance.stored)
-        self.raced = instance.acted_since(self.loaded_at, self)
+        is_moment = self.froze_at is not None or world.now - self.loaded_at < MOMENT
+        self.raced = is_moment and instance.acted_since(self.loaded_at, self)
         instance.was_overwritten |= self.raced
         instance.acts.append((world.now, self))
         value = step.value if isinstance(step, flow.SaveRecord) else None
