@@ -6,7 +6,7 @@ POST and the batch's *id* after it, and every later try decides by them:
 
     no record, or another request's       submit
     an id       still running             rejoin it
-                COMPLETED, same try round return it      (an automatic retry)
+                COMPLETED, retried        return it      (``max_tries`` is the same)
                 COMPLETED, cleared        submit         (a person asked for it again: ``max_tries`` moved)
                 FAILED, CANCELLED         submit
                 gone                      submit         (the API said so twice, and the list does not show it)
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.llamacloud.models import Batch
 
-# Seconds before each look for the batch of a POST whose outcome is unknown: defaults.MAX_LIST_LAG in all.
-ADOPTION_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+# Seconds before each listing for the batch of a POST whose outcome is unknown: defaults.MAX_LIST_LAG in all, and once
+# more, since one list may leave something out.
+ADOPTION_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, defaults.CONFIRM_SECONDS)
 
 _DAY = 86400.0
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC).timestamp()  # no batch is older; what says so has no usable date
@@ -198,7 +199,7 @@ def adoptable(record: Record, request: Request, listed: Iterable[Batch], now: fl
     They match the request, were not there before the first POST, and were not created long after the last one: a
     submission that stayed unresolved for a day must not take today's batch of another run.
     """
-    latest = record.posted_at + 2 * defaults.LISTED_SECONDS  # clock difference, and a POST under way
+    latest = record.posted_at + 2 * defaults.LISTED_SECONDS  # two clocks, and a process that stood still at its POST
     seen = set(record.seen)
     found: dict[str, Batch] = {}
     for batch in listed:
