@@ -32,9 +32,7 @@ class WaitEvent:
 
     def to_payload(self) -> dict[str, Any]:
         """Return the event as plain JSON data that every database takes."""
-        payload = asdict(self)
-        payload["message"] = clean_text(self.message, defaults.MAX_MESSAGE_CHARACTERS)
-        return payload
+        return {**asdict(self), "message": _clean(self.message)}
 
     @property
     def result(self) -> PollResult:
@@ -55,8 +53,12 @@ def read_event(payload: Any) -> WaitEvent:
             "is the triggerer newer than the worker?"
         )
     return WaitEvent(
-        batch_id, reason, message if isinstance(message, str) else "", _time(payload.get("deadline"))
+        batch_id, reason, _clean(message) if isinstance(message, str) else "", _time(payload.get("deadline"))
     )
+
+
+def _clean(message: str) -> str:
+    return clean_text(message, defaults.MAX_MESSAGE_CHARACTERS)
 
 
 def _time(value: Any) -> float | None:

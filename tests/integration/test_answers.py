@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from llama_cloud import LlamaCloud
-from recorder import Recorder
 
 from airflow_provider_llamabatch.batches import outcome
 from airflow_provider_llamabatch.batches.outcome import outcome_of, problem_with
@@ -16,6 +15,7 @@ from airflow_provider_llamabatch.exceptions import FilesWithoutJobError, Results
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.sensors.batch import BatchSensor
+from tests.support.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,7 +145,11 @@ def test_a_thousand_files_are_read_as_the_official_client_reads_them(hook, answe
     with LlamaCloud(base_url=server.url, api_key=KEY, max_retries=0) as client:
         theirs = client.batches.get("bat-1", expand=["results"]).results or []
     jobs = {one.source_directory_file_id: one.job_reference.id for one in theirs if one.job_reference}
-    ours = {one["source_directory_file_id"]: one["job_reference"]["id"] for one in files.job_references}
+    ours = {
+        one["source_directory_file_id"]: one["job_reference"]["id"]
+        for one in files.job_references
+        if one["job_reference"] is not None
+    }
     assert ours == jobs
     assert len(jobs) == 900
     assert {one["error_message"] for one in files.file_errors} == {"Größe "}  # one line

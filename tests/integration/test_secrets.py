@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred, redact
-from airflow_provider_llamabatch.operators.waiting import batch_wait
 
 from airflow_provider_llamabatch.batches.submission import Request
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
@@ -251,8 +250,8 @@ async def test_no_object_shows_a_secret_in_its_repr(hook, context):
                 str(call),
                 request,
                 operator,
-                Submitter(hook, request, call, context, logging.getLogger()),
-                batch_wait(operator, hook, "bat-1", timeout=1.0, poll_interval=1.0, deadline=0.0),
+                Submitter(hook, request, call, context, operator.log),
+                operator.begin_poll(hook, "bat-1", deadline=0.0),
             ):
                 assert_hidden(repr(shown))
     assert settings.api_key.get_secret_value() == KEY
@@ -274,7 +273,7 @@ def test_rendered_webhook_secrets_are_masked_from_then_on():
     )
     assert templated in str(redact({"url": f"https://example.com/{templated}"}))
 
-    operator.render_template_fields({"secret": templated})
+    operator.render_template_fields({"secret": templated})  # type: ignore[typeddict-unknown-key]
 
     assert operator.webhook_configurations is not None
     assert operator.webhook_configurations[0]["webhook_signing_secret"] == templated

@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from arbitrary import ANSWERED, KEY, SECRETS, answers, bounded, extras, hosts, json_values, passwords
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,17 @@ from airflow_provider_llamabatch.llamacloud.redaction import Redactor
 from airflow_provider_llamabatch.llamacloud.responses import Response, decipher
 from airflow_provider_llamabatch.llamacloud.settings import settings_from_connection
 from airflow_provider_llamabatch.llamacloud.transport import Client
+from tests.support.arbitrary import (
+    ANSWERED,
+    KEY,
+    SECRETS,
+    answers,
+    bounded,
+    extras,
+    hosts,
+    json_values,
+    passwords,
+)
 
 REDACTOR = Redactor(SECRETS)
 

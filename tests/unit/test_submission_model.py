@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from arbitrary import bounded
 from hypothesis import given
 from hypothesis import strategies as st
 from submission_world import History, Try, World, world_of
 
 from airflow_provider_llamabatch.batches import flow, submission, submit_flow, submit_lookups, submit_record
 from airflow_provider_llamabatch.llamacloud import errors as e
+from tests.support.arbitrary import bounded
 
 if TYPE_CHECKING:
     from airflow_provider_llamabatch.batches.record import Record

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 
-from arbitrary import bounded, json_values
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.text import clean_document, clean_text, clean_word
+from tests.support.arbitrary import bounded, json_values
 
 
 @bounded(500)

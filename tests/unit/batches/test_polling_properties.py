@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from arbitrary import bounded
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llamabatch.batches.polling import CONFIRM_AFTER, PollResult, PollState, Reason
 from airflow_provider_llamabatch.llamacloud import errors as e
+from tests.support.arbitrary import bounded
 
 TERMINAL = {"COMPLETED": Reason.COMPLETED, "FAILED": Reason.FAILED, "CANCELLED": Reason.CANCELLED}
 TROUBLE = [
