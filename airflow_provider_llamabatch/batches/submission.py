@@ -27,7 +27,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch import defaults
-from airflow_provider_llamabatch.batches.record import MAX_SEEN_CHARACTERS, Record, is_id
+from airflow_provider_llamabatch.batches.record import MAX_SEEN_CHARACTERS, Record
 from airflow_provider_llamabatch.llamacloud.models import BatchStatus, is_terminal
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def new_intent(request: Request, known: Iterable[Batch], task: TaskFacts, now: f
     Its floor is the newest of them, less the spread of the service's own clocks, so only the few ids from there on
     need to be kept. Should they be too many all the same, the floor rises to the oldest one that is kept.
     """
-    dated = [(created(batch, now), batch.id) for batch in known if is_id(batch.id)]
+    dated = [(created(batch, now), batch.id) for batch in known]
     newest = max((at for at, _ in dated if at is not None), default=None)
     floor = now - defaults.LISTED_SECONDS  # what is older was not listed, so it cannot be among the ids
     if newest is not None:
@@ -204,7 +204,7 @@ def adoptable(record: Record, request: Request, listed: Iterable[Batch], now: fl
     found: dict[str, Batch] = {}
     for batch in listed:
         at = created(batch, now)
-        if batch.id in seen or not is_id(batch.id) or not request.matches(batch):
+        if batch.id in seen or not request.matches(batch):
             continue
         if at is None or record.floor <= at <= latest:
             found[batch.id] = batch
@@ -217,7 +217,7 @@ def rejoinable(request: Request, listed: Iterable[Batch], *, since: float, now: 
 
     ``since`` is the beginning of the run in epoch seconds. What has no usable date is none of them.
     """
-    dated = [(created(batch, now), batch) for batch in listed if is_id(batch.id) and request.matches(batch)]
+    dated = [(created(batch, now), batch) for batch in listed if request.matches(batch)]
     wanted = [
         (at, batch) for at, batch in dated if at is not None and at >= since - defaults.RUN_START_MARGIN
     ]

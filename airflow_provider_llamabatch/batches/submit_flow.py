@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches import submission
 from airflow_provider_llamabatch.batches.flow import Sleep, send
-from airflow_provider_llamabatch.batches.record import is_id
 from airflow_provider_llamabatch.batches.submission import (
     Action,
     Decision,
@@ -203,7 +202,7 @@ class SubmitFlow:
         self._say(decision)
         try:
             batch = yield from send(self.create, once=True, within=defaults.REQUEST_TIMEOUT)
-            if not is_id(batch.id) or batch.id in base.seen:
+            if batch.id in base.seen:
                 raise InvalidResponseError(f"{self.create} was answered without the id of a new batch")
         except LlamaCloudError as error:
             yield from self._after_error(error, intent, base)

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 MAX_LISTED_PAGES = 100
 _GATEWAY_VERDICTS = (401, 403, 404)
-_GATEWAY_ATTEMPTS = 3
 _MAX_NAMED = 10  # batches in one line of the log
 
 
@@ -147,17 +146,12 @@ class Lookups:
         raise InvalidResponseError(f"{call} did not end within {MAX_LISTED_PAGES} pages")
 
     def _send(self, call: Call[Any]) -> Flow[Any]:
-        """Send a read; what a gateway says of keys and ids is no verdict, so it is asked again."""
-        for attempt in range(1, _GATEWAY_ATTEMPTS + 1):
-            try:
-                return (yield from send(call))
-            except StatusError as error:
-                if error.from_api or error.status_code not in _GATEWAY_VERDICTS:
-                    raise
-                if attempt == _GATEWAY_ATTEMPTS:
-                    raise_if_gateways(error)
-            yield Sleep(defaults.CONFIRM_SECONDS)
-        raise AssertionError("unreachable")
+        """Send a read; the client has asked again by the time that a gateway's error arrives here."""
+        try:
+            return (yield from send(call))
+        except StatusError as error:
+            raise_if_gateways(error)
+            raise
 
     def _scoped(self, call: Call[Any]) -> Call[Any]:
         return call.with_query(

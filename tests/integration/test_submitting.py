@@ -315,7 +315,7 @@ class TestWhatIsNoVerdict:
         self.later(monkeypatch)
         submit()
         next_try(context)
-        emulator.control.add_fault(kind="html", status=404, method="GET", path="/batches/", times=3)
+        emulator.control.add_fault(kind="html", status=404, method="GET", path="/batches/", times=6)
 
         with pytest.raises(submission.SubmissionUndecidedError):
             submit()

@@ -252,7 +252,7 @@ class Try:
         self.posts += 1
         if world.random.random() >= world.trouble * 3:
             return world.make(self.clear)
-        kind = world.random.choice(("nothing", "refused", "lost before", "lost after", "late", "no id", "stale"))
+        kind = world.random.choice(("nothing", "refused", "lost before", "lost after", "late", "stale"))
         if kind == "nothing":
             raise world.random.choice(NOTHING_DONE)
         if kind == "refused":
@@ -263,9 +263,7 @@ class Try:
             world.now += world.random.choice((0.0, 60.0))
             world.make(self.clear, late=world.random.uniform(0, max(0.0, LATEST - world.lag)))
             raise world.random.choice(AMBIGUOUS)
-        made = world.make(self.clear)
-        if kind == "no id":
-            return made.model_copy(update={"id": ""})
+        world.make(self.clear)
         if kind == "stale" and len(world.made) > 1 and world.made[0].clear is None:
             known = json.loads(world.stored or "{}").get("seen", [])
             if world.made[0].batch.id in known:
