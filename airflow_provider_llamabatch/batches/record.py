@@ -65,8 +65,7 @@ class Record:
         return {"version": RECORD_VERSION, **asdict(self), "seen": list(self.seen)}
 
 
-def is_id(value: object) -> bool:
-    """Say whether a value can be the id of a batch: a string that is safe in a path."""
+def _is_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
@@ -91,7 +90,7 @@ def _read(value: Any, listed_seconds: float) -> Record:
     if type(version) is not int or version not in (1, RECORD_VERSION):
         raise ValueError("its version is unknown to this version of the provider")
     batch_id = value["batch_id"]
-    if batch_id != "" and not is_id(batch_id):
+    if batch_id != "" and not _is_id(batch_id):
         raise ValueError("batch_id is no id")
     common: dict[str, Any] = {
         "max_tries": _count(value, "max_tries"),
