@@ -121,7 +121,9 @@ class SubmitFlow:
         return decision, record, None
 
     def _decide_by_batch(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
-        now = self.clock()  # one moment for both: what is new when it is read does not count as gone afterwards
+        now = (
+            self.clock()
+        )  # one moment for both: what is new when it is read does not count as gone afterwards
         batch = yield from self._lookups.read(record, now)
         if batch is not None and not record.fingerprint and not self.request.matches(batch):
             reason = f"the recorded submission (batch {record.batch_id}) was for other arguments"
@@ -220,7 +222,9 @@ class SubmitFlow:
         if outcome_unknown(error):
             self._unknown, self._last_error = self._unknown + 1, error
             self._keeper.own = replace(intent, posted_at=self.clock())
-            self.log.warning("It is not known whether the batch was made, so the directory is listed for it: %s", error)
+            self.log.warning(
+                "It is not known whether the batch was made, so the directory is listed for it: %s", error
+            )
             return
         self._keeper.own = replace(intent, unknown=base.unknown)
         if surely_not_processed(error):
