@@ -137,7 +137,7 @@ def _time(value: dict[str, Any], name: str) -> float:
 
 
 def _ids(value: Any) -> tuple[str, ...]:
-    if type(value) is not list or not all(is_id(entry) for entry in value):
+    if type(value) is not list or not all(_is_id(entry) for entry in value):
         raise TypeError("seen is no list of ids")
     if sum(map(len, value)) > 2 * MAX_SEEN_CHARACTERS:
         raise ValueError("seen is too long")
