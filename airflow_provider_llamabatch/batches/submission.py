@@ -199,7 +199,9 @@ def adoptable(record: Record, request: Request, listed: Iterable[Batch], now: fl
     They match the request, were not there before the first POST, and were not created long after the last one: a
     submission that stayed unresolved for a day must not take today's batch of another run.
     """
-    latest = record.posted_at + 2 * defaults.LISTED_SECONDS  # two clocks, and a process that stood still at its POST
+    latest = (
+        record.posted_at + 2 * defaults.LISTED_SECONDS
+    )  # two clocks, and a process that stood still at its POST
     seen = set(record.seen)
     found: dict[str, Batch] = {}
     for batch in listed:

@@ -10,8 +10,8 @@ A round decides by the record and, where that calls for a POST, sends at most on
     another try has acted, or this process stood still -> another round, which decides anew
 
 The intent is saved as a POST of unknown outcome before that POST is sent, and only an answer that rules a batch out
-takes that back. So a process can die anywhere. A try that goes by another one's intent puts its own name on it before it
-lists, so that an earlier try that is still alive submits nothing after that list.
+takes that back. So a process can die anywhere. A try that goes by another one's intent puts its own name on it before
+it lists, so that an earlier try that is still alive submits nothing after that list.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ class SubmitFlow:
         return decision, record, None
 
     def _decide_by_batch(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
-        now = self.clock()  # one moment for both: what is new when it is read does not count as gone afterwards
+        now = (
+            self.clock()
+        )  # one moment for both: what is new when it is read does not count as gone afterwards
         batch = yield from self._lookups.read(record, now)
         if batch is not None and not record.fingerprint and not self.request.matches(batch):
             reason = f"the recorded submission (batch {record.batch_id}) was for other arguments"
@@ -220,7 +222,9 @@ class SubmitFlow:
         if outcome_unknown(error):
             self._unknown, self._last_error = self._unknown + 1, error
             self._keeper.own = replace(intent, posted_at=self.clock())
-            self.log.warning("It is not known whether the batch was made, so the directory is listed for it: %s", error)
+            self.log.warning(
+                "It is not known whether the batch was made, so the directory is listed for it: %s", error
+            )
             return
         self._keeper.own = replace(intent, unknown=base.unknown)
         if surely_not_processed(error):

@@ -61,7 +61,9 @@ class Lookups:
         """
         pauses = [*submission.ADOPTION_PAUSES]
         if not our_own:
-            longest = defaults.MAX_INTENT_AGE + defaults.REQUEST_TIMEOUT  # from the intent to the end of its POST
+            longest = (
+                defaults.MAX_INTENT_AGE + defaults.REQUEST_TIMEOUT
+            )  # from the intent to the end of its POST
             under_way = record.posted_at + longest - self.clock()
             pauses.insert(-1, min(max(under_way, 0.0), longest))
         troubles: list[LlamaCloudError | None] = []

@@ -163,7 +163,9 @@ class RecordKeeper:
         if other is not None and other.try_number > self.task.try_number:
             if other.batch_id == record.batch_id:
                 return record.batch_id
-            self.log.warning("Batch %s was made by a try that has been taken over by a later one", record.batch_id)
+            self.log.warning(
+                "Batch %s was made by a try that has been taken over by a later one", record.batch_id
+            )
             raise SubmissionUndecidedError(OVERTAKEN)
         if (
             other is not None

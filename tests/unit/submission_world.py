@@ -102,7 +102,9 @@ class World:
     lag: float = 0.0  # seconds until a list or a GET may show a batch, at most
     skew: float = 0.0  # seconds that the service's clock is ahead
     spread: float = 0.0  # seconds by which its times of creation are out of order
-    hiccup: float = 0.0  # how likely a read begins some seconds in which lists leave batches out and a GET finds none
+    hiccup: float = (
+        0.0  # how likely a read begins some seconds in which lists leave batches out and a GET finds none
+    )
     strangers: bool = False  # other tasks submit the same request meanwhile
     status: str = "RUNNING"
     now: float = BEGINNING
