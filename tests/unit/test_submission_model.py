@@ -44,13 +44,13 @@ def play(seed: int, *, freezes: bool) -> History:
     return history
 
 
-@bounded(250)
+@bounded(150)
 @given(seeds)
 def test_kills_lost_responses_bad_lists_and_clears_never_pay_twice(seed):
     assert not play(seed, freezes=False).excused
 
 
-@bounded(250)
+@bounded(150)
 @given(seeds)
 def test_tries_that_stand_still_and_go_on_beside_their_successors_pay_twice_in_a_gap_only(seed):
     play(seed, freezes=True)
@@ -222,7 +222,7 @@ def test_the_search_finds_what_it_is_for_and_nothing_without_it(defect, monkeypa
         play(seed, freezes=freezes)
 
 
-@bounded(200)
+@bounded(100)
 @given(seeds)
 def test_without_a_record_one_try_after_the_other_makes_one_batch(seed):
     chance = random.Random(seed)
