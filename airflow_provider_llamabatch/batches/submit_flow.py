@@ -10,8 +10,8 @@ A round decides by the record and, where that calls for a POST, sends at most on
     another try has acted, or this process stood still -> another round, which decides anew
 
 The intent is saved as a POST of unknown outcome before that POST is sent, and only an answer that rules a batch out
-takes that back. So a process can die anywhere. A try that goes by another one's intent puts its own name on it before it
-lists, so that an earlier try that is still alive submits nothing after that list.
+takes that back. So a process can die anywhere. A try that goes by another one's intent puts its own name on it before
+it lists, so that an earlier try that is still alive submits nothing after that list.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from submission_errors import AMBIGUOUS, GATEWAYS, NOTHING_DONE, REFUSALS
+
 from airflow_provider_llamabatch.batches import flow, submission
 from airflow_provider_llamabatch.batches.record import RecordUnreadableError
 from airflow_provider_llamabatch.batches.submission import Request, SubmissionUndecidedError, TaskFacts
@@ -42,28 +44,6 @@ PAYS_ONCE = "one round pays for one batch"
 RETURNS_ITS_OWN = "what a try returns is the task's own batch"
 ENDS_WELL = "a try that nothing disturbs returns the batch of its round"
 STAYS_BOUNDED = "a try sends so many requests and no more"
-
-NOTHING_DONE: tuple[Exception, ...] = (
-    e.NoResponseError("connection refused", reached_server=False),
-    e.RateLimitedError("429", status_code=429, retry_after=3.0, from_api=True),
-)
-REFUSALS: tuple[Exception, ...] = (
-    e.PaymentRequiredError("402", status_code=402, from_api=True),
-    e.RefusedError("422", status_code=422, from_api=True),
-    e.NotFoundError("404 of an ingress", status_code=404),
-    e.PermissionDeniedError("403 of an ingress", status_code=403),
-)
-AMBIGUOUS: tuple[Exception, ...] = (
-    e.NoResponseError("read timed out", reached_server=True),
-    e.InvalidResponseError("not JSON"),
-    e.UnavailableError("502", status_code=502),
-    e.RateLimitedError("429 of a gateway", status_code=429),
-)
-GATEWAYS: tuple[Exception, ...] = (
-    e.NotFoundError("404 of an ingress", status_code=404),
-    e.AuthenticationError("401 of an ingress", status_code=401),
-    e.UnavailableError("503", status_code=503),
-)
 
 
 class StoreDownError(RuntimeError):
@@ -372,7 +352,7 @@ class History:
             if random.random() < 0.2:
                 world.make(None, configuration=CONFIGURATION if world.strangers else "cfg-2")
             if self.clears and random.random() < 0.2:
-                self._clear()
+                self.clear += 1
         world.now += 10.0
         for one in self.tries:
             one.frozen_until = 0.0 if random.random() < 0.5 else one.frozen_until
@@ -391,9 +371,6 @@ class History:
         newest = world.paid(self.clear)
         if not (self.excused or world.strangers or world.had_hiccups) and newest and last.result is not None:
             hold(ENDS_WELL, last.result.batch_id in newest, last.result)
-
-    def _clear(self) -> None:
-        self.clear += 1
 
 
 def world_of(random: Random, *, hiccups: bool) -> World:
