@@ -11,6 +11,7 @@ from airflow_provider_llamabatch.batches.record import RECORD_KEY, read_record
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import errors as e
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.operators import submitting
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 
@@ -251,7 +252,7 @@ def test_a_refusal_is_not_retried_and_leaves_nothing_to_list_for(submit, made, c
 def test_bad_arguments_are_named_before_anything_is_sent(submit, emulator, arguments, named):
     before = emulator.control.counters()["requests"]
 
-    with pytest.raises(RequestRefusedError, match=rf"^{named}: "):
+    with pytest.raises((RequestRefusedError, InvalidInputError), match=rf"^{named}: "):
         submit(wait_for_completion=True, **arguments)
     assert emulator.control.counters()["requests"] == before
 

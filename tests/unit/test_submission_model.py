@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from submission_world import (
+
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.batches import flow, submission, submit_flow, submit_lookups, submit_record
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud import errors as e
+from tests.support.arbitrary import bounded
+from tests.support.submission_world import (
     PAYS_ONCE,
     RETURNS_ITS_OWN,
     BrokenError,
@@ -19,12 +25,6 @@ from submission_world import (
     World,
     world_of,
 )
-
-from airflow_provider_llamabatch import defaults
-from airflow_provider_llamabatch.batches import flow, submission, submit_flow, submit_lookups, submit_record
-from airflow_provider_llamabatch.llamacloud import calls
-from airflow_provider_llamabatch.llamacloud import errors as e
-from tests.support.arbitrary import bounded
 
 if TYPE_CHECKING:
     from airflow_provider_llamabatch.batches.record import Record

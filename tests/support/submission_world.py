@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from submission_errors import AMBIGUOUS, GATEWAYS, NOTHING_DONE, REFUSALS
-
+from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches import flow, submission
 from airflow_provider_llamabatch.batches.record import RecordUnreadableError
 from airflow_provider_llamabatch.batches.submission import Request, SubmissionUndecidedError, TaskFacts
@@ -24,6 +23,7 @@ from airflow_provider_llamabatch.batches.submit_flow import SubmitFlow
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.llamacloud.models import Batch, Page
+from tests.support.submission_errors import AMBIGUOUS, GATEWAYS, NOTHING_DONE, REFUSALS
 
 if TYPE_CHECKING:
     from random import Random
@@ -37,7 +37,7 @@ CREATE = calls.create_batch(source_directory_id=DIRECTORY, configuration_id=CONF
 BEGINNING = 1_800_000_000.0
 LOG = logging.getLogger("submission_world")
 MAX_REQUESTS = 150  # of one try
-LATEST = submission.defaults.MAX_LIST_LAG - 1  # seconds after a POST by which its batch is made and listed
+LATEST = defaults.MAX_LIST_LAG - 1  # seconds after a POST by which its batch is made and listed
 LONGEST_AT_POST = 3500.0  # a process that stands still longer than this just before its POST never sends it
 
 PAYS_ONCE = "one round pays for one batch"
@@ -112,7 +112,7 @@ class World:
     def hiccups(self) -> bool:
         """Say whether this read is one of a few bad seconds, which are never closer than a minute to each other."""
         if self.now > self.hiccup_ends + 60.0 and self.random.random() < self.hiccup:
-            self.hiccup_ends = self.now + self.random.uniform(0.0, submission.defaults.CONFIRM_SECONDS - 0.1)
+            self.hiccup_ends = self.now + self.random.uniform(0.0, defaults.CONFIRM_SECONDS - 0.1)
         return self.now <= self.hiccup_ends
 
     def paid(self, clear: int) -> list[str]:
