@@ -25,6 +25,7 @@ test: $(INSTALLED) ## run all tests: unit, integration, system, chaos, bench gua
 lint: $(INSTALLED) ## check style and format
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
+	@$(VENV)/bin/lint-imports --no-logo
 
 types: $(INSTALLED) ## check types
 	@$(PYTHON) -m mypy

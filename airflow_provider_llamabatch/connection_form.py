@@ -1,43 +1,32 @@
-"""The connection form: one description for the provider's metadata (Airflow 3.2+) and the hook (below)."""
+"""The connection form, made from the fields of ``ClientSettings``: for the provider's metadata and for the hook."""
 
 from __future__ import annotations
 
-from typing import Any
-
-_EXTRA_FIELDS: dict[str, tuple[str, str, Any, str]] = {
-    # name: label, JSON type, default, help
-    "project_id": ("Project id", "string", None, "empty: the project of the API key"),
-    "organization_id": ("Organization id", "string", None, "empty: the organization of the API key"),
-    "timeout_seconds": ("Timeout (seconds)", "number", 60, "how long one request may take"),
-    "max_attempts": ("Attempts", "integer", 6, "how often one request is tried in all"),
-    "verify": ("Verify TLS", "string", None, "empty or true, false, or the path of a CA bundle"),
-    "allow_http": (
-        "Allow plain http",
-        "boolean",
-        False,
-        "sends the API key unencrypted to a host that is not this one",
-    ),
-}
+from typing import Any, get_args
 
 FIELD_BEHAVIOUR: dict[str, Any] = {
-    "hidden_fields": ["schema", "login", "port", "extra"],
+    # The port is shown since Airflow 3.3's form sends 0 for a field that it hides, and then refuses that.
+    "hidden_fields": ["schema", "login", "extra"],
     "relabeling": {"password": "API key", "host": "Base URL or region"},
     "placeholders": {
         "password": "llx-...",
         "host": "na (default), eu, or https://api.cloud.llamaindex.ai",
+        "port": "443",
     },
 }
 
+_JSON_TYPES: dict[Any, str] = {str: "string", float: "number", int: "integer", bool: "boolean"}
+
 
 def conn_fields() -> dict[str, Any]:
-    """Return the extra fields as the provider's ``conn-fields``."""
+    """Return the extra fields as the provider's ``conn-fields`` (Airflow 3.2+ makes the form from them)."""
     return {
         name: {
-            "label": label,
-            "description": text,
+            "label": field.title,
+            "description": field.description,
             "schema": {"type": [kind, "null"], **({} if default is None else {"default": default})},
         }
-        for name, (label, kind, default, text) in _EXTRA_FIELDS.items()
+        for name, (field, kind, default) in _fields().items()
     }
 
 
@@ -47,8 +36,22 @@ def widgets() -> dict[str, Any]:
     from wtforms import BooleanField, StringField
 
     return {
-        name: BooleanField(label, default=default, description=text)
+        name: BooleanField(field.title, default=default, description=field.description)
         if kind == "boolean"
-        else StringField(label, widget=BS3TextFieldWidget(), description=text)
-        for name, (label, kind, default, text) in _EXTRA_FIELDS.items()
+        else StringField(field.title, widget=BS3TextFieldWidget(), description=field.description)
+        for name, (field, kind, default) in _fields().items()
     }
+
+
+def _fields() -> dict[str, tuple[Any, str, Any]]:
+    """Return each extra field with its JSON type and the default that the form shows."""
+    from airflow_provider_llamabatch.llamacloud.settings import EXTRA_FIELDS, ClientSettings
+
+    fields = {}
+    for name in EXTRA_FIELDS:
+        field = ClientSettings.model_fields[name]
+        # A field of several types, such as true or a path, is a text that may be left empty.
+        types = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not type(None)]
+        kind = _JSON_TYPES[types[0]] if len(types) == 1 else "string"
+        fields[name] = (field, kind, field.default if len(types) == 1 else None)
+    return fields

@@ -6,7 +6,11 @@ from __future__ import annotations
 POLL_INTERVAL = 30.0  # the official example polls every 10 s; batches take minutes to hours
 MIN_POLL_INTERVAL = 1.0  # a task that asks for less gets this
 WAIT_TIMEOUT = 24 * 3600.0  # batches take minutes to hours
-MISSING_GRACE = 300.0  # a batch that was just made may not be readable yet
+MISSING_GRACE = 300.0  # a batch that was just submitted may not be readable yet
+UNKNOWN_GRACE = 20.0  # the same for an id that came from elsewhere: a wrong one is found out soon
+RESULTS_GRACE = 600.0  # how long the results of a COMPLETED batch may still be null
+FIRST_POLL_AFTER = 10.0  # a task resumed sooner after its deferral can be marked failed by the scheduler
+BACKSTOP = 120.0  # how far Airflow's own timeout lies behind the deadline, besides two polls
 
 # Requests
 REQUEST_TIMEOUT = 60.0  # one request as a whole, connecting and reading included
@@ -17,5 +21,45 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024  # as sent, and again after decompression
 MAX_PAGES = 1000  # pages of one list
 MAX_MESSAGE_CHARACTERS = 1000  # of what the service says, in messages, events, XComs and logs
 
+# Polls
+POLL_TIMEOUT = 20.0  # one poll as a whole; a batch that is not answered for is asked for again
+
 # Lists
-PAGE_SIZE = 100  # batches per list page; a larger size is refused by some endpoints
+PAGE_SIZE = 100  # batches per list page
+MAX_PAGE_SIZE = 1000  # the same where so many wait; undocumented, so left out once it was refused
+
+# Bounds on what a server may send
+MAX_TIMEOUT_SECONDS = 3600.0  # what the connection may ask for
+MAX_ERROR_BYTES = 256 * 1024  # of an error's body; the rest is not read
+MAX_STATUS_PAGE_BYTES = 8 * 1024 * 1024  # of a list page read only for ids and statuses
+MAX_PAGE_ITEMS = 10_000
+MAX_LIST_ITEMS = 1_000_000  # items of one list
+MAX_LIST_SECONDS = 3600.0  # walking one list
+MAX_STATUS_CHARACTERS = 64
+MAX_NAME_CHARACTERS = 1000  # of ids that are only passed on, and of names
+MAX_METADATA_CHARACTERS = 64_000  # of metadata, and of fields that this version does not know, per object
+UPLOAD_BYTES_PER_SECOND = 256 * 1024  # a file gets this much longer than REQUEST_TIMEOUT to be sent
+CONNECTION_TIMEOUT = 30.0  # looking up the Airflow connection
+
+# The service's own limits
+MAX_WEBHOOK_IDS = 4  # webhook configurations by id of one batch
+MAX_BULK_DELETE = 100  # files of a directory deleted by one request
+MAX_FIELD_ERRORS = 10  # of a refused request, in its message
+
+# The client
+MAX_CONNECTIONS = 64  # per client: more than its requests under way, so that none waits in the pool
+KEEPALIVE_SECONDS = 300.0  # longer than the gap between two polls, so that a wait keeps its one connection
+MAX_BYTES_ON_LOOP = 256 * 1024  # a larger body is parsed on a thread, not on the event loop
+UPLOAD_CHUNK_BYTES = 256 * 1024
+CLOSE_TIMEOUT = 5.0
+MAX_ALLOWED_ATTEMPTS = 100  # what the connection may ask for
+
+# Submissions
+MAX_LIST_LAG = 60.0  # a batch that the list still does not show this long after its POST counts as not made
+MAX_CREATE_ATTEMPTS = 3  # POSTs of one try whose outcome stays unknown, each sent only after that time
+MAX_INTENT_AGE = 30.0  # an intent that is older at its POST is not acted on: the process may have stood still
+RETRY_SETTLE_SECONDS = 5.0  # how long a later try waits after its intent, for an earlier one still alive
+CONFIRM_SECONDS = 5.0  # between two responses that must agree before a batch counts as gone
+LISTED_SECONDS = 3600.0  # how far back a directory is listed: the largest clock difference tolerated
+CREATED_AT_SPREAD = 10.0  # by how much the service's own times of creation may be out of order
+RUN_START_MARGIN = 300.0  # Airflow below 3.3: a batch may seem this much older than the run that made it

@@ -60,7 +60,7 @@ class BatchSensorTimeout(AirflowSensorTimeout):
 @contextlib.contextmanager
 def fail_fast_on_permanent_errors() -> Iterator[None]:
     """Let a task fail at once where another try cannot help; what may pass by itself is raised as it is."""
-    from airflow_provider_llamabatch.batches.submission import RecordUnreadableError
+    from airflow_provider_llamabatch.batches.record import RecordUnreadableError
     from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
     from airflow_provider_llamabatch.llamacloud.retries import is_transient
 

@@ -7,12 +7,10 @@ from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
+from airflow_provider_llamabatch.xcom import LINK
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
-
-LINK_KEY = (
-    "llamacloud_url"  # what the worker pushes right after the submission, so that failed tasks keep the link
-)
 
 _UI_BY_API = {
     "https://api.cloud.llamaindex.ai": "https://cloud.llamaindex.ai",
@@ -33,5 +31,5 @@ class LlamaCloudProjectLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the URL that the task has pushed, or nothing before it did."""
-        url = XCom.get_value(key=LINK_KEY, ti_key=ti_key)
+        url = XCom.get_value(key=LINK, ti_key=ti_key)
         return url if isinstance(url, str) else ""

@@ -7,11 +7,14 @@ so that a triggerer and a worker one release apart understand each other; a reas
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from airflow_provider_llamabatch.batches.waiting import Ended, Reason
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.batches.polling import PollResult, Reason
+from airflow_provider_llamabatch.llamacloud.text import clean_text
 
 
 class EventNotUnderstoodError(ValueError):
@@ -20,20 +23,21 @@ class EventNotUnderstoodError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class WaitEvent:
-    """``batch_id``, why the wait ended (a ``Reason``), and what the service said about it."""
+    """``batch_id``, why the wait ended (a ``Reason``), what the service said, and the wait's deadline (epoch)."""
 
     batch_id: str
     reason: str
     message: str = ""
+    deadline: float | None = None
 
-    def to_payload(self) -> dict[str, str]:
-        """Return the event as plain JSON data."""
-        return asdict(self)
+    def to_payload(self) -> dict[str, Any]:
+        """Return the event as plain JSON data that every database takes."""
+        return {**asdict(self), "message": _clean(self.message)}
 
     @property
-    def ended(self) -> Ended:
+    def result(self) -> PollResult:
         """Return the end of the wait that the event tells of."""
-        return Ended(Reason(self.reason), self.message)
+        return PollResult(Reason(self.reason), self.message)
 
 
 def read_event(payload: Any) -> WaitEvent:
@@ -48,4 +52,15 @@ def read_event(payload: Any) -> WaitEvent:
             f"the trigger sent the reason {reason!r:.50} for batch {batch_id}, which this version does not know; "
             "is the triggerer newer than the worker?"
         )
-    return WaitEvent(batch_id, reason, message if isinstance(message, str) else "")
+    return WaitEvent(
+        batch_id, reason, _clean(message) if isinstance(message, str) else "", _time(payload.get("deadline"))
+    )
+
+
+def _clean(message: str) -> str:
+    return clean_text(message, defaults.MAX_MESSAGE_CHARACTERS)
+
+
+def _time(value: Any) -> float | None:
+    is_time = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_time else None

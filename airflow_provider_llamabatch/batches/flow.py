@@ -8,7 +8,7 @@ into the generator at its ``yield``. The clock is passed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -72,6 +72,24 @@ def drive(flow: Flow[T], perform: Callable[[Step], Any]) -> T:
         while True:
             try:
                 value = perform(step)
+            except Exception as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(value)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        flow.close()
+
+
+async def adrive(flow: Flow[T], perform: Callable[[Step], Awaitable[Any]]) -> T:
+    """Carry a flow out asynchronously; the twin of ``drive``."""
+    try:
+        step = next(flow)
+        while True:
+            try:
+                value = await perform(step)
             except Exception as error:
                 step = flow.throw(error)
             else:

@@ -7,15 +7,13 @@ From a finished batch to what a DAG goes on with: job references, file errors, p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_llamabatch.llamacloud.models import Batch, BatchResult
+    from airflow_provider_llamabatch.llamacloud.models import BatchResult
+    from airflow_provider_llamabatch.xcom import JobReferenceEntry
 
-# Seconds before each further look at a COMPLETED batch whose results are still null.
-RESULTS_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-
-MOST_NAMED_FILES = 10
+MAX_NAMED_FILES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +24,17 @@ class Outcome:
     ``job_references`` are the entries that carry a job, ``file_errors`` those that carry none.
     """
 
-    job_references: list[dict[str, Any]]
-    file_errors: list[dict[str, Any]]
+    job_references: list[JobReferenceEntry]
+    file_errors: list[JobReferenceEntry]
 
 
 def outcome_of(results: list[BatchResult]) -> Outcome:
     """Split the entries of a finished batch."""
-    references: list[dict[str, Any]] = []
-    errors: list[dict[str, Any]] = []
+    references: list[JobReferenceEntry] = []
+    errors: list[JobReferenceEntry] = []
     for result in sorted(results, key=lambda entry: entry.source_directory_file_id):
         job = result.job_reference
-        entry = {
+        entry: JobReferenceEntry = {
             "source_directory_file_id": result.source_directory_file_id,
             "job_reference": {"id": job.id, "type": job.type} if job else None,
             "error_message": result.error_message,
@@ -52,12 +50,7 @@ def problem_with(outcome: Outcome, *, fail_on_partial_error: bool) -> str | None
         return None
     named = "; ".join(
         f"{entry['source_directory_file_id']}: {entry['error_message'] or 'neither a job nor an error'}"
-        for entry in outcome.file_errors[:MOST_NAMED_FILES]
+        for entry in outcome.file_errors[:MAX_NAMED_FILES]
     )
-    more = f"; and {failed - MOST_NAMED_FILES} more" if failed > MOST_NAMED_FILES else ""
+    more = f"; and {failed - MAX_NAMED_FILES} more" if failed > MAX_NAMED_FILES else ""
     return f"{failed} of {total} files got no job: {named}{more}"
-
-
-def without_results(batch: Batch) -> dict[str, Any]:
-    """Return a batch as JSON data without its per-file results."""
-    return batch.model_dump(mode="json", exclude={"results"})

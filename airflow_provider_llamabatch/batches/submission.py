@@ -8,22 +8,26 @@ POST and the batch's *id* after it, and every later try decides by them:
     an id       still running             rejoin it
                 COMPLETED, same try round return it      (an automatic retry)
                 COMPLETED, cleared        submit         (a person asked for it again: ``max_tries`` moved)
-                FAILED, CANCELLED, gone   submit
-    an intent   a batch not seen before   adopt it, then as for an id
-                none                      submit
+                FAILED, CANCELLED         submit
+                gone                      submit         (the API said so twice, and the list does not show it)
+    an intent   a batch not seen before   adopt it, then as for an id (a Clear does not count: nobody has had it yet)
+                none for a minute         submit, and keep in mind what was sent before
+                nothing was sent          submit
 
-Nothing here does I/O; ``operators/submitting.py`` carries the decisions out.
+Nothing here does I/O; ``submit_flow`` says in which order things happen, ``operators/submitting.py`` does them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.batches.record import MAX_SEEN_CHARACTERS, Record, is_id
 from airflow_provider_llamabatch.llamacloud.models import BatchStatus, is_terminal
 
 if TYPE_CHECKING:
@@ -31,19 +35,15 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.llamacloud.models import Batch
 
-RECORD_KEY = "llamabatch_submission"
-RECORD_VERSION = 1
-LISTED_SECONDS = 3600.0  # how far back the directory's batches are listed: more than any clock skew
-MOST_SEEN = 1000  # ids kept in a record, newest first: the task state store refuses values over 64 kB
+# Seconds before each look for the batch of a POST whose outcome is unknown: defaults.MAX_LIST_LAG in all.
+ADOPTION_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
-# Seconds before each look for the batch of a submission whose answer was lost: the list may lag behind.
-ADOPTION_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
-
-_MISSING_GRACE = 300.0  # seconds in which a batch whose id we hold may not be readable yet
+_DAY = 86400.0
+_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC).timestamp()  # no batch is older; what says so has no usable date
 
 
-class RecordUnreadableError(RuntimeError):
-    """The record of an earlier submission cannot be read; submitting again could pay twice."""
+class SubmissionUndecidedError(RuntimeError):
+    """It cannot be told by now whether a batch must be submitted, so none is; another try may tell."""
 
 
 class Action(StrEnum):
@@ -67,12 +67,19 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a task wants to submit; ``fingerprint`` tells two requests apart without showing any secret."""
+    """What a task wants to submit: all of it that changes what is paid for, so no webhooks."""
 
     source_directory_id: str
     configuration_id: str
     job_type: str
-    fingerprint: str
+    connection_id: str
+    project_id: str | None = None
+    organization_id: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest that tells two requests apart."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()
 
     def matches(self, batch: Batch) -> bool:
         """Say whether a batch could be the result of this request."""
@@ -81,87 +88,102 @@ class Request:
             and batch.config is not None
             and batch.config.job.type == self.job_type
             and batch.config.job.configuration_id == self.configuration_id
+            and (None in (self.project_id, batch.project_id) or batch.project_id == self.project_id)
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What is kept about a submission; without ``batch_id`` it is an intent."""
+class TaskFacts:
+    """
+    What Airflow says about the try that is running.
 
-    fingerprint: str
-    seen: tuple[str, ...]
+    ``nonce`` is this process's own random word. ``keeps_record`` says whether records survive the try (Airflow 3.3
+    and newer). Only without them count ``run_started`` (epoch seconds) and ``cleared``.
+    """
+
+    try_number: int
     max_tries: int
-    intended_at: float  # epoch seconds
-    batch_id: str = ""
-
-    def submitted(self, batch_id: str) -> Record:
-        """Return the record with the batch that the submission made; what was seen is no longer needed."""
-        return replace(self, batch_id=batch_id, seen=())
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON data for the task state store."""
-        return {"version": RECORD_VERSION, **asdict(self), "seen": list(self.seen)}
+    nonce: str
+    keeps_record: bool
+    fresh: bool = False
+    run_started: float | None = None
+    cleared: bool = False
 
 
-def read_record(value: Any) -> Record | None:
-    """Return the record in a stored value (None if nothing was stored); raises ``RecordUnreadableError``."""
-    if value is None:
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """
+    The one batch of a task instance: its id, the batch as last read (None if it was not), and what was decided.
+
+    ``recorded`` is what was decided about the batch that an earlier try had recorded, None if there was none.
+    """
+
+    batch_id: str
+    batch: Batch | None
+    decision: Decision
+    recorded: Action | None = None
+
+
+def created(batch: Batch, now: float) -> float | None:
+    """Return when a batch was created in epoch seconds, None where the service's date cannot be true."""
+    at = batch.created_at
+    if at is None:
         return None
     try:
-        record = Record(
-            fingerprint=value["fingerprint"],
-            seen=tuple(value["seen"]),
-            max_tries=int(value["max_tries"]),
-            intended_at=float(value["intended_at"]),
-            batch_id=value["batch_id"],
-        )
-        if isinstance(record.fingerprint, str) and isinstance(record.batch_id, str):
-            return record
-    except (KeyError, TypeError, ValueError, OverflowError):
-        pass
-    raise RecordUnreadableError(
-        f"The record of an earlier submission in the task state store (key {RECORD_KEY!r}) cannot be read, so it is "
-        "unknown whether a batch was already paid for. Look for it in LlamaCloud, then delete the key, or run the "
-        "task with fresh=True to submit a new batch regardless."
-    )
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (OverflowError, ValueError):
+        return None
+    return seconds if _EARLIEST <= seconds <= now + _DAY else None
 
 
-def fingerprint(*, connection_id: str, **request: Any) -> str:
-    """Return a digest of everything that makes a request what it is, webhook secrets included."""
-    text = json.dumps({"connection_id": connection_id, **request}, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+def new_intent(request: Request, known: Iterable[Batch], task: TaskFacts, now: float) -> Record:
+    """
+    Return the intent to begin with: ``known`` are the directory's batches that exist already.
+
+    Its floor is the newest of them, less the spread of the service's own clocks, so only the few ids from there on
+    need to be kept. Should they be too many all the same, the floor rises to the oldest one that is kept.
+    """
+    dated = [(created(batch, now), batch.id) for batch in known if is_id(batch.id)]
+    newest = max((at for at, _ in dated if at is not None), default=None)
+    floor = now - defaults.LISTED_SECONDS  # what is older was not listed, so it cannot be among the ids
+    if newest is not None:
+        floor = max(floor, newest - defaults.CREATED_AT_SPREAD)
+    seen: list[str] = []
+    characters = 0
+    for at, batch_id in sorted(dated, key=_newest_first):
+        if at is not None and at < floor:
+            break
+        characters += len(batch_id)
+        if characters > MAX_SEEN_CHARACTERS:
+            floor = floor if at is None else at + 1e-6
+            break
+        seen.append(batch_id)
+    return Record(request.fingerprint, task.nonce, task.try_number, task.max_tries, now, floor, tuple(seen))
 
 
-def intent(request: Request, known: Iterable[Batch], *, max_tries: int, now: float) -> Record:
-    """Return the record to keep before the POST: ``known`` are the directory's batches that exist already."""
-    newest_first = sorted(known, key=_made_at, reverse=True)
-    seen = tuple(batch.id for batch in newest_first[:MOST_SEEN])
-    return Record(request.fingerprint, seen, max_tries, now)
-
-
-def decide_by_record(record: Record | None, request: Request, *, fresh: bool) -> Decision:
+def decide_by_record(record: Record | None, request: Request) -> Decision:
     """Decide by what an earlier try recorded."""
-    if fresh:
-        return Decision(Action.SUBMIT, "fresh=True asks for a new batch")
     if record is None:
         return Decision(Action.SUBMIT, "no earlier submission is recorded")
-    if record.fingerprint != request.fingerprint:
+    if record.fingerprint not in ("", request.fingerprint):
         which = f"batch {record.batch_id}" if record.batch_id else "an unconfirmed one"
         return Decision(Action.SUBMIT, f"the recorded submission ({which}) was for other arguments")
     if record.batch_id:
         return Decision(Action.LOOK_UP, "an earlier try submitted it", record.batch_id)
-    return Decision(Action.ADOPT, "an earlier try may have submitted a batch and never learnt its id")
+    if record.unknown:
+        return Decision(Action.ADOPT, "an earlier try may have submitted a batch and never learnt its id")
+    return Decision(Action.SUBMIT, "nothing that was sent before made a batch")
 
 
 def decide_by_status(record: Record, status: str | None, *, max_tries: int, now: float) -> Decision:
     """Decide by the status of the recorded batch; None says that it is gone (404)."""
     batch_id = record.batch_id
-    if status is None and now < record.intended_at + _MISSING_GRACE:
+    if status is None and now < record.posted_at + defaults.MISSING_GRACE:
         return Decision(Action.REJOIN, "submitted a moment ago, not readable yet", batch_id)
     if status is None:
         return Decision(Action.SUBMIT, f"the recorded batch {batch_id} no longer exists")
     if not is_terminal(status):
-        return Decision(Action.REJOIN, f"it still runs ({status})", batch_id)
+        return Decision(Action.REJOIN, f"it still runs ({status[:30]!r})", batch_id)
     if status != BatchStatus.COMPLETED:
         return Decision(Action.SUBMIT, f"the recorded batch {batch_id} ended as {status}")
     if record.max_tries != max_tries:
@@ -169,29 +191,43 @@ def decide_by_status(record: Record, status: str | None, *, max_tries: int, now:
     return Decision(Action.RETURN, "an earlier try submitted it and it completed", batch_id)
 
 
-def adoptable(record: Record, request: Request, listed: Iterable[Batch]) -> Batch | None:
-    """Return the batch that a submission with a lost answer made: the earliest match that was not there before."""
-    unseen = [batch for batch in listed if batch.id not in record.seen and request.matches(batch)]
-    return min(unseen, key=_made_at, default=None)
-
-
-def rejoinable(request: Request, listed: Iterable[Batch], *, since: datetime, cleared: bool) -> Batch | None:
+def adoptable(record: Record, request: Request, listed: Iterable[Batch], now: float) -> list[Batch]:
     """
-    Return the batch that an earlier try of this run made, where no record is kept (Airflow below 3.3).
+    Return the batches that can have come of the POSTs under a record, the earliest first.
 
-    That is the newest batch of the same directory and configuration made since the run began which still runs, or
-    which completed while nobody cleared the task.
+    They match the request, were not there before the first POST, and were not created long after the last one: a
+    submission that stayed unresolved for a day must not take today's batch of another run.
     """
+    latest = record.posted_at + 2 * defaults.LISTED_SECONDS  # clock difference, and a POST under way
+    seen = set(record.seen)
+    found: dict[str, Batch] = {}
+    for batch in listed:
+        at = created(batch, now)
+        if batch.id in seen or not is_id(batch.id) or not request.matches(batch):
+            continue
+        if at is None or record.floor <= at <= latest:
+            found[batch.id] = batch
+    return sorted(found.values(), key=lambda batch: created(batch, now) or now)
+
+
+def rejoinable(request: Request, listed: Iterable[Batch], *, since: float, now: float) -> list[Batch]:
+    """
+    Return the batches that an earlier try of this run may have made, the newest first (Airflow below 3.3).
+
+    ``since`` is the beginning of the run in epoch seconds. What has no usable date is none of them.
+    """
+    dated = [(created(batch, now), batch) for batch in listed if is_id(batch.id) and request.matches(batch)]
     wanted = [
-        batch
-        for batch in listed
-        if request.matches(batch)
-        and _made_at(batch) >= since
-        and (not batch.is_terminal or (batch.status == BatchStatus.COMPLETED and not cleared))
+        (at, batch) for at, batch in dated if at is not None and at >= since - defaults.RUN_START_MARGIN
     ]
-    return max(wanted, key=_made_at, default=None)
+    return [batch for _, batch in sorted(wanted, key=lambda pair: pair[0], reverse=True)]
 
 
-def _made_at(batch: Batch) -> datetime:
-    made_at = batch.created_at or datetime.max
-    return made_at if made_at.tzinfo else made_at.replace(tzinfo=UTC)
+def goes_on(batch: Batch, *, cleared: bool) -> bool:
+    """Say whether a batch without a record is taken up: it runs, or it completed and nobody asked for it again."""
+    return not batch.is_terminal or (batch.status == BatchStatus.COMPLETED and not cleared)
+
+
+def _newest_first(dated: tuple[float | None, str]) -> float:
+    at, _ = dated
+    return float("-inf") if at is None else -at

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_llamabatch.batches.flow import Flow, Send, Step, send
+from airflow_provider_llamabatch.hooks.twins import awaiting, blocking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
-
-    from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.llamacloud.models import Batch, Page
@@ -96,13 +96,18 @@ class LlamaBatchHook(BaseHook):
         for client in clients:
             await client.close()
 
-    def send(self, call: Call[T], policy: RetryPolicy | None = None) -> T:
-        """Send any call of ``llamacloud.calls`` and return its value."""
+    def send(self, call: Call[T], policy: RetryPolicy | None = None, *, within: float | None = None) -> T:
+        """
+        Send any call of ``llamacloud.calls`` and return its value.
+
+        ``policy`` replaces the connection's rule for retries; ``within`` bounds the whole call in seconds, retries and
+        pauses included.
+        """
         from airflow_provider_llamabatch.llamacloud.errors import AuthenticationError
 
         client = self.get_conn()
         try:
-            return client.send(call, policy)
+            return client.send(call, policy, within=within)
         except AuthenticationError:
             renewed = self._connect()
             if renewed.settings == client.settings:
@@ -110,45 +115,41 @@ class LlamaBatchHook(BaseHook):
                 raise
             self.close()
             self._client = renewed
-            return renewed.send(call, policy)
+            return renewed.send(call, policy, within=within)
 
-    async def asend(self, call: Call[T], policy: RetryPolicy | None = None) -> T:
-        """Send any call of ``llamacloud.calls`` and return its value, without blocking the event loop."""
+    async def asend(
+        self, call: Call[T], policy: RetryPolicy | None = None, *, within: float | None = None
+    ) -> T:
+        """Send any call of ``llamacloud.calls`` without blocking the event loop; the twin of ``send``."""
         from airflow_provider_llamabatch.llamacloud.errors import AuthenticationError
 
         client = await self._open(refused=None)
         try:
-            return await client.send(call, policy)
+            return await client.send(call, policy, within=within)
         except AuthenticationError:
             renewed = await self._open(refused=client)
             if renewed is client:
                 raise
-            return await renewed.send(call, policy)
+            return await renewed.send(call, policy, within=within)
 
     def iterate(self, call: Call[Page[T]]) -> Iterator[T]:
-        """Walk a list call of ``llamacloud.calls`` through all its pages."""
-        from airflow_provider_llamabatch.llamacloud.call import page_after
+        """Walk a list call of ``llamacloud.calls`` through all its pages; a list without end is an error."""
+        from airflow_provider_llamabatch.llamacloud.call import Walk
 
-        seen: set[str] = set()
-        following: Call[Page[T]] | None = call
-        while following is not None:
-            page = self.send(following)
-            yield from page.items
-            following = page_after(call, page.next_page_token, seen)
+        walk = Walk(call)
+        while walk.call is not None:
+            yield from walk.items(self.send(walk.call))
 
     async def aiterate(self, call: Call[Page[T]]) -> AsyncIterator[T]:
-        """Walk a list call of ``llamacloud.calls`` through all its pages, without blocking the event loop."""
-        from airflow_provider_llamabatch.llamacloud.call import page_after
+        """Walk a list call of ``llamacloud.calls`` through all its pages; the twin of ``iterate``."""
+        from airflow_provider_llamabatch.llamacloud.call import Walk
 
-        seen: set[str] = set()
-        following: Call[Page[T]] | None = call
-        while following is not None:
-            page = await self.asend(following)
-            for item in page.items:
+        walk = Walk(call)
+        while walk.call is not None:
+            for item in walk.items(await self.asend(walk.call)):
                 yield item
-            following = page_after(call, page.next_page_token, seen)
 
-    def create_batch(
+    def _create_batch(
         self,
         *,
         source_directory_id: str,
@@ -156,58 +157,67 @@ class LlamaBatchHook(BaseHook):
         job_type: str = "parse_v2",
         webhook_configurations: Sequence[Mapping[str, Any]] | None = None,
         webhook_configuration_ids: Sequence[str] | None = None,
-    ) -> Batch:
+        project_id: str | None = None,
+        organization_id: str | None = None,
+    ) -> Flow[Batch]:
         """
         Start a batch over every file of a directory (at most 1,000) and return it.
 
         Sent again only when it surely was not processed: each batch is billed. ``CreateBatchOperator`` also finds
-        the batch of a submission whose answer was lost.
+        the batch of a submission whose response was lost.
         """
         from airflow_provider_llamabatch.llamacloud import calls
 
-        return self.send(
-            calls.create_batch(
-                source_directory_id=source_directory_id,
-                configuration_id=configuration_id,
-                job_type=job_type,
-                webhook_configurations=webhook_configurations,
-                webhook_configuration_ids=webhook_configuration_ids,
-            )
+        call = calls.create_batch(
+            source_directory_id=source_directory_id,
+            configuration_id=configuration_id,
+            job_type=job_type,
+            webhook_configurations=webhook_configurations,
+            webhook_configuration_ids=webhook_configuration_ids,
+            project_id=project_id,
+            organization_id=organization_id,
         )
+        return (yield from send(call))
 
-    async def acreate_batch(
+    def _get_batch(
         self,
+        batch_id: str,
         *,
-        source_directory_id: str,
-        configuration_id: str,
-        job_type: str = "parse_v2",
-        webhook_configurations: Sequence[Mapping[str, Any]] | None = None,
-        webhook_configuration_ids: Sequence[str] | None = None,
-    ) -> Batch:
-        """Start a batch; the asynchronous twin of ``create_batch``."""
-        from airflow_provider_llamabatch.llamacloud import calls
-
-        return await self.asend(
-            calls.create_batch(
-                source_directory_id=source_directory_id,
-                configuration_id=configuration_id,
-                job_type=job_type,
-                webhook_configurations=webhook_configurations,
-                webhook_configuration_ids=webhook_configuration_ids,
-            )
-        )
-
-    def get_batch(self, batch_id: str, *, expand_results: bool = False) -> Batch:
+        expand_results: bool = False,
+        project_id: str | None = None,
+        organization_id: str | None = None,
+    ) -> Flow[Batch]:
         """Return a batch, with ``expand_results`` its per-file results (null while it runs)."""
         from airflow_provider_llamabatch.llamacloud import calls
 
-        return self.send(calls.get_batch(batch_id, expand_results=expand_results))
+        call = calls.get_batch(
+            batch_id, expand_results=expand_results, project_id=project_id, organization_id=organization_id
+        )
+        return (yield from send(call))
 
-    async def aget_batch(self, batch_id: str, *, expand_results: bool = False) -> Batch:
-        """Return a batch; the asynchronous twin of ``get_batch``."""
+    def _cancel_batch(
+        self, batch_id: str, *, project_id: str | None = None, organization_id: str | None = None
+    ) -> Flow[Batch]:
+        """
+        Ask for a batch to be cancelled and return it; CANCELLED follows once processing has stopped.
+
+        A batch that has already ended is returned as it is: too late is not an error.
+        """
         from airflow_provider_llamabatch.llamacloud import calls
+        from airflow_provider_llamabatch.llamacloud.errors import RefusedError
 
-        return await self.asend(calls.get_batch(batch_id, expand_results=expand_results))
+        scope = {"project_id": project_id, "organization_id": organization_id}
+        try:
+            batch = yield from send(calls.cancel_batch(batch_id, **scope))
+        except RefusedError:
+            batch = yield from send(calls.get_batch(batch_id).with_query(**scope))
+            if not batch.is_terminal:
+                raise
+        return batch
+
+    create_batch, acreate_batch = blocking(_create_batch), awaiting(_create_batch)
+    get_batch, aget_batch = blocking(_get_batch), awaiting(_get_batch)
+    cancel_batch, acancel_batch = blocking(_cancel_batch), awaiting(_cancel_batch)
 
     def list_batches(
         self,
@@ -216,6 +226,8 @@ class LlamaBatchHook(BaseHook):
         status: str | None = None,
         created_at_on_or_after: datetime | str | None = None,
         created_at_on_or_before: datetime | str | None = None,
+        project_id: str | None = None,
+        organization_id: str | None = None,
     ) -> Iterator[Batch]:
         """Walk the batches that match, page by page as they are asked for; both dates are inclusive."""
         from airflow_provider_llamabatch.llamacloud import calls
@@ -226,6 +238,8 @@ class LlamaBatchHook(BaseHook):
                 status=status,
                 created_at_on_or_after=created_at_on_or_after,
                 created_at_on_or_before=created_at_on_or_before,
+                project_id=project_id,
+                organization_id=organization_id,
             )
         )
 
@@ -236,6 +250,8 @@ class LlamaBatchHook(BaseHook):
         status: str | None = None,
         created_at_on_or_after: datetime | str | None = None,
         created_at_on_or_before: datetime | str | None = None,
+        project_id: str | None = None,
+        organization_id: str | None = None,
     ) -> AsyncIterator[Batch]:
         """Walk the batches that match; the asynchronous twin of ``list_batches``."""
         from airflow_provider_llamabatch.llamacloud import calls
@@ -246,38 +262,10 @@ class LlamaBatchHook(BaseHook):
                 status=status,
                 created_at_on_or_after=created_at_on_or_after,
                 created_at_on_or_before=created_at_on_or_before,
+                project_id=project_id,
+                organization_id=organization_id,
             )
         )
-
-    def cancel_batch(self, batch_id: str) -> Batch:
-        """
-        Ask for a batch to be cancelled and return it; CANCELLED follows once processing has stopped.
-
-        A batch that has already ended is returned as it is: too late is not an error.
-        """
-        from airflow_provider_llamabatch.llamacloud import calls
-        from airflow_provider_llamabatch.llamacloud.errors import RefusedError
-
-        try:
-            return self.send(calls.cancel_batch(batch_id))
-        except RefusedError:
-            batch = self.get_batch(batch_id)
-            if not batch.is_terminal:
-                raise
-            return batch
-
-    async def acancel_batch(self, batch_id: str) -> Batch:
-        """Ask for a batch to be cancelled; the asynchronous twin of ``cancel_batch``."""
-        from airflow_provider_llamabatch.llamacloud import calls
-        from airflow_provider_llamabatch.llamacloud.errors import RefusedError
-
-        try:
-            return await self.asend(calls.cancel_batch(batch_id))
-        except RefusedError:
-            batch = await self.aget_batch(batch_id)
-            if not batch.is_terminal:
-                raise
-            return batch
 
     def test_connection(self) -> tuple[bool, str]:
         """Make one cheap authenticated call and say in one sentence whether the connection works."""
@@ -294,14 +282,19 @@ class LlamaBatchHook(BaseHook):
             self.close()
         return True, f"The API key was accepted by {where}."
 
+    def _perform(self, step: Step) -> Any:
+        assert isinstance(step, Send)
+        return self.send(step.call)
+
+    async def _aperform(self, step: Step) -> Any:
+        assert isinstance(step, Send)
+        return await self.asend(step.call)
+
     def _connect(self) -> Client:
+        from airflow_provider_llamabatch.hooks.connections import settings_of
         from airflow_provider_llamabatch.llamacloud.transport import Client
 
-        with _named_when_missing(self.llamabatch_conn_id):
-            connection = self.get_connection(self.llamabatch_conn_id)
-        settings = _settings(self.llamabatch_conn_id, connection)
-        mask_secret(settings.api_key)
-        return Client(settings)
+        return Client(settings_of(self, self.llamabatch_conn_id))
 
     async def _open(self, *, refused: AsyncClient | None) -> AsyncClient:
         """
@@ -310,32 +303,20 @@ class LlamaBatchHook(BaseHook):
         One that was ``refused`` is replaced once the connection holds something else; until the hook is closed it
         is kept open, since other calls may still be under way on it.
         """
-        from airflow.providers.common.compat.connection import get_async_connection
+        from airflow_provider_llamabatch.hooks.connections import asettings_of
 
+        newest = self._aclients[-1] if self._aclients else None
+        if newest is not None and newest is not refused:
+            return newest
         async with self._opening:
             newest = self._aclients[-1] if self._aclients else None
-            if newest is not refused and newest is not None:
+            if newest is not None and newest is not refused:
                 return newest
-            with _named_when_missing(self.llamabatch_conn_id):
-                connection = await get_async_connection(self.llamabatch_conn_id, hook=self)
-            settings = _settings(self.llamabatch_conn_id, connection)
+            settings = await asettings_of(self, self.llamabatch_conn_id)
             if newest is not None and newest.settings == settings:
                 return newest
             self._aclients.append(await asyncio.to_thread(_async_client, settings))
             return self._aclients[-1]
-
-
-@contextlib.contextmanager
-def _named_when_missing(conn_id: str) -> Iterator[None]:
-    from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
-
-    try:
-        yield
-    except AirflowNotFoundException:
-        raise InvalidInputError(
-            "llamabatch_conn_id",
-            f"there is no Airflow connection {conn_id!r}; create one of type llamabatch with the API key as password",
-        ) from None
 
 
 def _async_client(settings: ClientSettings) -> AsyncClient:
@@ -343,16 +324,3 @@ def _async_client(settings: ClientSettings) -> AsyncClient:
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
     return AsyncClient(settings)
-
-
-def _settings(conn_id: str, connection: Connection) -> ClientSettings:
-    from airflow_provider_llamabatch.llamacloud.settings import settings_from_connection
-
-    return settings_from_connection(
-        conn_id,
-        password=connection.password,
-        host=connection.host,
-        schema=connection.schema,
-        port=connection.port,
-        extra=connection.extra,
-    )

@@ -1,36 +1,53 @@
 """
-A request to the API as a value, and the small rules every request shares: safe ids, query encoding.
+A request to the API as a value, and the small rules every request shares: safe ids, query encoding, walking a list.
 
-Nothing here does I/O; ``calls.py`` holds the endpoints, ``transport.py`` sends.
+Nothing here does I/O; ``calls`` holds the endpoints, ``transport.py`` sends.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
+from airflow_provider_llamabatch.defaults import (
+    MAX_LIST_ITEMS,
+    MAX_LIST_SECONDS,
+    MAX_PAGES,
+    MAX_RESPONSE_BYTES,
+)
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, InvalidResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from airflow_provider_llamabatch.llamacloud.models import Page
 
 T = TypeVar("T")
 
 _ID = re.compile(r"[A-Za-z0-9_\-]{1,200}")
+_KEY = re.compile(r"(?:\s*|.*[^a-z0-9])llx-[a-z0-9]{16,}|\s*llx-", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file to send: its name, its bytes, and the form fields beside it."""
+    """
+    A file to send, and the form fields beside it.
+
+    ``content`` holds its bytes, or is a function that opens it for reading: then it is read in pieces while it is
+    sent, once per attempt, and closed. ``size`` is its length in bytes.
+    """
 
     filename: str
-    content: bytes = field(repr=False)
+    content: bytes | Callable[[], BinaryIO] = field(repr=False)
+    size: int
     fields: Mapping[str, str] = field(default_factory=dict)
+    content_type: str | None = None  # guessed from the name where None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +56,26 @@ class Call(Generic[T]):
 
     method: str
     path: str
-    answer: Any  # what the answer is validated as; None for an empty answer
+    response: Any  # what the response is validated as; None for an empty one
     query: tuple[tuple[str, str], ...] = ()
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     upload: Upload | None = None
     repeatable: bool = True
     scope: tuple[str, ...] = ("project_id", "organization_id")  # which of the connection's ids it takes
     secrets: tuple[str, ...] = field(default=(), repr=False)  # redacted in every message about this call
+    expected_id: str | None = None  # the id that the object in the response must have
+    max_bytes: int = MAX_RESPONSE_BYTES
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
     def parse(self, body: bytes) -> T:
-        """Return the answer's value; raises ``ValueError`` when it is not what the API documents."""
-        if self.answer is None:
+        """Return the response's value; raises ``ValueError`` when it is not what the API documents."""
+        if self.response is None:
             return None  # type: ignore[return-value]  # T is None for these calls
-        value: T = _adapter(self.answer).validate_json(body)
+        value: T = _adapter(self.response).validate_json(body)
+        if self.expected_id is not None and getattr(value, "id", None) != self.expected_id:
+            raise ValueError(f"it is about another id than {self.expected_id}")
         return value
 
     def with_query(self, **values: Any) -> Call[T]:
@@ -72,12 +93,21 @@ def checked_id(argument: str, value: object) -> str:
         raise InvalidInputError(
             argument, "is empty; if it is templated, look at the task's rendered template"
         )
+    if looks_like_key(value):
+        raise InvalidInputError(
+            argument, "holds an API key (llx-...), not an id; the key belongs into the connection's password"
+        )
     if not _ID.fullmatch(value):
         raise InvalidInputError(
             argument,
             f"{value[:100]!r} is not an id: only letters, digits, '-' and '_' may be in it",
         )
     return value
+
+
+def looks_like_key(text: str) -> bool:
+    """Say whether a text is, or holds, an API key of LlamaCloud (``llx-...``)."""
+    return _KEY.match(text) is not None
 
 
 def query_pairs(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -91,6 +121,19 @@ def query_pairs(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+def scoped(project_id: str | None, organization_id: str | None, **values: Any) -> tuple[tuple[str, str], ...]:
+    """Return query parameters, with the ids of a project and an organization where they are given."""
+    scope = {"project_id": project_id, "organization_id": organization_id}
+    return query_pairs(
+        {name: None if value is None else checked_id(name, value) for name, value in scope.items()} | values
+    )
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Return the values that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -98,8 +141,8 @@ def _text(value: Any) -> str:
 
 
 @cache
-def _adapter(answer: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(answer)
+def _adapter(response: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(response)
 
 
 def page_after(call: Call[T], token: str | None, seen: set[str]) -> Call[T] | None:
@@ -108,6 +151,38 @@ def page_after(call: Call[T], token: str | None, seen: set[str]) -> Call[T] | No
         return None
     if token in seen:
         raise InvalidResponseError(f"{call} gave the same page token twice, so the list has no end")
+    if len(seen) + 1 >= MAX_PAGES:
+        raise InvalidResponseError(f"{call} has more than {MAX_PAGES} pages; the rest was not read")
     seen.add(token)
     first = tuple((name, value) for name, value in call.query if name != "page_token")
     return replace(call, query=(*first, ("page_token", token)))
+
+
+class Walk(Generic[T]):
+    """
+    A walk through the pages of a list: ``call`` is the next one to send, None at the end.
+
+    Bounded in pages, items and time: a list that never ends raises ``InvalidResponseError``. ``clock`` counts seconds.
+    """
+
+    def __init__(self, call: Call[Page[T]], clock: Callable[[], float] = time.monotonic) -> None:
+        self.call: Call[Page[T]] | None = call
+        self._first = call
+        self._tokens: set[str] = set()
+        self._items = 0
+        self._clock = clock
+        self._until = clock() + MAX_LIST_SECONDS
+
+    def items(self, page: Page[T]) -> list[T]:
+        """Return the items of the page that ``call`` gave, and move on to the next page."""
+        self._items += len(page.items)
+        if self._items > MAX_LIST_ITEMS:
+            raise InvalidResponseError(
+                f"{self._first} has more than {MAX_LIST_ITEMS} items; the rest was not read"
+            )
+        self.call = page_after(self._first, page.next_page_token, self._tokens)
+        if self.call is not None and self._clock() > self._until:
+            raise InvalidResponseError(
+                f"{self._first} went on for more than {MAX_LIST_SECONDS:.0f} s; the rest was not read"
+            )
+        return page.items

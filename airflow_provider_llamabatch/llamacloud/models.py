@@ -2,18 +2,75 @@
 What the API says, as pydantic models.
 
 Fields follow the official Python client ``llama-cloud`` 2.19.0. Only what a decision needs is required; unknown
-fields are kept and unknown status words pass, so that a newer API does not break a running deployment.
+fields are kept and unknown status words pass, so that a newer API does not break a running deployment. Nothing
+hostile passes: texts are cleaned (see ``text.py``), ids are safe in a path, a date that makes no sense is None.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+
+from airflow_provider_llamabatch.defaults import MAX_NAME_CHARACTERS, MAX_PAGE_ITEMS
+from airflow_provider_llamabatch.llamacloud.text import (
+    clean_content,
+    clean_document,
+    clean_metadata,
+    clean_text,
+    clean_word,
+)
 
 T = TypeVar("T")
+
+
+def _clean_name(value: str) -> str:
+    return clean_text(value, MAX_NAME_CHARACTERS)
+
+
+def _date_or_none(value: Any, validate: ValidatorFunctionWrapHandler) -> datetime | None:
+    """Read a date; without a zone it is UTC, and one that is unreadable or from another age is None."""
+    try:
+        date: datetime | None = validate(value)
+        if date is None or not 1970 < date.year < 9999:
+            return None
+        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _without_malformed(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Read a list of rows; those that are malformed are left out, and do not spoil the others."""
+    try:
+        return validate(value)
+    except ValidationError as error:
+        if not isinstance(value, list) or any(not problem["loc"] for problem in error.errors()):
+            raise
+        bad = {problem["loc"][0] for problem in error.errors()}
+        return validate([row for number, row in enumerate(value) if number not in bad])
+
+
+Id: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_\-]{1,200}$")]
+Token: TypeAlias = Annotated[str, StringConstraints(max_length=4096)]  # it becomes part of a URL
+Name: TypeAlias = Annotated[str, AfterValidator(_clean_name)]
+Text: TypeAlias = Annotated[str, AfterValidator(clean_text)]
+Word: TypeAlias = Annotated[str, AfterValidator(clean_word)]
+Document: TypeAlias = Annotated[str, AfterValidator(clean_document)]
+Metadata: TypeAlias = Annotated[dict[str, Any], AfterValidator(clean_metadata)]
+Content: TypeAlias = Annotated[dict[str, Any], AfterValidator(clean_content)]
+Date: TypeAlias = Annotated[datetime | None, WrapValidator(_date_or_none)]
 
 
 class BatchStatus(StrEnum):
@@ -31,7 +88,7 @@ TERMINAL_STATUSES = frozenset({BatchStatus.COMPLETED, BatchStatus.FAILED, BatchS
 
 
 def is_terminal(status: str) -> bool:
-    """Say whether a batch with this status has ended; a word nobody knows is still running."""
+    """Say whether a batch or job with this status has ended; a word nobody knows is still running."""
     return status in TERMINAL_STATUSES
 
 
@@ -40,12 +97,29 @@ class ApiModel(BaseModel):
 
     model_config = ConfigDict(extra="allow", defer_build=True, protected_namespaces=())
 
+    @model_validator(mode="after")
+    def _clean_unknown_fields(self) -> Any:
+        if self.__pydantic_extra__:
+            object.__setattr__(self, "__pydantic_extra__", self._cleaned(self.__pydantic_extra__))
+        return self
+
+    def _cleaned(self, unknown: dict[str, Any]) -> dict[str, Any]:
+        return clean_metadata(unknown)
+
+
+class ContentModel(ApiModel):
+    """Base of the parts of a document: fields that this version does not know are content, of any length."""
+
+    def _cleaned(self, unknown: dict[str, Any]) -> dict[str, Any]:
+        cleaned: dict[str, Any] = clean_content(unknown)
+        return cleaned
+
 
 class BatchJob(ApiModel):
     """The job that a batch runs for each file."""
 
-    type: str
-    configuration_id: str
+    type: Word
+    configuration_id: Name
 
 
 class BatchConfig(ApiModel):
@@ -57,29 +131,29 @@ class BatchConfig(ApiModel):
 class JobReference(ApiModel):
     """A job made for one file of a batch."""
 
-    id: str
-    type: str
+    id: Name
+    type: Word
 
 
 class BatchResult(ApiModel):
     """What became of one file of a batch; neither a job nor an error means that the job is not known (yet)."""
 
-    source_directory_file_id: str
+    source_directory_file_id: Name
     job_reference: JobReference | None = None
-    error_message: str | None = None
+    error_message: Text | None = None
 
 
 class Batch(ApiModel):
     """A batch; ``results`` is null unless asked for, while it runs, and sometimes shortly after."""
 
-    id: str
-    status: str
-    project_id: str | None = None
-    source_directory_id: str | None = None
+    id: Id
+    status: Word
+    project_id: Name | None = None
+    source_directory_id: Name | None = None
     config: BatchConfig | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-    results: list[BatchResult] | None = None
+    created_at: Date = None
+    updated_at: Date = None
+    results: Annotated[list[BatchResult], Field(max_length=MAX_PAGE_ITEMS)] | None = None
 
     @property
     def is_terminal(self) -> bool:
@@ -90,8 +164,8 @@ class Batch(ApiModel):
 class Page(ApiModel, Generic[T]):
     """One page of a list; the end is reached when ``next_page_token`` is null or empty."""
 
-    items: list[T]
-    next_page_token: str | None = None
+    items: Annotated[list[T], Field(max_length=MAX_PAGE_ITEMS)]
+    next_page_token: Token | None = None
     total_size: int | None = None
 
 
@@ -100,135 +174,160 @@ class BatchStatusRow(BaseModel):
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
-    id: str
-    status: str
+    id: Id
+    status: Word
+    created_at: Date = None
 
 
-class BatchStatusPage(BaseModel):
-    """A page of the batch list, read for waiting: validated in one go."""
+class JobStatusRow(BaseModel):
+    """What waiting needs of a parse or extract job on a list page, and nothing else."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
-    items: list[BatchStatusRow]
-    next_page_token: str | None = None
+    id: Id
+    status: Word
+    error_message: Text | None = None
+
+
+class StatusPage(BaseModel, Generic[T]):
+    """A page of a list, read for waiting: a malformed row is left out."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True)
+
+    items: Annotated[list[T], Field(max_length=MAX_PAGE_ITEMS), WrapValidator(_without_malformed)]
+    next_page_token: Token | None = None
+
+
+BatchStatusPage: TypeAlias = StatusPage[BatchStatusRow]
+JobStatusPage: TypeAlias = StatusPage[JobStatusRow]
 
 
 class Directory(ApiModel):
     """A directory of source files."""
 
-    id: str
-    name: str | None = None
-    project_id: str | None = None
-    type: str | None = None
-    description: str | None = None
-    connector_subscription_id: str | None = None
-    expires_at: datetime | None = None
-    system_metadata: dict[str, Any] | None = None
-    deleted_at: datetime | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    id: Id
+    name: Name | None = None
+    project_id: Name | None = None
+    type: Word | None = None
+    description: Text | None = None
+    connector_subscription_id: Name | None = None
+    expires_at: Date = None
+    system_metadata: Metadata | None = None
+    deleted_at: Date = None
+    created_at: Date = None
+    updated_at: Date = None
 
 
 class DirectoryFile(ApiModel):
     """A file of a directory; ``id`` is what a batch calls ``source_directory_file_id``."""
 
-    id: str
-    directory_id: str | None = None
-    project_id: str | None = None
-    display_name: str | None = None
-    unique_id: str | None = None
-    file_id: str | None = None
-    metadata: dict[str, Any] | None = None
-    download_url: dict[str, Any] | None = None
-    deleted_at: datetime | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    id: Id
+    directory_id: Name | None = None
+    project_id: Name | None = None
+    display_name: Name | None = None
+    unique_id: Name | None = None
+    file_id: Name | None = None
+    metadata: Metadata | None = None
+    download_url: Metadata | None = None
+    deleted_at: Date = None
+    created_at: Date = None
+    updated_at: Date = None
 
 
 class ParseJob(ApiModel):
     """A parse job: PENDING, RUNNING, COMPLETED, FAILED or CANCELLED."""
 
-    id: str
-    status: str
-    project_id: str | None = None
-    error_message: str | None = None
-    name: str | None = None
-    tier: str | None = None
-    user_metadata: dict[str, Any] | None = None
-    usage: dict[str, Any] | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    id: Id
+    status: Word
+    project_id: Name | None = None
+    error_message: Text | None = None
+    name: Name | None = None
+    tier: Word | None = None
+    user_metadata: Metadata | None = None
+    usage: Metadata | None = None  # credits; null until billing recorded them
+    created_at: Date = None
+    updated_at: Date = None
 
 
-class ParsePage(ApiModel):
+class ParsePage(ContentModel):
     """One page of a parse result; ``success`` is False, with ``error``, when the page could not be read."""
 
     page_number: int
     success: bool = True
-    text: str | None = None
-    markdown: str | None = None
-    error: str | None = None
+    text: Document | None = None
+    markdown: Document | None = None
+    error: Text | None = None
 
 
-class ParsePages(ApiModel):
+class ParsePages(ContentModel):
     """The pages of one kind of a parse result."""
 
     pages: list[ParsePage] = Field(default_factory=list)
 
 
-class ParseResult(ApiModel):
+class ParseResult(ContentModel):
     """A parse job with the parts that were asked for through ``expand``; the others are null."""
 
     job: ParseJob
     text: ParsePages | None = None
     markdown: ParsePages | None = None
-    items: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
-    forms: dict[str, Any] | None = None
-    text_full: str | None = None
-    markdown_full: str | None = None
-    job_metadata: dict[str, Any] | None = None
-    raw_parameters: dict[str, Any] | None = None
-    result_content_metadata: dict[str, Any] | None = None
-    images_content_metadata: dict[str, Any] | None = None
+    items: Content | None = None
+    metadata: Content | None = None
+    forms: Content | None = None
+    text_full: Document | None = None
+    markdown_full: Document | None = None
+    job_metadata: Content | None = None
+    raw_parameters: Content | None = None
+    result_content_metadata: Content | None = None
+    images_content_metadata: Content | None = None
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.job.id
 
 
 class ExtractJob(ApiModel):
     """An extract job with its result: an object, a list of objects, or null."""
 
-    id: str
-    status: str
-    project_id: str | None = None
-    file_input: str | None = None
-    configuration_id: str | None = None
-    configuration: dict[str, Any] | None = None
-    error_message: str | None = None
-    extract_result: dict[str, Any] | list[dict[str, Any]] | None = None
-    extract_metadata: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
-    usage: dict[str, Any] | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    id: Id
+    status: Word
+    project_id: Name | None = None
+    file_input: Name | None = None
+    configuration_id: Name | None = None
+    configuration: Content | None = None
+    error_message: Text | None = None
+    extract_result: Annotated[dict[str, Any] | list[dict[str, Any]], AfterValidator(clean_content)] | None = (
+        None
+    )
+    extract_metadata: Content | None = None
+    metadata: Metadata | None = None
+    usage: Metadata | None = None  # credits; null until billing recorded them
+    created_at: Date = None
+    updated_at: Date = None
 
 
 class Configuration(ApiModel):
     """A saved product configuration."""
 
-    id: str
-    name: str | None = None
-    product_type: str | None = None
-    version: str | None = None
-    parameters: dict[str, Any] | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    id: Id
+    name: Name | None = None
+    product_type: Word | None = None
+    version: Name | None = None
+    parameters: Content | None = None
+    created_at: Date = None
+    updated_at: Date = None
 
 
 class Project(ApiModel):
     """A project."""
 
-    id: str
-    name: str | None = None
-    organization_id: str | None = None
+    id: Id
+    name: Name | None = None
+    organization_id: Name | None = None
     is_default: bool | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    created_at: Date = None
+    updated_at: Date = None
+
+
+Projects: TypeAlias = Annotated[list[Project], Field(max_length=MAX_PAGE_ITEMS)]

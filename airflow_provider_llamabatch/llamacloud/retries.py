@@ -1,20 +1,33 @@
 """
-When to send a call again, and how long to wait before. No I/O; the waiting itself is tenacity's.
+When to send a call again, and how long to pause before. No I/O; the looping itself is tenacity's.
 
 A call is sent again only when that can help and does no harm: a repeatable one after trouble on the way or in the
-service, any other only when it surely was not processed. Waits are full jitter over a doubling ceiling, or what the
-server asks for; attempts and total time are both bounded.
+service, any other only when it surely was not processed. What an error means:
+
+    error                            is_transient    surely_not_processed    outcome_unknown
+    never connected                  yes             yes                     no
+    no response                      yes             no                      yes
+    a response that is not the API's yes             no                      yes     (broken JSON, HTML, another id)
+    a gateway's error or redirect    yes             no                      yes     (whatever its status)
+    the API's 429                    yes             yes                     no
+    the API's 408, 409, 425, 5xx     yes             no                      yes
+    the API's other 4xx              no              no                      no      (a verdict)
+    unusable input                   no              no                      no      (nothing was sent)
+
+Nothing that a gateway says is a verdict: it knows neither the key nor the batch.
 """
 
 from __future__ import annotations
 
 import contextlib
+import random
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import tenacity
 
+from airflow_provider_llamabatch.defaults import MAX_ATTEMPTS, MAX_RETRY_SECONDS
 from airflow_provider_llamabatch.llamacloud.errors import (
     ConflictError,
     InvalidResponseError,
@@ -23,9 +36,10 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     StatusError,
     UnavailableError,
 )
+from airflow_provider_llamabatch.polling.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_llamabatch.llamacloud.call import Call
 
@@ -36,10 +50,9 @@ _waiting: ContextVar[bool] = ContextVar("llamabatch_retries_wait", default=True)
 class RetryPolicy:
     """How often and how long to try: ``max_attempts`` in all, within ``max_seconds`` from the first one."""
 
-    max_attempts: int = 6
-    max_seconds: float = 120.0
-    first_ceiling: float = 1.0  # seconds; the ceiling of the random wait doubles from here
-    highest_ceiling: float = 30.0
+    max_attempts: int = MAX_ATTEMPTS
+    max_seconds: float = MAX_RETRY_SECONDS
+    backoff: Backoff = field(default_factory=Backoff)
 
 
 ONCE = RetryPolicy(max_attempts=1)
@@ -47,7 +60,7 @@ ONCE = RetryPolicy(max_attempts=1)
 
 @contextlib.contextmanager
 def no_waiting() -> Iterator[None]:
-    """Switch the waits between attempts off, for tests: decisions and counts stay as they are."""
+    """Switch the pauses between attempts off, for tests: decisions and counts stay as they are."""
     token = _waiting.set(False)
     try:
         yield
@@ -55,27 +68,22 @@ def no_waiting() -> Iterator[None]:
         _waiting.reset(token)
 
 
-def waits_are_on() -> bool:
-    """Say whether waits are really waited (see ``no_waiting``)."""
-    return _waiting.get()
-
-
 def is_transient(error: BaseException) -> bool:
-    """Say whether the same read may succeed in a moment: 408, 409, 425, 429, 5xx, no answer, or a broken one."""
-    return isinstance(
-        error, (NoResponseError, InvalidResponseError, ConflictError, RateLimitedError, UnavailableError)
-    )
+    """Say whether the same read may succeed later (see the table above)."""
+    if isinstance(error, StatusError):
+        return not error.from_api or isinstance(error, (ConflictError, RateLimitedError, UnavailableError))
+    return isinstance(error, (NoResponseError, InvalidResponseError))
 
 
 def surely_not_processed(error: BaseException) -> bool:
-    """Say whether a failed request certainly changed nothing: never connected, or the API's own 429."""
+    """Say whether a failed request certainly was not begun: never connected, or the API's own 429."""
     if isinstance(error, NoResponseError):
         return not error.reached_server
     return isinstance(error, RateLimitedError) and error.from_api
 
 
 def outcome_unknown(error: BaseException) -> bool:
-    """Say whether a failed request may have been carried out all the same: its answer was lost, or a 5xx."""
+    """Say whether a failed request may have been carried out all the same (see the table above)."""
     return is_transient(error) and not surely_not_processed(error)
 
 
@@ -83,31 +91,41 @@ def worth_another_attempt(call: Call[Any], error: BaseException) -> bool:
     """Decide whether ``call`` is sent again after ``error``."""
     if not call.repeatable:
         return surely_not_processed(error)
-    if isinstance(error, ConflictError):
+    if isinstance(error, ConflictError) and error.from_api:
         return call.method == "GET"  # a cancel refused with 409 has simply come too late
     return is_transient(error)
 
 
-def retrying(policy: RetryPolicy, call: Call[Any]) -> dict[str, Any]:
-    """Return the arguments for tenacity's ``Retrying`` and ``AsyncRetrying``: one rule for both."""
+def retrying(
+    policy: RetryPolicy,
+    call: Call[Any],
+    *,
+    within: float | None = None,
+    rand: Callable[[], float] = random.random,
+) -> dict[str, Any]:
+    """
+    Return the arguments for tenacity's ``AsyncRetrying``.
+
+    No pause is begun that would end after the policy's ``max_seconds`` or after ``within`` seconds.
+    """
+    seconds = policy.max_seconds if within is None else min(policy.max_seconds, within)
     return {
         "retry": tenacity.retry_if_exception(lambda error: worth_another_attempt(call, error)),
-        "wait": _Wait(policy),
-        "stop": tenacity.stop_after_attempt(policy.max_attempts)
-        | tenacity.stop_before_delay(policy.max_seconds),
+        "wait": _Pause(policy.backoff, rand),
+        "stop": tenacity.stop_after_attempt(policy.max_attempts) | tenacity.stop_before_delay(seconds),
         "reraise": True,
     }
 
 
-class _Wait(tenacity.wait.wait_base):
-    """Full jitter, or what the server asked for where that is longer."""
+class _Pause(tenacity.wait.wait_base):
+    """The pause after a failed attempt, by the one rule there is for pauses."""
 
-    def __init__(self, policy: RetryPolicy) -> None:
-        self._jitter = tenacity.wait_random_exponential(policy.first_ceiling, policy.highest_ceiling)
+    def __init__(self, backoff: Backoff, rand: Callable[[], float]) -> None:
+        self._backoff, self._random = backoff, rand
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
-        if not waits_are_on():
+        if not _waiting.get():
             return 0.0
         error = retry_state.outcome.exception() if retry_state.outcome else None
         asked = error.retry_after if isinstance(error, StatusError) else None
-        return max(self._jitter(retry_state), asked or 0.0)
+        return self._backoff.pause(retry_state.attempt_number, self._random, retry_after=asked)

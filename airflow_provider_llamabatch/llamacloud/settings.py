@@ -1,6 +1,7 @@
 """
 What a client needs to know, and how it is read from the parts of an Airflow connection. No Airflow, no I/O.
 
+The connection form is made from the model's fields (``connection_form.py``).
 Facts: hosts and regions from https://developers.llamaindex.ai/llamaparse/general/regions.
 """
 
@@ -8,42 +9,131 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from airflow_provider_llamabatch.llamacloud.call import checked_id
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from airflow_provider_llamabatch.defaults import (
+    MAX_ALLOWED_ATTEMPTS,
+    MAX_ATTEMPTS,
+    MAX_TIMEOUT_SECONDS,
+    REQUEST_TIMEOUT,
+)
+from airflow_provider_llamabatch.llamacloud.call import checked_id, looks_like_key
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+from airflow_provider_llamabatch.llamacloud.redaction import ApiKey
+
+T = TypeVar("T")
 
 REGIONS = {
     "na": "https://api.cloud.llamaindex.ai",
     "eu": "https://api.cloud.eu.llamaindex.ai",
 }
 DEFAULT_BASE_URL = REGIONS["na"]
-DEFAULT_TIMEOUT_SECONDS = 60.0
-DEFAULT_MAX_ATTEMPTS = 6
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
+def _key(value: Any) -> ApiKey:
+    text = value.get_secret_value() if isinstance(value, ApiKey) else value
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError("is empty; put the LlamaCloud API key (llx-...) there")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(
+            "the API key has a space, a line break or another character that no key has; paste it again "
+            "without what surrounds it",
+        )
+    return ApiKey(text)
+
+
+def _optional_id(value: Any) -> str | None:
+    try:
+        return None if value in (None, "") else checked_id("id", value)
+    except InvalidInputError as error:
+        problem = str(error).removeprefix("id: ")
+    raise ValueError(problem)
+
+
+def _timeout(value: Any) -> float:
+    number = REQUEST_TIMEOUT if value in (None, "") else _number(value)
+    if not 0.001 <= number <= MAX_TIMEOUT_SECONDS:
+        raise ValueError(f"must be a number from 0.001 to {MAX_TIMEOUT_SECONDS:.0f}, not {value!r:.100}")
+    return number
+
+
+def _attempts(value: Any) -> int:
+    number = MAX_ATTEMPTS if value in (None, "") else _number(value)
+    if not 1 <= number <= MAX_ALLOWED_ATTEMPTS or number != int(number):
+        raise ValueError(f"must be a whole number from 1 to {MAX_ALLOWED_ATTEMPTS}, not {value!r:.100}")
+    return int(number)
+
+
+def _number(value: Any) -> float:
+    """Return a number, -1 for what is none."""
+    try:
+        return -1.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return -1.0
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    try:
+        return _BOOLEANS[str(value or "false").strip().lower()]
+    except (KeyError, ValueError):
+        raise ValueError(f"must be true or false, not {value!r:.100}") from None
+
+
+def _verify(value: Any) -> bool | str:
+    if isinstance(value, str) and value.strip().lower() not in _BOOLEANS and value.strip():
+        if "\0" in value:
+            raise ValueError(f"must be true, false or a path, not {value!r:.100}")
+        return value
+    return True if value in (None, "") else _boolean(value)
+
+
+class ClientSettings(BaseModel):
     """Everything a client is made from. The key shows neither in ``repr`` nor in errors."""
 
-    api_key: str = field(repr=False)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    api_key: Annotated[ApiKey, BeforeValidator(_key)]
     base_url: str = DEFAULT_BASE_URL
-    project_id: str | None = None
-    organization_id: str | None = None
-    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
-    max_attempts: int = DEFAULT_MAX_ATTEMPTS
-    verify: bool | str = True  # False, or the path of a CA bundle
+    project_id: Annotated[str | None, BeforeValidator(_optional_id)] = Field(
+        None, title="Project id", description="empty: the project of the API key"
+    )
+    organization_id: Annotated[str | None, BeforeValidator(_optional_id)] = Field(
+        None, title="Organization id", description="empty: the organization of the API key"
+    )
+    timeout_seconds: Annotated[float, BeforeValidator(_timeout)] = Field(
+        REQUEST_TIMEOUT,
+        title="Timeout (seconds)",
+        description=f"how long one request may take as a whole, at most {MAX_TIMEOUT_SECONDS:.0f}",
+    )
+    max_attempts: Annotated[int, BeforeValidator(_attempts)] = Field(
+        MAX_ATTEMPTS, title="Attempts", description="how often one request is tried in all"
+    )
+    verify: Annotated[bool | str, BeforeValidator(_verify)] = Field(
+        True, title="Verify TLS", description="empty or true, false, or the path of a CA bundle"
+    )
+    allow_http: Annotated[bool, BeforeValidator(_boolean)] = Field(
+        False,
+        title="Allow plain http",
+        description="sends the API key unencrypted to a host that is not this one",
+    )
+
+
+EXTRA_FIELDS = tuple(name for name in ClientSettings.model_fields if name not in ("api_key", "base_url"))
 
 
 def settings_from_connection(
     conn_id: str,
     *,
-    password: str | None,
+    password: str | ApiKey | None,
     host: str | None = None,
     schema: str | None = None,
     port: int | None = None,
@@ -52,122 +142,126 @@ def settings_from_connection(
     """
     Read the parts of connection ``conn_id``; raises ``InvalidInputError`` naming the connection and the field.
 
-    ``host`` is a URL, a host name (gets ``https://``), a region (``na``, ``eu``) or empty for North America.
+    ``host`` is a URL, a host name (gets ``https://``), a region (``na``, ``eu``) or empty for North America. Port 0 is
+    no port: Airflow's form sends it for an empty field.
     """
-
-    def named(field_name: str) -> str:
-        return f"connection {conn_id!r}, {field_name}"
-
-    options = _extra(named("extra"), extra)
-    allow_http = _boolean(named("extra allow_http"), options.get("allow_http", False))
-    return ClientSettings(
-        api_key=_key(named("password"), password),
-        base_url=_base_url(named("host"), host, schema, port, allow_http=allow_http),
-        project_id=_optional_id(named("extra project_id"), options.get("project_id")),
-        organization_id=_optional_id(named("extra organization_id"), options.get("organization_id")),
-        timeout_seconds=_number(
-            named("extra timeout_seconds"), options.get("timeout_seconds"), DEFAULT_TIMEOUT_SECONDS
-        ),
-        max_attempts=int(
-            _number(named("extra max_attempts"), options.get("max_attempts"), DEFAULT_MAX_ATTEMPTS, least=1)
-        ),
-        verify=_verify(named("extra verify"), options.get("verify", True)),
-    )
+    read = settings_or_problem(conn_id, password=password, host=host, schema=schema, port=port, extra=extra)
+    # A traceback that shows local variables must show neither the key nor what was typed into the wrong field.
+    del password, host, schema, extra
+    if isinstance(read, InvalidInputError):
+        raise read
+    return read
 
 
-def _key(name: str, value: str | None) -> str:
-    if not value or not value.strip():
-        raise InvalidInputError(name, "is empty; put the LlamaCloud API key (llx-...) there")
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise InvalidInputError(
-            name,
-            "the API key has a space, a line break or another character that no key has; paste it again "
-            "without what surrounds it",
-        )
-    return value
+def settings_or_problem(
+    conn_id: str,
+    *,
+    password: str | ApiKey | None,
+    host: str | None,
+    schema: str | None,
+    port: int | None,
+    extra: Mapping[str, Any] | str | None,
+) -> ClientSettings | InvalidInputError:
+    """Return what ``settings_from_connection`` returns, or the exception that it raises."""
+    try:
+        options = _options(extra)
+        key = _named("password", _key, password)
+        _refuse_keys({"host": host, "schema": schema, "extra": options}, key)
+        allow_http = _named("extra allow_http", _boolean, options.get("allow_http"))
+        base_url = _base_url(host, schema, port or None, allow_http=allow_http)
+        known = {name: options[name] for name in EXTRA_FIELDS if name in options}
+        return ClientSettings(api_key=key, base_url=base_url, **known)
+    except InvalidInputError as error:
+        field, problem = error.argument, str(error).removeprefix(f"{error.argument}: ")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field, problem = f"extra {first['loc'][0]}", first["msg"].removeprefix("Value error, ")
+    return InvalidInputError(f"connection {conn_id!r}, {field}", problem)
 
 
-def _base_url(name: str, host: str | None, schema: str | None, port: int | None, *, allow_http: bool) -> str:
+def is_loopback(hostname: str) -> bool:
+    """Say whether a host name is this machine's own, whatever a name server says."""
+    try:
+        address = ipaddress.ip_address(hostname)
+    except ValueError:
+        return hostname.lower() == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _named(field: str, read: Any, value: Any) -> Any:
+    try:
+        return read(value)
+    except ValueError as error:
+        problem = str(error)
+    raise InvalidInputError(field, problem)
+
+
+def _refuse_keys(fields: Mapping[str, Any], key: ApiKey) -> None:
+    """Refuse an API key in a field that is shown."""
+    for field, value in fields.items():
+        for place, text in _texts(field, value):
+            if looks_like_key(text) or (len(key) > 3 and key.get_secret_value() in text):
+                raise InvalidInputError(
+                    place, "holds an API key; it belongs into the password and nowhere else"
+                )
+
+
+def _texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Return every text in a value, with the name of the field that it is in."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for name, held in value.items():
+            yield place, str(name)
+            yield from _texts(f"extra {name}" if place == "extra" and name in EXTRA_FIELDS else place, held)
+    elif isinstance(value, (list, tuple)):
+        for held in value:
+            yield from _texts(place, held)
+
+
+def _base_url(host: str | None, schema: str | None, port: int | None, *, allow_http: bool) -> str:
     text = (host or "").strip()
-    if not text:
-        return DEFAULT_BASE_URL
-    if text.lower() in REGIONS:
-        return REGIONS[text.lower()]
+    text = REGIONS.get(text.lower() or "na", text)
     if "://" not in text:
         text = f"{schema if schema in ('http', 'https') else 'https'}://{text}"
-    url = _split(name, text)
-    if url.scheme == "http" and not allow_http and not _is_loopback(url.hostname or ""):
+    url = _split(text)
+    if url.scheme == "http" and not allow_http and not is_loopback(url.hostname or ""):
         raise InvalidInputError(
-            name,
-            f"{text!r} would send the API key unencrypted; use https, or set the extra allow_http to true",
+            "host",
+            f"{text!r:.200} would send the API key unencrypted; use https, or set the extra allow_http to true",
         )
-    if port is not None and url.port is None:
+    if port is not None and not (isinstance(port, int) and 0 < port < 65536):
+        raise InvalidInputError("port", f"must be a number from 1 to 65535, or empty, not {port!r:.100}")
+    if port is not None and url.port is None and port != _DEFAULT_PORTS[url.scheme]:
         text = url._replace(netloc=f"{url.netloc.rstrip(':')}:{port}").geturl()
     return text.rstrip("/")
 
 
-def _split(name: str, text: str) -> SplitResult:
+def _split(text: str) -> SplitResult:
     problem = (
         f"{text[:200]!r} is not a base URL; use https://HOST, a region "
         f"({', '.join(REGIONS)}), or leave it empty for {DEFAULT_BASE_URL}"
     )
     if "@" in text:
-        raise InvalidInputError(name, "a base URL with a user or password in it is not supported")
+        raise InvalidInputError("host", "a base URL with a user or password in it is not supported")
     try:
         url = urlsplit(text)
         has_port = url.port is None or url.port > 0
     except ValueError:
-        raise InvalidInputError(name, problem) from None
+        raise InvalidInputError("host", problem) from None
     unusual = url.query or url.fragment or any(character.isspace() for character in text)
     if url.scheme not in ("http", "https") or not url.hostname or not has_port or unusual:
-        raise InvalidInputError(name, problem)
+        raise InvalidInputError("host", problem)
     return url
 
 
-def _is_loopback(hostname: str) -> bool:
-    try:
-        return ipaddress.ip_address(hostname).is_loopback
-    except ValueError:
-        return hostname == "localhost"
-
-
-def _extra(name: str, extra: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
+def _options(extra: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
     if isinstance(extra, str):
         try:
             extra = json.loads(extra) if extra.strip() else {}
         except (ValueError, RecursionError):
-            raise InvalidInputError(name, "is not JSON") from None
+            raise InvalidInputError("extra", "is not JSON") from None
     if extra is not None and not isinstance(extra, Mapping):
-        raise InvalidInputError(name, "must be a JSON object")
+        raise InvalidInputError("extra", "must be a JSON object")
     return extra or {}
-
-
-def _optional_id(name: str, value: Any) -> str | None:
-    return None if value in (None, "") else checked_id(name, value)
-
-
-def _number(name: str, value: Any, default: float, *, least: float = 0.001) -> float:
-    if value in (None, ""):
-        return default
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = -1.0
-    if isinstance(value, bool) or not least <= number < float("inf"):
-        raise InvalidInputError(name, f"must be a number of at least {least:g}, not {value!r}"[:200])
-    return number
-
-
-def _boolean(name: str, value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    try:
-        return _BOOLEANS[str(value or "false").strip().lower()]
-    except KeyError:
-        raise InvalidInputError(name, f"must be true or false, not {value!r}"[:200]) from None
-
-
-def _verify(name: str, value: Any) -> bool | str:
-    if isinstance(value, str) and value.strip().lower() not in _BOOLEANS and value.strip():
-        return value
-    return True if value in (None, "") else _boolean(name, value)

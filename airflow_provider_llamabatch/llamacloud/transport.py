@@ -1,16 +1,17 @@
 """
-Sends calls: one synchronous and one asynchronous driver over the same rules. The only importer of httpx.
+Sends calls: an asynchronous client, and a synchronous one that runs it on an event loop of its own.
 
-Redirects are never followed (the key would go along), answers are bounded in size, TLS is verified by
-default with one context per process, and httpx's INFO line is left out for these requests only.
+Redirects are never followed (the key would go along), responses are bounded in size and in time, TLS is verified by
+default with one context per process, and a proxy never gets to see what is meant for this machine.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
+import asyncio
 import ssl
-from contextvars import ContextVar
+import time
+import weakref
+from concurrent.futures import CancelledError
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,84 +20,45 @@ import httpx
 import tenacity
 
 from airflow_provider_llamabatch import __version__
-from airflow_provider_llamabatch.llamacloud.errors import (
-    InvalidInputError,
-    InvalidResponseError,
-    NoResponseError,
-    decipher,
+from airflow_provider_llamabatch.defaults import (
+    CONNECT_TIMEOUT,
+    KEEPALIVE_SECONDS,
+    MAX_BYTES_ON_LOOP,
+    MAX_CONNECTIONS,
+    UPLOAD_BYTES_PER_SECOND,
 )
+from airflow_provider_llamabatch.llamacloud.background import BackgroundLoop
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, NoResponseError
+from airflow_provider_llamabatch.llamacloud.exchange import Exchange
+from airflow_provider_llamabatch.llamacloud.redaction import Redactor
+from airflow_provider_llamabatch.llamacloud.responses import decipher
 from airflow_provider_llamabatch.llamacloud.retries import RetryPolicy, retrying
+from airflow_provider_llamabatch.llamacloud.settings import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from airflow_provider_llamabatch.llamacloud.call import Call
+    from airflow_provider_llamabatch.llamacloud.redaction import ApiKey
     from airflow_provider_llamabatch.llamacloud.settings import ClientSettings
 
 T = TypeVar("T")
 
-MOST_ANSWER_BYTES = 64 * 1024 * 1024
-LONGEST_CONNECT_SECONDS = 10.0
-MOST_CONNECTIONS = 4  # httpx's pool looks at every connection for every request: few is fast
-KEEPALIVE_SECONDS = 300.0  # longer than the gap between two looks, so that a wait keeps its one connection
-
 USER_AGENT = f"airflow-provider-llamabatch/{__version__} python-httpx/{httpx.__version__}"
-
-_ours: ContextVar[bool] = ContextVar("llamabatch_request", default=False)
-
-
-class _NotOurs(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not _ours.get()
-
-
-logging.getLogger("httpx").addFilter(_NotOurs())
-
-
-class Client:
-    """Sends calls and blocks until the answer is there. Use as a context manager, or ``close`` it."""
-
-    def __init__(self, settings: ClientSettings, policy: RetryPolicy | None = None) -> None:
-        self.settings = settings
-        self._wire = _Wire(settings, policy)
-        self._http = httpx.Client(**self._wire.client_arguments())
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-    def send(self, call: Call[T], policy: RetryPolicy | None = None) -> T:
-        """Return the answer's value; raises a ``LlamaCloudError``. ``policy`` replaces the client's own."""
-        attempts = tenacity.Retrying(**retrying(policy or self._wire.policy, call))
-        value: T = attempts(self._send_once, call)
-        return value
-
-    def _send_once(self, call: Call[T]) -> T:
-        request = self._http.build_request(**self._wire.request_arguments(call))
-        with self._wire.translated(call):
-            response = self._http.send(request, stream=True)
-            try:
-                answer = _Body(call)
-                for chunk in response.iter_bytes():
-                    answer.add(chunk)
-            finally:
-                response.close()
-        return self._wire.decipher(call, response, answer.body)
 
 
 class AsyncClient:
-    """The asynchronous twin of ``Client``, for an event loop that must never be blocked."""
+    """
+    Sends calls without blocking the event loop. Use as a context manager, or ``close`` it.
+
+    One attempt takes at most the settings' ``timeout_seconds`` as a whole (a file gets longer, by its size).
+    """
 
     def __init__(self, settings: ClientSettings, policy: RetryPolicy | None = None) -> None:
         self.settings = settings
-        self._wire = _Wire(settings, policy)
-        self._http = httpx.AsyncClient(**self._wire.client_arguments())
+        self._policy = policy or RetryPolicy(max_attempts=settings.max_attempts)
+        self._redactor = Redactor([settings.api_key])
+        self._http = httpx.AsyncClient(**_client_arguments(settings))
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -108,102 +70,104 @@ class AsyncClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def send(self, call: Call[T], policy: RetryPolicy | None = None) -> T:
-        """Return the answer's value; raises a ``LlamaCloudError``. ``policy`` replaces the client's own."""
-        attempts = tenacity.AsyncRetrying(**retrying(policy or self._wire.policy, call))
-        value: T = await attempts(self._send_once, call)
+    async def send(
+        self, call: Call[T], policy: RetryPolicy | None = None, *, within: float | None = None
+    ) -> T:
+        """
+        Return the response's value; raises a ``LlamaCloudError``.
+
+        ``policy`` replaces the client's own. ``within``: seconds for the call as a whole, retries and pauses included.
+        """
+        deadline = None if within is None else time.monotonic() + within
+        scoped = call.with_query(**{name: getattr(self.settings, name) for name in call.scope})
+        attempts = tenacity.AsyncRetrying(
+            **retrying(policy or self._policy, call, within=within), sleep=asyncio.sleep
+        )
+        value: T = await attempts(self._attempt, scoped, deadline)
         return value
 
-    async def _send_once(self, call: Call[T]) -> T:
-        request = self._http.build_request(**self._wire.request_arguments(call))
-        with self._wire.translated(call):
-            response = await self._http.send(request, stream=True)
-            try:
-                answer = _Body(call)
-                async for chunk in response.aiter_bytes():
-                    answer.add(chunk)
-            finally:
-                await response.aclose()
-        return self._wire.decipher(call, response, answer.body)
+    async def _attempt(self, call: Call[T], deadline: float | None) -> T:
+        redactor = Redactor([self.settings.api_key, *call.secrets]) if call.secrets else self._redactor
+        result = await Exchange(self._http, call, redactor, self._seconds_for(call, deadline)).perform()
+        if isinstance(result, Exception):
+            raise result
+        if len(result.body) > MAX_BYTES_ON_LOOP:
+            return await asyncio.to_thread(decipher, call, result, redactor)
+        return decipher(call, result, redactor)
 
-
-class _Wire:
-    """What both drivers share: how a call becomes a request, and how trouble becomes an exception."""
-
-    def __init__(self, settings: ClientSettings, policy: RetryPolicy | None) -> None:
-        self._settings = settings
-        self.policy = policy or RetryPolicy(max_attempts=settings.max_attempts)
-
-    def client_arguments(self) -> dict[str, Any]:
-        timeout, base_url = self._settings.timeout_seconds, _url(self._settings.base_url)
-        return {
-            "base_url": base_url,
-            "headers": {"Authorization": f"Bearer {self._settings.api_key}", "User-Agent": USER_AGENT},
-            "timeout": httpx.Timeout(timeout, connect=min(timeout, LONGEST_CONNECT_SECONDS)),
-            "limits": httpx.Limits(
-                max_connections=MOST_CONNECTIONS,
-                max_keepalive_connections=MOST_CONNECTIONS,
-                keepalive_expiry=KEEPALIVE_SECONDS,
-            ),
-            # Plain http never makes a handshake, and httpx would load the CA bundle for it all the same.
-            "verify": base_url.scheme == "https" and ssl_context(self._settings.verify),
-            "follow_redirects": False,
-        }
-
-    def request_arguments(self, call: Call[Any]) -> dict[str, Any]:
-        scoped = call.with_query(**{name: getattr(self._settings, name) for name in call.scope})
-        arguments: dict[str, Any] = {"method": call.method, "url": call.path, "params": list(scoped.query)}
+    def _seconds_for(self, call: Call[Any], deadline: float | None) -> float:
+        """Return the seconds that one attempt may take."""
+        seconds = self.settings.timeout_seconds
         if call.upload is not None:
-            arguments["data"] = dict(call.upload.fields)
-            arguments["files"] = {"upload_file": (call.upload.filename, call.upload.content)}
-        elif call.body is not None:
-            arguments["json"] = call.body
-        return arguments
+            seconds += call.upload.size / UPLOAD_BYTES_PER_SECOND
+        left = seconds if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            raise NoResponseError(f"{call} was not sent: its time was over before", reached_server=False)
+        return min(seconds, left)
 
-    @contextlib.contextmanager
-    def translated(self, call: Call[Any]) -> Iterator[None]:
-        """Turn httpx's exceptions into ours, without the request (and so the key) as their cause."""
-        token = _ours.set(True)
+
+class Client:
+    """Sends calls and blocks until the response is there. Use as a context manager, or ``close`` it."""
+
+    def __init__(self, settings: ClientSettings, policy: RetryPolicy | None = None) -> None:
+        self.settings = settings
+        self._policy = policy
+        self._start()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; what is under way ends with a ``NoResponseError``."""
+        self._finalizer()
+
+    def send(self, call: Call[T], policy: RetryPolicy | None = None, *, within: float | None = None) -> T:
+        """Return the response's value, as ``AsyncClient.send`` does. May be called from a signal handler."""
+        if not self._loop.is_usable:
+            self._start()
         try:
-            yield
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise NoResponseError(
-                f"{call} could not be sent to {self._settings.base_url}: {_reason(error)}",
-                reached_server=False,
-            ) from None
-        except (httpx.DecodingError, httpx.InvalidURL) as error:
-            raise InvalidResponseError(f"{call}: {_reason(error)}") from None
-        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
-            raise NoResponseError(
-                f"{call} to {self._settings.base_url} got no answer: {_reason(error)}", reached_server=True
-            ) from None
-        finally:
-            _ours.reset(token)
+            return self._loop.run(self._client.send(call, policy, within=within))
+        except CancelledError:
+            pass
+        raise NoResponseError(f"{call}: the client was closed while it was sent", reached_server=True)
 
-    def decipher(self, call: Call[T], response: httpx.Response, body: bytes) -> T:
-        secrets = (self._settings.api_key, *call.secrets)
-        return decipher(call, response.status_code, response.headers, body, secrets)
+    def _start(self) -> None:
+        self._client = AsyncClient(self.settings, self._policy)
+        self._loop = BackgroundLoop(self._client.close)
+        self._finalizer = weakref.finalize(self, self._loop.close)
 
 
-class _Body:
-    """An answer's body, gathered up to a bound."""
+class _Bearer(httpx.Auth):
+    """Writes the API key into the request's header; the one place where it is unwrapped."""
 
-    def __init__(self, call: Call[Any]) -> None:
-        self._call = call
-        self._chunks: list[bytes] = []
-        self._size = 0
+    def __init__(self, key: ApiKey) -> None:
+        self._key = key
 
-    def add(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > MOST_ANSWER_BYTES:
-            raise InvalidResponseError(
-                f"{self._call} was answered with more than {MOST_ANSWER_BYTES} bytes; the rest was not read"
-            )
-        self._chunks.append(chunk)
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
+        yield request
 
-    @property
-    def body(self) -> bytes:
-        return b"".join(self._chunks)
+
+def _client_arguments(settings: ClientSettings) -> dict[str, Any]:
+    timeout, base_url = settings.timeout_seconds, _url(settings.base_url)
+    return {
+        "base_url": base_url,
+        "auth": _Bearer(settings.api_key),
+        "headers": {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"},
+        "timeout": httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
+        "limits": httpx.Limits(
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=MAX_CONNECTIONS,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+        ),
+        # Plain http never makes a handshake, and httpx would load the CA bundle for it all the same.
+        "verify": base_url.scheme == "https" and ssl_context(settings.verify),
+        "follow_redirects": False,
+        "trust_env": not is_loopback(base_url.host),  # the environment's proxies
+    }
 
 
 def _url(base_url: str) -> httpx.URL:
@@ -228,8 +192,3 @@ def _bundle(path: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=path)
     except (ssl.SSLError, OSError) as error:
         raise InvalidInputError("connection extra verify", f"{path!r} is not a CA bundle: {error}") from None
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.airflow_compat import task_state
 from airflow_provider_llamabatch.batches.events import WaitEvent
-from airflow_provider_llamabatch.batches.waiting import DEFAULT_POLL_INTERVAL, Ended, Wait
+from airflow_provider_llamabatch.batches.polling import PollState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-LONGEST_WAIT = 7 * 24 * 3600.0  # seconds, where no deadline is given: Airflow's default for sensors
+MAX_WAIT = 7 * 24 * 3600.0  # seconds, where no deadline is given: Airflow's default for sensors
+MAX_KILL = 25.0  # seconds; Airflow gives a kill 30 s ([triggerer] on_kill_timeout)
 
-LONGEST_KILL = 25.0  # seconds; Airflow gives a kill 30 s ([triggerer] on_kill_timeout)
-
-_KNOWN_WORDS = frozenset({"PENDING", "THROTTLED", "RUNNING"})
+_KNOWN_STATUSES = frozenset({"PENDING", "THROTTLED", "RUNNING"})
 
 
 class BatchTrigger(BaseTrigger):
@@ -30,12 +31,15 @@ class BatchTrigger(BaseTrigger):
 
     :param batch_id: the batch to wait for.
     :param llamabatch_conn_id: the Airflow connection with the API key.
-    :param poll_interval: seconds between looks once the batch is no longer young.
+    :param poll_interval: seconds between polls once the batch is no longer young.
     :param deadline: when to give up; seven days after the start if not given.
-    :param first_look_at: when to look first; at once if not given.
+    :param first_look_at: when to poll first; at once if not given.
     :param since: when the wait began.
     :param created_at: when the batch was made, by the service's clock; bounds the lists that are read.
+    :param missing_grace: seconds after ``since`` in which a 404 may just be a lagging service.
     :param cancel_on_kill: cancel the batch when a person marks the task failed (Airflow 3.3 and newer).
+    :param project_id: the project, the connection's if not given.
+    :param organization_id: the organization, the connection's if not given.
     :param _newer: what a worker one release ahead may say; ignored.
     """
 
@@ -43,12 +47,15 @@ class BatchTrigger(BaseTrigger):
         self,
         batch_id: str,
         llamabatch_conn_id: str = "llamabatch_default",
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        poll_interval: float = defaults.POLL_INTERVAL,
         deadline: float | None = None,
         first_look_at: float | None = None,
         since: float | None = None,
         created_at: float | None = None,
+        missing_grace: float = defaults.MISSING_GRACE,
         cancel_on_kill: bool = True,
+        project_id: str | None = None,
+        organization_id: str | None = None,
         **_newer: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
@@ -59,7 +66,10 @@ class BatchTrigger(BaseTrigger):
         self.first_look_at = first_look_at
         self.since = since
         self.created_at = created_at
+        self.missing_grace = missing_grace
         self.cancel_on_kill = cancel_on_kill
+        self.project_id = project_id
+        self.organization_id = organization_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments that make this trigger again, none of them a secret."""
@@ -73,19 +83,40 @@ class BatchTrigger(BaseTrigger):
                 "first_look_at": self.first_look_at,
                 "since": self.since,
                 "created_at": self.created_at,
+                "missing_grace": self.missing_grace,
                 "cancel_on_kill": self.cancel_on_kill,
+                "project_id": self.project_id,
+                "organization_id": self.organization_id,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait together with every other batch of this process, see ``triggers.watcher``."""
-        from airflow_provider_llamabatch.triggers.watcher import Watched
+        """Wait together with everything else that this process polls, see ``polling.loop``."""
+        from airflow_provider_llamabatch.polling.loop import UNKNOWN_AGE, Subscription, loop_time
+        from airflow_provider_llamabatch.polling.sources import Batches
 
-        wait = self._wait(time.time())
-        async with Watched(self.llamabatch_conn_id, wait, self.created_at) as watched:
-            while not isinstance(news := await watched.news(), Ended):
-                self._say(news)
-        event = WaitEvent(self.batch_id, news.reason.value, news.message)
+        now = time.time()
+        since = now if self.since is None else self.since
+        deadline = since + MAX_WAIT if self.deadline is None else self.deadline
+        state = PollState(
+            self.batch_id,
+            loop_time(deadline, now),
+            self.poll_interval,
+            since=loop_time(since, now),
+            next_poll=loop_time(now if self.first_look_at is None else self.first_look_at, now),
+            missing_grace=self.missing_grace,
+        )
+        async with Subscription(
+            self.llamabatch_conn_id,
+            Batches(self.project_id, self.organization_id),
+            [state],
+            listed_from=since - UNKNOWN_AGE,
+            created_at=self.created_at,
+        ) as subscription:
+            while (update := await subscription.next_update()).result is None:
+                self._say(update.status)
+        result = update.result
+        event = WaitEvent(self.batch_id, result.reason.value, result.message, deadline)
         yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # Airflow's
 
     async def on_kill(self) -> None:
@@ -113,44 +144,19 @@ class BatchTrigger(BaseTrigger):
         """
         from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 
-        async with asyncio.timeout(LONGEST_KILL):
-            state = await self._task_state()
+        async with asyncio.timeout(MAX_KILL):
+            state = await task_state(self.task_instance)
             if state != "failed":
                 self.log.info("Batch %s is left alone: the task is %s, not failed", self.batch_id, state)
                 return
             async with LlamaBatchHook(self.llamabatch_conn_id) as hook:
-                batch = await hook.acancel_batch(self.batch_id)
+                batch = await hook.acancel_batch(
+                    self.batch_id, project_id=self.project_id, organization_id=self.organization_id
+                )
         self.log.info("Cancelled batch %s since the task was marked failed; it is %s", batch.id, batch.status)
 
     def _say(self, status: str) -> None:
-        known = status in _KNOWN_WORDS
+        known = status in _KNOWN_STATUSES
         hint = "" if known else ", a word this version does not know: taken as still running"
         # The class's logger: one for each of a thousand triggers is a kilobyte each.
         self.logger().info("Batch %s is %s%s", self.batch_id, status, hint)
-
-    def _wait(self, now: float) -> Wait:
-        since = now if self.since is None else self.since
-        return Wait(
-            batch_id=self.batch_id,
-            deadline=since + LONGEST_WAIT if self.deadline is None else self.deadline,
-            poll_interval=self.poll_interval,
-            since=since,
-            next_look=now if self.first_look_at is None else self.first_look_at,
-        )
-
-    async def _task_state(self) -> str | None:
-        """Return the task instance's state as Airflow has it now, None when it cannot be told."""
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-        from asgiref.sync import sync_to_async
-
-        ti = self.task_instance
-        if ti is None:
-            return None
-        states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
-            dag_id=ti.dag_id,
-            map_index=ti.map_index,
-            task_ids=[ti.task_id],
-            run_ids=[ti.run_id],
-        )
-        found = [str(state) for of_run in states.values() for state in of_run.values()]
-        return found[0] if len(found) == 1 else None

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
-from dags_examples.demo.airflow_api import AirflowApiError
-from dags_examples.demo.airflow_processes import USER, RealAirflow
-from dags_examples.demo.llamacloud import Emulator, LlamaCloud, the_service
-from dags_examples.demo.processes import Interrupted, Interrupts, ProcessFailedError, end_all
 from dags_examples.demo.progress import RunDidNotEndError, follow, reasons_of_failure, say, table
+from tests.support.airflow_api import AirflowApiError
+from tests.support.airflow_processes import USER, RealAirflow
+from tests.support.llamacloud import Emulator, LlamaCloud, the_service
+from tests.support.processes import Interrupted, Interrupts, ProcessFailedError, end_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

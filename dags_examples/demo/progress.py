@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from dags_examples.demo.airflow_processes import RealAirflow
+    from tests.support.airflow_processes import RealAirflow
 
 # What a person waits for; the others (none, scheduled, queued) are steps on the way to running.
 SHOWN_STATES = (

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
 from airflow_provider_llamabatch.llamacloud import calls
-from dags_examples.demo.airflow_processes import RealAirflow
-from dags_examples.demo.llamacloud import LlamaCloud
-from tests.worker_runs import worker_runs
+from tests.support.airflow_processes import RealAirflow
+from tests.support.llamacloud import LlamaCloud
+from tests.support.worker_runs import worker_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from dags_examples.demo.airflow_processes import RealAirflow
     from tests.chaos.cloud import Cloud
+    from tests.support.airflow_processes import RealAirflow
 
 DAG_ID = "waiting_for_batches"
 HOLDER, OTHER = "triggerer", "triggerer-2"

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from dags_examples.demo.airflow_processes import RealAirflow
     from tests.chaos.cloud import Cloud
+    from tests.support.airflow_processes import RealAirflow
 
 DAG_ID = "killed_while_submitting"
 BOUNDARIES = (

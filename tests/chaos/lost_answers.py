@@ -17,6 +17,7 @@ import llama_cloud
 from airflow_provider_llamabatch.batches import submission
 from airflow_provider_llamabatch.llamacloud import retries
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+from airflow_provider_llamabatch.operators import submitting
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from tests.chaos.cloud import CONFIGURATION_ID, Cloud
 from tests.chaos.rows import Row, Run, row_of
@@ -108,7 +109,11 @@ def _operator_set_up(cloud: Cloud) -> Iterator[None]:
     """Make the operator's connection; the pauses that only help against a lagging list are left out."""
     connection = {f"AIRFLOW_CONN_{CONN_ID.upper()}": cloud.connection(timeout_seconds=PATIENCE)}
     at_once = (0.0,) * len(submission.ADOPTION_PAUSES)
-    with patch.dict(os.environ, connection), patch.object(submission, "ADOPTION_PAUSES", at_once):
+    with (
+        patch.dict(os.environ, connection),
+        patch.object(submission, "ADOPTION_PAUSES", at_once),
+        patch.object(submitting, "sleep", lambda seconds: None),
+    ):
         yield
 
 

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dags_examples.demo.airflow_processes import RealAirflow
-from dags_examples.demo.processes import ProcessFailedError
+from tests.support.airflow_processes import RealAirflow
+from tests.support.processes import ProcessFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

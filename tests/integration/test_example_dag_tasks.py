@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_llamabatch.llamacloud import calls
-from dags_examples.demo.llamacloud import LlamaCloud
+from tests.support.llamacloud import LlamaCloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud import errors as e
+from airflow_provider_llamabatch.llamacloud.retries import ONCE
 
 GET_BATCH = "GET /api/v2/batches/{batch_id}"
 
@@ -172,14 +174,11 @@ def test_the_connection_test_makes_one_call_and_says_what_is_wrong(hook, emulato
     )
 
 
-def test_an_answer_of_any_size_is_not_read_to_the_end(hook, emulator, make_directory, monkeypatch):
-    from airflow_provider_llamabatch.llamacloud import transport
-
+def test_a_response_of_any_size_is_not_read_to_the_end(hook, emulator, make_directory):
     make_directory(files=5)
-    monkeypatch.setattr(transport, "MOST_ANSWER_BYTES", 100)
 
     with pytest.raises(e.InvalidResponseError, match="more than 100 bytes"):
-        hook.send(calls.list_directories(), policy=transport.RetryPolicy(max_attempts=1))
+        hook.send(replace(calls.list_directories(), max_bytes=100), ONCE)
 
 
 def test_our_requests_leave_no_line_in_the_log_and_others_keep_theirs(hook, emulator, caplog):
@@ -192,7 +191,7 @@ def test_our_requests_leave_no_line_in_the_log_and_others_keep_theirs(hook, emul
     assert "HTTP Request: GET" in caplog.text
 
 
-def test_a_redirect_never_takes_the_key_along(hook, emulator):
+def test_a_redirect_never_takes_the_key_along(hook, emulator, no_waiting):
     emulator.control.add_fault(kind="status", status=302, headers={"location": "http://127.0.0.1:9/steal"})
 
     with pytest.raises(e.RefusedError, match=r"redirect \(302\) to http://127\.0\.0\.1:9"):

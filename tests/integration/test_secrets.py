@@ -14,7 +14,7 @@ import httpx
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred, redact
 
-from airflow_provider_llamabatch.batches.submission import Request, fingerprint
+from airflow_provider_llamabatch.batches.submission import Request
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import calls
@@ -23,7 +23,6 @@ from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from airflow_provider_llamabatch.llamacloud.transport import AsyncClient, Client
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.operators.submitting import Submitter
-from airflow_provider_llamabatch.operators.waiting import batch_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -205,6 +204,7 @@ def test_a_failed_task_says_why_without_a_secret(
     fault, hook, emulator, make_directory, context, no_waiting, monkeypatch
 ):
     monkeypatch.setattr("airflow_provider_llamabatch.batches.submission.ADOPTION_PAUSES", (0.0,))
+    monkeypatch.setattr("airflow_provider_llamabatch.operators.submitting.sleep", lambda seconds: None)
     operator = CreateBatchOperator(
         task_id="create",
         source_directory_id=make_directory(),
@@ -233,8 +233,7 @@ def test_a_connection_test_that_fails_shows_no_secret(hook, emulator):
 async def test_no_object_shows_a_secret_in_its_repr(hook, context):
     settings = hook.get_conn().settings
     call = creating("dir-1")
-    digest = fingerprint(connection_id="c", webhook_configurations=WEBHOOKS)
-    request = Request("dir-1", "cfg-1", "parse_v2", digest)
+    request = Request("dir-1", "cfg-1", "parse_v2", "c")
     operator = CreateBatchOperator(
         task_id="create", source_directory_id="d", configuration_id="c", webhook_configurations=WEBHOOKS
     )
@@ -244,18 +243,18 @@ async def test_no_object_shows_a_secret_in_its_repr(hook, context):
                 hook,
                 client,
                 twin,
-                client._wire,
-                client._http,
+                twin._redactor,
+                twin._http,
                 settings,
                 call,
                 str(call),
                 request,
                 operator,
-                Submitter(hook, call, request, context, logging.getLogger()),
-                batch_wait(operator, hook, "bat-1", timeout=1.0, poll_interval=1.0, deadline=0.0),
+                Submitter(hook, request, call, context, operator.log),
+                operator.begin_poll(hook, "bat-1", deadline=0.0),
             ):
                 assert_hidden(repr(shown))
-    assert settings.api_key == KEY
+    assert settings.api_key.get_secret_value() == KEY
 
 
 def test_rendered_webhook_secrets_are_masked_from_then_on():
@@ -274,7 +273,7 @@ def test_rendered_webhook_secrets_are_masked_from_then_on():
     )
     assert templated in str(redact({"url": f"https://example.com/{templated}"}))
 
-    operator.render_template_fields({"secret": templated})
+    operator.render_template_fields({"secret": templated})  # type: ignore[typeddict-unknown-key]
 
     assert operator.webhook_configurations is not None
     assert operator.webhook_configurations[0]["webhook_signing_secret"] == templated

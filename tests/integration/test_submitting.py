@@ -7,15 +7,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_llamabatch.batches import submission
+from airflow_provider_llamabatch.batches.record import RECORD_KEY, read_record
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import errors as e
+from airflow_provider_llamabatch.operators import submitting
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 
 
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch, no_waiting):
     monkeypatch.setattr(submission, "ADOPTION_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(submitting, "sleep", lambda seconds: None)
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ class Killed(BaseException):
 def test_the_batch_is_recorded_before_it_is_published(submit, context):
     batch_id = submit()
 
-    record = submission.read_record(context["task_state_store"].get(submission.RECORD_KEY))
+    record = read_record(context["task_state_store"].get(RECORD_KEY), listed_seconds=0.0)
     assert record is not None
     assert (record.batch_id, record.seen) == (batch_id, ())
     assert context["ti"].xcoms == {"batch_id": batch_id, "llamacloud_url": ""}
@@ -100,14 +103,7 @@ def test_a_submission_that_keeps_leaving_no_trace_fails_and_is_found_by_the_next
 def test_a_batch_that_the_list_shows_late_is_waited_for(submit, emulator, made, monkeypatch):
     emulator.control.change(list_hides_new_batches_seconds=5)
     monkeypatch.setattr(submission, "ADOPTION_PAUSES", (0.0, 1.0, 2.0, 4.0))
-    make_submitter = CreateBatchOperator._submitter
-
-    def with_the_emulators_clock(*arguments):
-        submitter = make_submitter(*arguments)
-        submitter.sleep = emulator.control.advance
-        return submitter
-
-    monkeypatch.setattr(CreateBatchOperator, "_submitter", with_the_emulators_clock)
+    monkeypatch.setattr(submitting, "sleep", emulator.control.advance)
     lose_answers(emulator, times=1)
 
     submit()
@@ -225,7 +221,7 @@ def test_other_arguments_and_fresh_get_a_batch_of_their_own(submit, made, next_t
 
 
 def test_a_record_that_cannot_be_read_stops_the_task_for_good(submit, made, context):
-    context["task_state_store"].set(submission.RECORD_KEY, {"version": 99})
+    context["task_state_store"].set(RECORD_KEY, {"version": 99})
 
     with pytest.raises(RequestRefusedError, match="fresh=True"):
         submit()
@@ -303,3 +299,81 @@ class TestBelowAirflow33:
         submit(fresh=True)
 
         assert made() == 2
+
+
+class TestWhatIsNoVerdict:
+    """A gateway does not know what became of a batch, and one response may be wrong."""
+
+    def later(self, monkeypatch):
+        monkeypatch.setattr("airflow_provider_llamabatch.defaults.MISSING_GRACE", 0.0)
+
+    def test_a_gateways_404_is_no_reason_to_pay_again(
+        self, submit, emulator, made, next_try, context, monkeypatch
+    ):
+        self.later(monkeypatch)
+        submit()
+        next_try(context)
+        emulator.control.add_fault(kind="html", status=404, method="GET", path="/batches/", times=3)
+
+        with pytest.raises(submission.SubmissionUndecidedError):
+            submit()
+        assert made() == 1
+
+    def test_one_404_of_the_api_is_no_reason_to_pay_again(
+        self, submit, emulator, made, next_try, context, monkeypatch
+    ):
+        self.later(monkeypatch)
+        first = submit()
+        next_try(context)
+        emulator.control.add_fault(kind="status", status=404, method="GET", path="/batches/", times=1)
+
+        assert submit() == first
+        assert made() == 1
+
+    def test_a_batch_that_the_list_shows_is_not_gone(
+        self, submit, emulator, made, next_try, context, monkeypatch
+    ):
+        self.later(monkeypatch)
+        first = submit()
+        next_try(context)
+        emulator.control.add_fault(kind="status", status=404, method="GET", path="/batches/", times=2)
+
+        assert submit() == first
+        assert made() == 1
+
+    def test_a_refusal_after_a_lost_response_keeps_the_intent(
+        self, submit, emulator, made, next_try, context
+    ):
+        emulator.control.change(list_hides_new_batches_seconds=20)
+        lose_answers(emulator, times=1)
+        lose_answers(emulator, kind="status", status=402, times=1)
+        with pytest.raises(RequestRefusedError):
+            submit()
+        emulator.control.advance(60)
+        next_try(context, cleared=True)
+
+        submit()
+
+        assert made() == 1
+
+    def test_a_webhook_that_renders_differently_is_no_other_request(self, submit, made, next_try, context):
+        first = submit(webhook_configurations=[{"webhook_url": "https://example.com/1"}])
+        next_try(context)
+
+        assert submit(webhook_configurations=[{"webhook_url": "https://example.com/2"}]) == first
+        assert made() == 1
+
+
+def test_the_record_never_expires(submit, context, monkeypatch):
+    context_module = pytest.importorskip("airflow.sdk.execution_time.context")
+    store, retentions = context["task_state_store"], []
+    keep = store.set
+
+    def keep_for(key, value, *, retention=None):
+        retentions.append(retention)
+        keep(key, value)
+
+    monkeypatch.setattr(store, "set", keep_for)
+    submit()
+
+    assert set(retentions) == {context_module.NEVER_EXPIRE}

@@ -12,10 +12,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from recorder import Recorder
 
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+from tests.support.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

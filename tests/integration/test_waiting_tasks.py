@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import (
@@ -13,14 +14,14 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_provider_llamabatch import exceptions
-from airflow_provider_llamabatch.batches import outcome
-from airflow_provider_llamabatch.batches.waiting import Reason
-from airflow_provider_llamabatch.operators import waiting
+from airflow_provider_llamabatch import defaults, exceptions
+from airflow_provider_llamabatch.batches import poller, polling
+from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.operators.batch import CancelBatchOperator, CreateBatchOperator
+from airflow_provider_llamabatch.polling.backoff import Backoff
 from airflow_provider_llamabatch.sensors.batch import BatchSensor
 
-MODES = {
+MODES: dict[str, dict[str, Any]] = {
     "deferred": {"deferrable": True},
     "poke": {"deferrable": False, "mode": "poke"},
     "reschedule": {"deferrable": False, "mode": "reschedule"},
@@ -29,7 +30,10 @@ MODES = {
 
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch, no_waiting):
-    monkeypatch.setattr(outcome, "RESULTS_PAUSES", (0.0, 0.0))
+    for module in (poller, polling):
+        monkeypatch.setattr(module, "BACKOFF", Backoff(0.001, 0.001))
+    monkeypatch.setattr(polling, "CONFIRM_AFTER", 0.01)
+    monkeypatch.setattr(polling, "ROTATION_GRACE", 0.02)
 
 
 @pytest.fixture
@@ -115,16 +119,20 @@ class TestWhatGoesWrong:
     def test_results_that_come_late_are_looked_at_again(self, wait):
         assert len(wait()) == 4
 
-    @pytest.mark.parametrize("batch", [{"results_null_when_completed_looks": 9}], indirect=True)
-    def test_results_that_stay_null_are_an_error(self, wait):
+    @pytest.mark.parametrize("batch", [{"results_null_when_completed_looks": 9999}], indirect=True)
+    def test_results_that_stay_null_are_an_error(self, wait, monkeypatch):
+        monkeypatch.setattr(defaults, "RESULTS_GRACE", 0.05)
         with pytest.raises(exceptions.ResultsMissingError, match="stayed null"):
             wait()
 
-    def test_a_key_that_is_no_longer_good_fails_for_good(self, wait, emulator):
+    @pytest.mark.parametrize("mode", ["deferred", "poke"])
+    def test_a_key_that_is_no_longer_good_fails_for_good(self, batch, emulator, context, mode):
+        sensor = BatchSensor(task_id="wait", batch_id=batch.id, poll_interval=0.01, **MODES[mode])
         emulator.control.set_api_key("llx-other")
+        event = {"batch_id": batch.id, "reason": "not_authenticated", "message": "401: check the password"}
 
         with pytest.raises(AirflowFailException, match="password"):
-            wait(Reason.NOT_AUTHENTICATED)
+            sensor.execute_complete(context, event) if mode == "deferred" else sensor.execute(context)
 
 
 def test_an_empty_batch_completes_with_an_empty_list(hook, emulator, make_directory, context):
@@ -177,7 +185,7 @@ class TestDeferring:
 
         assert path == "airflow_provider_llamabatch.triggers.batch.BatchTrigger"
         assert before + 600 <= arguments["deadline"] <= time.time() + 600
-        assert arguments["first_look_at"] >= before + waiting.FIRST_LOOK_AFTER
+        assert arguments["first_look_at"] >= before + defaults.FIRST_POLL_AFTER
         assert arguments["poll_interval"] == 20
         assert arguments["created_at"] == batch.created_at.timestamp()
         assert emulator.api_key not in repr(arguments) + repr(deferred.trigger)
@@ -281,9 +289,7 @@ class TestOperatorThatWaits:
         }
 
     def test_it_waits_on_the_worker_with_the_same_result(self, operator, emulator, context, monkeypatch):
-        monkeypatch.setattr(
-            waiting.BatchWait, "wait_here", _on_clock(waiting.BatchWait.wait_here, emulator.control.advance)
-        )
+        monkeypatch.setattr(time, "sleep", emulator.control.advance)
 
         operator(deferrable=False).execute(context)
 
@@ -312,7 +318,7 @@ class TestOperatorThatWaits:
             task.on_kill()
             raise SystemExit
 
-        monkeypatch.setattr(waiting.BatchWait, "wait_here", _on_clock(waiting.BatchWait.wait_here, killed))
+        monkeypatch.setattr(time, "sleep", killed)
         with pytest.raises(SystemExit):
             task.execute(context)
         assert emulator.control.counters()["cancels"] == cancels
@@ -321,14 +327,6 @@ class TestOperatorThatWaits:
         operator().on_kill()
 
         assert emulator.control.counters()["cancels"] == 0
-
-
-def _on_clock(wait_here, sleep):
-    def run(self):
-        self.sleep = sleep
-        return wait_here(self)
-
-    return run
 
 
 def test_cancelling_returns_the_id_and_pushes_the_batch(batch, emulator, context):
@@ -363,7 +361,8 @@ def test_poke_interval_and_poll_interval_are_one_thing():
 
 def test_constructors_only_assign():
     """Nothing is looked at before templates are rendered."""
-    for value in ("{{ params.x }}", "", None, 7):
+    values: list[Any] = ["{{ params.x }}", "", None, 7]
+    for value in values:
         BatchSensor(task_id="a", batch_id=value)
         CreateBatchOperator(task_id="a", source_directory_id=value, configuration_id=value, job_type=value)
         CancelBatchOperator(task_id="a", batch_id=value)

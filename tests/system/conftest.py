@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
-from dags_examples.demo.airflow_processes import RealAirflow
-from dags_examples.demo.llamacloud import LlamaCloud
+from tests.support.airflow_processes import RealAirflow
+from tests.support.llamacloud import LlamaCloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

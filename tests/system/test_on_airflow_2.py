@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.airflow_2 import Airflow2
+from tests.support.airflow_2 import Airflow2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
-    from dags_examples.demo.llamacloud import LlamaCloud
+    from tests.support.llamacloud import LlamaCloud
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

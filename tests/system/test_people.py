@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
-    from dags_examples.demo.airflow_processes import RealAirflow
-    from dags_examples.demo.llamacloud import LlamaCloud
+    from tests.support.airflow_processes import RealAirflow
+    from tests.support.llamacloud import LlamaCloud
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

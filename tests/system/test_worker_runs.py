@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.worker_runs import worker_runs
+from tests.support.worker_runs import worker_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
-    from dags_examples.demo.airflow_processes import RealAirflow
-    from dags_examples.demo.llamacloud import LlamaCloud
+    from tests.support.airflow_processes import RealAirflow
+    from tests.support.llamacloud import LlamaCloud
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

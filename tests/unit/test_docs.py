@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_llamabatch import exceptions
-from airflow_provider_llamabatch.batches.waiting import Reason
+from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.connection_form import conn_fields
 from airflow_provider_llamabatch.operators.batch import CancelBatchOperator, CreateBatchOperator
 from airflow_provider_llamabatch.sensors.batch import BatchSensor

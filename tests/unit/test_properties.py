@@ -9,15 +9,29 @@ from typing import Any
 
 import httpx
 import pytest
-from arbitrary import ANSWERED, KEY, SECRETS, answers, bounded, extras, hosts, json_values, passwords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_llamabatch.batches import events, submission, waiting
-from airflow_provider_llamabatch.batches.waiting import Ended, Reason, Wait
+from airflow_provider_llamabatch.batches import events, record
+from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.llamacloud import errors as e
+from airflow_provider_llamabatch.llamacloud.redaction import Redactor
+from airflow_provider_llamabatch.llamacloud.responses import Response, decipher
 from airflow_provider_llamabatch.llamacloud.settings import settings_from_connection
 from airflow_provider_llamabatch.llamacloud.transport import Client
+from tests.support.arbitrary import (
+    ANSWERED,
+    KEY,
+    SECRETS,
+    answers,
+    bounded,
+    extras,
+    hosts,
+    json_values,
+    passwords,
+)
+
+REDACTOR = Redactor(SECRETS)
 
 
 def everything_about(error: BaseException | None) -> str:
@@ -44,7 +58,7 @@ def assert_hides_the_secrets(error: e.LlamaCloudError) -> None:
 def failure_of(call: Any, status: int, headers: dict[str, str], body: bytes) -> e.LlamaCloudError | None:
     """Return the exception that an answer is turned into; None if it is a value."""
     try:
-        e.decipher(call, status, headers, body, SECRETS)
+        decipher(call, Response(status, headers, body), REDACTOR)
     except e.LlamaCloudError as error:
         return error
     return None
@@ -84,7 +98,7 @@ def test_a_secret_that_is_cut_short_shows_no_part_of_itself(shape, secret):
     for size in (*range(900, 1010), *range(3960, 4010)):
         body = shape.replace("%s", " " * size + json.dumps(secret)[1:-1]).encode()
         with pytest.raises(e.RefusedError) as raised:
-            e.decipher(call, 422, {"x-request-id": "x" * (size % 64) + secret}, body, SECRETS)
+            decipher(call, Response(422, {"x-request-id": "x" * (size % 64) + secret}, body), REDACTOR)
         assert_hides_the_secrets(raised.value)
 
 
@@ -92,142 +106,24 @@ def test_a_refusal_may_be_nested_up_to_where_json_gives_in():
     for depth in range(700, 1000):
         body = ('{"detail": %s}' % ("[" * depth + "]" * depth)).encode()
         with pytest.raises(e.RefusedError):
-            e.decipher(ANSWERED[0][0], 422, {}, body, SECRETS)
+            decipher(ANSWERED[0][0], Response(422, {}, body), REDACTOR)
 
 
 @pytest.mark.parametrize(
     ("call", "right"), ANSWERED, ids=lambda part: str(part) if hasattr(part, "path") else ""
 )
 def test_a_right_answer_is_understood(call, right):
-    value = e.decipher(call, 200, {}, json.dumps(right).encode(), SECRETS)
+    value = decipher(call, Response(200, {}, json.dumps(right).encode()), REDACTOR)
 
     assert (value is None) == (right is None)
 
 
-# Waiting
-
-TRANSIENT = [
-    e.NoResponseError("reset", reached_server=True),
-    e.NoResponseError("refused", reached_server=False),
-    e.InvalidResponseError("html"),
-    e.ConflictError("409", status_code=409),
-    e.RateLimitedError("429", status_code=429, retry_after=7200.0),
-    e.UnavailableError("503", status_code=503),
-]
-FATAL: list[tuple[e.LlamaCloudError, Reason]] = [
-    (e.AuthenticationError("401", status_code=401), Reason.NOT_AUTHENTICATED),
-    (e.PermissionDeniedError("403", status_code=403), Reason.NOT_PERMITTED),
-    (e.RefusedError("422", status_code=422), Reason.REFUSED),
-    (e.PaymentRequiredError("402", status_code=402), Reason.REFUSED),
-    (e.InvalidInputError("batch_id", "is empty"), Reason.REFUSED),
-]
-MISSING = e.NotFoundError("404", status_code=404)
-TERMINAL = {"COMPLETED": Reason.COMPLETED, "FAILED": Reason.FAILED, "CANCELLED": Reason.CANCELLED}
-
-running = st.sampled_from(["PENDING", "THROTTLED", "RUNNING", "completed", "PAUSED", ""]) | st.text(
-    max_size=5
-).filter(lambda word: word not in TERMINAL)
-harmless = running | st.sampled_from(TRANSIENT)
-anything = st.one_of(
-    harmless,
-    harmless,
-    st.just(MISSING),
-    st.sampled_from([error for error, _ in FATAL]),
-    st.sampled_from(sorted(TERMINAL)),
-)
-took = st.floats(0, 90)  # seconds that a look takes
-waits = st.builds(
-    lambda poll, polls, held, first: Wait(
-        "bat-1", 1e9 + poll * polls, poll, since=1e9 - held, next_look=1e9 + first
-    ),
-    st.floats(0.5, 600),
-    st.floats(0, 40),
-    st.sampled_from([0.0, 10.0, 5000.0]),
-    st.sampled_from([0.0, 10.0, 1e6]),
-)
-
-
-def look_until_it_ends(
-    wait: Wait, looks: list[tuple[Any, float]], pauses: float
-) -> tuple[Ended, float, float, Any]:
-    """
-    Look exactly when the wait says, and keep seeing RUNNING once ``looks`` is used up.
-
-    Returns the end, when it came, when its look began (both epoch seconds), and what that look found.
-    """
-    now = began = 1e9
-    found: Any = None
-    coming = iter(looks)
-    ended = wait.expired(now)
-    while ended is None:
-        assert wait.next_look <= wait.deadline
-        began = now = max(now, wait.next_look)
-        found, seconds = next(coming, ("RUNNING", 0.0))
-        now += seconds
-        before = wait.next_look
-        ended = (
-            wait.saw(found, now)
-            if isinstance(found, str)
-            else wait.stumbled(found, now, pause_after(found, pauses))
-        )
-        assert ended is not None or wait.next_look > before
-    return ended, now, began, found
-
-
-def pause_after(error: Exception, share: float) -> float:
-    return waiting.pause(3, error, lambda: share)
-
-
-@bounded(400)
-@given(waits, st.lists(st.tuples(harmless, took), max_size=12), st.floats(0, 1))
-def test_nothing_but_its_deadline_ends_a_wait_for_a_running_batch(wait, looks, share):
-    ended, at, look_began, _ = look_until_it_ends(wait, looks, share)
-
-    assert ended.reason is Reason.TIMED_OUT
-    assert at >= wait.deadline >= look_began or at == 1e9 >= wait.deadline
-
-
-@bounded(400)
-@given(waits, st.lists(st.tuples(anything, took), max_size=12), st.floats(0, 1))
-def test_a_wait_ends_only_for_what_its_last_look_found(wait, looks, share):
-    ended, at, look_began, found = look_until_it_ends(wait, looks, share)
-
-    assert look_began <= max(wait.deadline, 1e9)
-    if ended.reason is Reason.TIMED_OUT:
-        assert at >= wait.deadline
-        assert found not in TERMINAL
-    elif isinstance(found, str):
-        assert ended.reason is TERMINAL[found]
-    elif found is MISSING:
-        assert ended.reason is Reason.NOT_FOUND
-        assert at >= wait.since + waiting.MISSING_GRACE
-    else:
-        assert ended == Ended(dict(FATAL)[found], str(found))
-
-
-@bounded(300)
-@given(st.floats(-1e6, 1e9), st.floats(-1e6, 1e9), st.floats(1e-3, 1e6))
-def test_gaps_grow_with_age_between_their_bounds(one, other, poll_interval):
-    younger, older = sorted((one, other))
-    gaps = waiting.gap(younger, poll_interval), waiting.gap(older, poll_interval)
-
-    assert min(waiting.SHORTEST_GAP, poll_interval) <= gaps[0] <= gaps[1] <= poll_interval
-
-
-@bounded(300)
-@given(st.integers(1, 10_000), st.sampled_from([None, *TRANSIENT]), st.floats(0, 1))
-def test_a_pause_is_never_nothing_and_never_shorter_than_asked_for(failures, error, share):
-    seconds = waiting.pause(failures, error, lambda: share)
-    asked = getattr(error, "retry_after", None) or 0.0
-
-    assert waiting.FIRST_PAUSE / 2 <= seconds <= max(waiting.LONGEST_PAUSE, asked)
-    assert seconds >= asked
-
-
 # Records and events
 
-RECORD = submission.Record("f", ("bat-1",), 2, 1e9, "bat-2")
-numbers = st.sampled_from([float("inf"), float("-inf"), 10**400, -1, 0.5, "7", "1e9", "", True])
+RECORD = record.Record("f", "n", 1, 2, 1e9, 1e9, ("bat-1",), 0, "bat-2")
+numbers = st.sampled_from(
+    [float("inf"), float("-inf"), float("nan"), 1e300, 10**400, -1, 0.5, "7", "1e9", "", True]
+)
 other_fields = st.dictionaries(st.sampled_from(sorted(RECORD.to_json())), json_values | numbers, max_size=3)
 
 
@@ -235,12 +131,13 @@ other_fields = st.dictionaries(st.sampled_from(sorted(RECORD.to_json())), json_v
 @given(json_values | other_fields.map(lambda changed: {**RECORD.to_json(), **changed}))
 def test_a_stored_value_is_a_record_or_unreadable(value):
     try:
-        record = submission.read_record(value)
-    except submission.RecordUnreadableError:
+        found = record.read_record(value, listed_seconds=3600.0)
+    except record.RecordUnreadableError:
         return
-    assert (record is None) == (value is None)
-    if record is not None:
-        assert submission.read_record(json.loads(json.dumps(record.to_json()))) == record
+    assert (found is None) == (value is None)
+    if found is not None:
+        again = json.loads(json.dumps(found.to_json()))
+        assert record.read_record(again, listed_seconds=3600.0) == found
 
 
 @bounded(300)
@@ -261,7 +158,7 @@ def test_a_payload_is_an_event_or_not_understood(payload):
         event = events.read_event(payload)
     except events.EventNotUnderstoodError:
         return
-    assert event.ended.reason in Reason
+    assert event.result.reason in Reason
     assert events.read_event(event.to_payload()) == event
 
 
@@ -293,7 +190,8 @@ def test_any_connection_is_usable_or_refused_without_showing_the_key(password, h
         return
     url = httpx.URL(made.base_url)
     assert url.scheme == "https" or is_loopback(url)
-    assert made.api_key not in repr(made) or len(made.api_key) < len(KEY)
+    key = made.api_key.get_secret_value()
+    assert key not in repr(made) or len(key) < len(KEY)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_llamabatch.batches.events import EventNotUnderstoodError, WaitEvent, read_event
-from airflow_provider_llamabatch.batches.waiting import Ended, Reason
+from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.triggers.batch import BatchTrigger
 
 
@@ -11,7 +11,22 @@ from airflow_provider_llamabatch.triggers.batch import BatchTrigger
 def test_every_reason_survives_the_way_from_trigger_to_task(reason):
     event = read_event(WaitEvent("bat-1", reason.value, "text").to_payload())
 
-    assert event.ended == Ended(reason, "text")
+    assert event.result == PollResult(reason, "text")
+
+
+def test_an_event_holds_nothing_that_a_database_refuses():
+    payload = WaitEvent("bat-1", "refused", "no\u0000pe \x1b[31m" + "x" * 5000).to_payload()
+
+    assert "\u0000" not in payload["message"]
+    assert "\x1b" not in payload["message"]
+    assert len(payload["message"]) < 1100
+
+
+@pytest.mark.parametrize("deadline", ["soon", float("nan"), float("inf"), True, [1]])
+def test_a_deadline_that_is_no_time_is_none(deadline):
+    event = read_event({"batch_id": "bat-1", "reason": "completed", "deadline": deadline})
+
+    assert event.deadline is None
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from airflow_provider_llamabatch.batches.outcome import outcome_of, problem_with, without_results
-from airflow_provider_llamabatch.llamacloud.models import Batch, BatchResult
+from airflow_provider_llamabatch.batches.outcome import outcome_of, problem_with
+from airflow_provider_llamabatch.llamacloud.models import BatchResult, JobReference
 
 
 def job(file_id: str, error: str | None = None) -> BatchResult:
-    reference = {"id": f"pjb-{file_id}", "type": "parse_v2"}
+    reference = JobReference(id=f"pjb-{file_id}", type="parse_v2")
     return BatchResult(source_directory_file_id=file_id, job_reference=reference, error_message=error)
 
 
@@ -66,11 +66,3 @@ def test_a_thousand_files_fit_into_an_xcom():
 
     assert len(outcome.job_references) == 1000
     assert len(json.dumps(outcome.job_references)) < 250_000
-
-
-def test_the_batch_is_pushed_as_plain_json_without_its_results():
-    batch = Batch(id="b", status="COMPLETED", created_at="2026-11-01T00:00:00Z", results=[job("a")], extra=1)
-
-    assert without_results(batch)["created_at"] == "2026-11-01T00:00:00Z"
-    assert "results" not in without_results(batch)
-    assert without_results(batch)["extra"] == 1

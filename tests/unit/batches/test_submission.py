@@ -1,17 +1,34 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from airflow_provider_llamabatch.batches import submission as s
-from airflow_provider_llamabatch.batches.submission import Action, Decision, Record, Request
+from airflow_provider_llamabatch.batches.record import Record, RecordUnreadableError, read_record
+from airflow_provider_llamabatch.batches.submission import Action, Decision, Request, TaskFacts
 from airflow_provider_llamabatch.llamacloud.models import Batch
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
-REQUEST = Request("dir-1", "cfg-1", "parse_v2", "f" * 64)
-INTENT = Record(REQUEST.fingerprint, ("bat-old",), max_tries=2, intended_at=NOW.timestamp())
-SUBMITTED = INTENT.submitted("bat-1")
+AT = NOW.timestamp()
+REQUEST = Request("dir-1", "cfg-1", "parse_v2", "llamabatch_default")
+TASK = TaskFacts(1, 2, "nonce", keeps_record=True)
+INTENT = Record(REQUEST.fingerprint, "nonce", 1, 2, posted_at=AT, floor=AT - 60, seen=("bat-old",), unknown=1)
+SUBMITTED = INTENT.submitted("bat-1", unknown=0, max_tries=2)
+VERSION_1 = {
+    "version": 1,
+    "fingerprint": "0" * 64,
+    "seen": ["bat-old"],
+    "max_tries": 2,
+    "intended_at": AT,
+    "batch_id": "",
+}
+
+
+def read(value):
+    return read_record(value, listed_seconds=3600.0)
 
 
 def batch(batch_id: str = "bat-1", *, minutes: float = 0, **changed) -> Batch:
@@ -27,17 +44,17 @@ def batch(batch_id: str = "bat-1", *, minutes: float = 0, **changed) -> Batch:
 
 
 @pytest.mark.parametrize(
-    ("record", "fresh", "action"),
+    ("record", "action"),
     [
-        (None, False, Action.SUBMIT),
-        (INTENT, False, Action.ADOPT),
-        (SUBMITTED, False, Action.LOOK_UP),
-        (SUBMITTED, True, Action.SUBMIT),
-        (INTENT, True, Action.SUBMIT),
+        (None, Action.SUBMIT),
+        (INTENT, Action.ADOPT),
+        (replace(INTENT, unknown=0), Action.SUBMIT),
+        (SUBMITTED, Action.LOOK_UP),
+        (read(VERSION_1), Action.ADOPT),
     ],
 )
-def test_what_an_earlier_try_recorded_decides_first(record, fresh, action):
-    decision = s.decide_by_record(record, REQUEST, fresh=fresh)
+def test_what_an_earlier_try_recorded_decides_first(record, action):
+    decision = s.decide_by_record(record, REQUEST)
 
     assert decision.action is action
     assert decision.batch_id == ("bat-1" if action is Action.LOOK_UP else "")
@@ -45,9 +62,9 @@ def test_what_an_earlier_try_recorded_decides_first(record, fresh, action):
 
 @pytest.mark.parametrize("record", [INTENT, SUBMITTED])
 def test_a_record_of_other_arguments_does_not_count(record):
-    other = Request("dir-2", "cfg-1", "parse_v2", "0" * 64)
+    other = Request("dir-2", "cfg-1", "parse_v2", "llamabatch_default")
 
-    assert s.decide_by_record(record, other, fresh=False).action is Action.SUBMIT
+    assert s.decide_by_record(record, other).action is Action.SUBMIT
 
 
 @pytest.mark.parametrize(
@@ -86,9 +103,28 @@ def test_a_lost_submission_is_recognised_by_what_was_not_there_before():
         batch("bat-no-config", config=None),
     ]
 
-    assert s.adoptable(INTENT, REQUEST, listed) is None
+    assert s.adoptable(INTENT, REQUEST, listed, AT) == []
     later, first = batch("bat-later", minutes=2), batch("bat-first", minutes=1, status="COMPLETED")
-    assert s.adoptable(INTENT, REQUEST, [*listed, later, first]) == first
+    assert s.adoptable(INTENT, REQUEST, [*listed, later, first], AT) == [first, later]
+
+
+@pytest.mark.parametrize(
+    ("made", "adopted"),
+    [
+        ({"minutes": -0.9}, True),
+        ({"minutes": -1.1}, False),  # older than the newest batch seen
+        ({"minutes": 119}, True),
+        ({"minutes": 121}, False),  # long after the POST
+        ({"created_at": None}, True),
+        ({"created_at": datetime(1, 1, 1)}, True),  # no usable date, so its id alone decides
+        ({"created_at": datetime.max.replace(tzinfo=UTC)}, True),
+        ({"batch_id": ""}, False),
+        ({"batch_id": "../bat"}, False),
+        ({"batch_id": "b" * 10_000}, False),
+    ],
+)
+def test_only_what_can_have_come_of_the_post_is_adopted(made, adopted):
+    assert bool(s.adoptable(INTENT, REQUEST, [batch(**made)], AT)) is adopted
 
 
 @pytest.mark.parametrize(
@@ -97,7 +133,8 @@ def test_a_lost_submission_is_recognised_by_what_was_not_there_before():
         ([], False, None),
         ([batch("a", minutes=1)], False, "a"),
         ([batch("a", minutes=1)], True, "a"),
-        ([batch("a", minutes=-1)], False, None),
+        ([batch("a", minutes=-4)], False, "a"),  # two clocks
+        ([batch("a", minutes=-6)], False, None),
         ([batch("a", minutes=1), batch("b", minutes=2)], False, "b"),
         ([batch("a", minutes=1, status="COMPLETED")], False, "a"),
         ([batch("a", minutes=1, status="COMPLETED")], True, None),
@@ -107,15 +144,16 @@ def test_a_lost_submission_is_recognised_by_what_was_not_there_before():
     ],
 )
 def test_without_a_record_a_retry_rejoins_what_this_run_has_made(found, cleared, joined):
-    rejoined = s.rejoinable(REQUEST, found, since=NOW, cleared=cleared)
+    made = s.rejoinable(REQUEST, found, since=AT, now=AT + 600)
+    joinable = [one.id for one in made if s.goes_on(one, cleared=cleared)]
 
-    assert (rejoined.id if rejoined else None) == joined
+    assert joinable[:1] == ([joined] if joined else [])
 
 
 def test_a_record_survives_the_store():
     for record in (INTENT, SUBMITTED):
-        assert s.read_record(record.to_json()) == record
-    assert s.read_record(None) is None
+        assert read(json.loads(json.dumps(record.to_json()))) == record
+    assert read(None) is None
 
 
 @pytest.mark.parametrize(
@@ -126,29 +164,65 @@ def test_a_record_survives_the_store():
         {},
         7,
         {"version": 1},
+        {**INTENT.to_json(), "version": 3},
+        {**INTENT.to_json(), "version": True},
         {**INTENT.to_json(), "max_tries": "many"},
+        {**INTENT.to_json(), "max_tries": True},
+        {**INTENT.to_json(), "max_tries": -1},
         {**INTENT.to_json(), "batch_id": 1},
+        {**INTENT.to_json(), "batch_id": "a/b"},
+        {**INTENT.to_json(), "posted_at": float("nan")},
+        {**INTENT.to_json(), "posted_at": 1e300},
+        {**INTENT.to_json(), "floor": 10**400},
+        {**INTENT.to_json(), "seen": "bat-1"},
+        {**INTENT.to_json(), "seen": [1]},
+        {**INTENT.to_json(), "fingerprint": "f" * 10_000},
+        {**VERSION_1, "intended_at": float("nan")},
+        {**VERSION_1, "intended_at": 1e300},
     ],
 )
 def test_a_record_that_cannot_be_read_is_an_error_never_no_record(value):
-    with pytest.raises(s.RecordUnreadableError, match="fresh=True"):
-        s.read_record(value)
+    with pytest.raises(RecordUnreadableError, match="fresh=True"):
+        read(value)
 
 
-def test_a_record_stays_small_however_busy_the_directory_is():
-    known = [batch(f"bat-{n:036}", minutes=n) for n in range(3000)]
+def test_a_record_of_version_1_is_read_whatever_its_webhooks_were():
+    record = read({**VERSION_1, "batch_id": "bat-1"})
 
-    record = s.intent(REQUEST, known, max_tries=0, now=NOW.timestamp())
-
-    assert len(record.seen) == s.MOST_SEEN
-    assert record.seen[0] == known[-1].id
-    assert len(str(record.to_json())) < 60_000
+    assert s.decide_by_record(record, REQUEST).action is Action.LOOK_UP
+    assert read(VERSION_1).floor == AT - 3600
 
 
-def test_the_fingerprint_tells_requests_apart_and_shows_no_secret():
-    base = {"connection_id": "c", "source_directory_id": "d", "webhook_configurations": None}
-    secret = {**base, "webhook_configurations": [{"webhook_signing_secret": "hush"}]}
+@pytest.mark.parametrize("length", [5, 200])
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 60.0])
+def test_a_record_stays_small_and_right_however_busy_the_directory_is(length, seconds):
+    known = [batch(f"{n:0{length}}", minutes=n * seconds / 60 - 1000 * seconds / 60) for n in range(1000)]
+    record = s.new_intent(REQUEST, known, TASK, AT)
 
-    assert s.fingerprint(**base) == s.fingerprint(**dict(reversed(base.items())))
-    assert len({s.fingerprint(**one) for one in (base, secret, {**base, "connection_id": "x"})}) == 3
-    assert "hush" not in s.fingerprint(**secret)
+    assert len(json.dumps(record.to_json())) < 60_000
+    assert s.adoptable(record, REQUEST, known, AT) == []
+    ours = batch("ours", minutes=0.1)
+    assert s.adoptable(record, REQUEST, [*known, ours], AT) == [ours]
+
+
+def test_a_date_that_cannot_be_true_does_not_hide_the_next_batch():
+    known = [
+        batch("odd", created_at=datetime(9999, 12, 31, tzinfo=UTC)),
+        batch("odder", created_at=datetime(1, 1, 1)),
+    ]
+    record = s.new_intent(REQUEST, known, TASK, AT)
+
+    assert [one.id for one in s.adoptable(record, REQUEST, [*known, batch("ours")], AT)] == ["ours"]
+
+
+def test_the_fingerprint_tells_requests_apart_by_all_that_changes_what_is_paid_for():
+    changes = (
+        "source_directory_id",
+        "configuration_id",
+        "job_type",
+        "connection_id",
+        "project_id",
+        "organization_id",
+    )
+
+    assert len({replace(REQUEST, **{name: "x"}).fingerprint for name in changes} | {REQUEST.fingerprint}) == 7

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from airflow_provider_llamabatch.llamacloud import call as call_module
 from airflow_provider_llamabatch.llamacloud import calls, models
-from airflow_provider_llamabatch.llamacloud.call import page_after
+from airflow_provider_llamabatch.llamacloud.call import Upload, Walk, page_after
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, InvalidResponseError
 
 
@@ -101,7 +104,7 @@ def test_pages_are_followed_by_their_tokens_and_a_circle_is_an_error():
 
 
 def test_what_webhooks_hide_is_found_wherever_it_stands():
-    webhooks = [
+    webhooks: list[Any] = [
         {"webhook_signing_secret": "s1", "webhook_headers": {"X-Any": "s2"}},
         {"webhook_headers": None},
         {},
@@ -125,9 +128,16 @@ def test_a_file_is_read_from_its_path_or_given_as_bytes(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("hello")
 
-    assert calls.upload_directory_file("dir-1", path).upload == calls.Upload("a.txt", b"hello", {})
+    of_path = calls.upload_directory_file("dir-1", path).upload
+    assert of_path is not None
+    assert (of_path.filename, of_path.size, of_path.content_type) == ("a.txt", 5, None)
+    assert callable(of_path.content)
+    with of_path.content() as opened:
+        assert opened.read() == b"hello"
     named = calls.upload_directory_file("dir-1", b"hello", display_name="b.txt").upload
-    assert named == calls.Upload("b.txt", b"hello", {"display_name": "b.txt"})
+    assert named == Upload("b.txt", b"hello", 5, {"display_name": "b.txt"})
+    with pytest.raises(InvalidInputError, match="size"):
+        calls.upload_directory_file("dir-1", path.open, display_name="a.txt")
     with pytest.raises(InvalidInputError, match="display_name"):
         calls.upload_directory_file("dir-1", b"hello")
 
@@ -146,3 +156,89 @@ def test_unknown_fields_and_status_words_survive():
 )
 def test_only_three_words_end_a_batch(status, ended):
     assert models.is_terminal(status) is ended
+
+
+def page(items, token):
+    return models.Page[int](items=items, next_page_token=token)
+
+
+def test_a_list_that_never_ends_is_given_up(monkeypatch):
+    walk = Walk(calls.list_batches())
+    with pytest.raises(InvalidResponseError, match="1000 pages"):  # noqa: PT012
+        for number in range(2000):
+            walk.items(page([], f"t{number}"))
+
+    now = iter([0.0, 1.0, 4000.0])
+    walk = Walk(calls.list_batches(), clock=lambda: next(now))
+    walk.items(page([], "t1"))
+    with pytest.raises(InvalidResponseError, match="3600 s"):
+        walk.items(page([], "t2"))
+
+    monkeypatch.setattr(call_module, "MAX_LIST_ITEMS", 3)
+    walk = Walk(calls.list_batches())
+    walk.items(page([1, 2], "t1"))
+    with pytest.raises(InvalidResponseError, match="3 items"):
+        walk.items(page([1, 2], "t2"))
+
+
+def test_a_page_with_too_many_items_is_refused():
+    many = '{"id": "bat-1", "status": "RUNNING"},' * 10_000 + '{"id": "bat-1", "status": "RUNNING"}'
+    for call in (calls.list_batches(), calls.list_batch_statuses()):
+        with pytest.raises(ValueError, match="at most 10000 items"):
+            call.parse(f'{{"items": [{many}]}}'.encode())
+
+
+def test_a_malformed_row_does_not_spoil_its_page():
+    rows = [
+        {"id": "bat-1", "status": "RUNNING", "created_at": "0001-01-01T00:00:00+14:00"},
+        {"id": "bat/2", "status": "RUNNING"},
+        {"id": "bat-3"},
+        None,
+        {"id": "bat-4", "status": "COMPLETED", "created_at": "2026-11-01T12:00:00"},
+    ]
+    found = calls.list_batch_statuses().parse(json.dumps({"items": rows}).encode()).items
+
+    assert [(row.id, row.status) for row in found] == [("bat-1", "RUNNING"), ("bat-4", "COMPLETED")]
+    assert found[0].created_at is None
+    assert found[1].created_at == datetime(2026, 11, 1, 12, tzinfo=UTC)
+    jobs = calls.list_parse_job_statuses(job_ids=["pjb-1"]).parse(
+        b'{"items": [{"id": "pjb-1", "status": "FAILED", "error_message": "a\\u0000b"}, {"id": 1}]}'
+    )
+    assert [(job.id, job.error_message) for job in jobs.items] == [("pjb-1", "a b")]
+
+
+@pytest.mark.parametrize(
+    "date", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "soon", "", 1e300, [], {}, True]
+)
+def test_a_date_that_makes_no_sense_is_none(date):
+    body = json.dumps({"id": "bat-1", "status": "RUNNING", "created_at": date, "updated_at": date})
+
+    got = calls.get_batch("bat-1").parse(body.encode())
+    assert got.created_at is None or 1970 <= got.created_at.year < 9999
+
+
+@pytest.mark.parametrize("batch_id", ["", "a/b", "bat 1", "bat-1\n", "bät", "b" * 201, "\x00", None, 7])
+def test_a_response_without_a_usable_id_or_with_another_is_no_response(batch_id):
+    body = json.dumps({"id": batch_id, "status": "RUNNING"}).encode()
+    for call in (
+        calls.create_batch(source_directory_id="dir-1", configuration_id="cfg-1"),
+        calls.get_batch("bat-1"),
+    ):
+        with pytest.raises(ValueError, match="id"):
+            call.parse(body)
+    with pytest.raises(ValueError, match="another id than bat-1"):
+        calls.get_batch("bat-1").parse(b'{"id": "bat-2", "status": "RUNNING"}')
+
+
+def test_an_api_key_is_refused_as_an_id_and_not_shown():
+    with pytest.raises(InvalidInputError, match="API key") as raised:
+        calls.get_batch("llx-abcdefgh")
+    assert "abcdefgh" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), {1: object()}, "\ud800"])
+def test_webhooks_that_are_not_json_are_named(value):
+    with pytest.raises(InvalidInputError, match=r"^webhook_configurations: must be plain JSON"):
+        calls.create_batch(
+            source_directory_id="d", configuration_id="c", webhook_configurations=[{"webhook_url": value}]
+        )

@@ -11,79 +11,90 @@ CANCEL = calls.cancel_batch("bat-1")
 CREATE = calls.create_batch(source_directory_id="dir-1", configuration_id="cfg-1")
 
 NEVER_CONNECTED = e.NoResponseError("", reached_server=False)
-ANSWER_LOST = e.NoResponseError("", reached_server=True)
-LIMITED_BY_API = e.RateLimitedError("", status_code=429, from_api=True)
-LIMITED_BY_GATEWAY = e.RateLimitedError("", status_code=429)
-DOWN = e.UnavailableError("", status_code=503, from_api=True)
-CONFLICT = e.ConflictError("", status_code=409)
+RESPONSE_LOST = e.NoResponseError("", reached_server=True)
 NOT_UNDERSTOOD = e.InvalidResponseError("")
-REFUSED = e.RefusedError("", status_code=422)
-NO_KEY = e.AuthenticationError("", status_code=401)
+KINDS = {
+    302: e.RefusedError,
+    400: e.RefusedError,
+    401: e.AuthenticationError,
+    402: e.PaymentRequiredError,
+    403: e.PermissionDeniedError,
+    404: e.NotFoundError,
+    409: e.ConflictError,
+    422: e.RefusedError,
+    429: e.RateLimitedError,
+    503: e.UnavailableError,
+}
 
 
-@pytest.mark.parametrize(
-    ("error", "read", "cancel", "create"),
-    [
-        (NEVER_CONNECTED, True, True, True),
-        (LIMITED_BY_API, True, True, True),
-        (LIMITED_BY_GATEWAY, True, True, False),
-        (ANSWER_LOST, True, True, False),
-        (DOWN, True, True, False),
-        (NOT_UNDERSTOOD, True, True, False),
-        (CONFLICT, True, False, False),
-        (REFUSED, False, False, False),
-        (NO_KEY, False, False, False),
-        (ValueError(), False, False, False),
-    ],
-)
-def test_a_call_is_sent_again_only_where_it_helps_and_does_no_harm(error, read, cancel, create):
-    assert retries.worth_another_attempt(READ, error) is read
-    assert retries.worth_another_attempt(CANCEL, error) is cancel
-    assert retries.worth_another_attempt(CREATE, error) is create
+def api(status: int) -> e.StatusError:
+    return KINDS[status]("", status_code=status, from_api=True)
 
 
-@pytest.mark.parametrize("error", [ANSWER_LOST, DOWN, NOT_UNDERSTOOD, LIMITED_BY_GATEWAY, CONFLICT])
-def test_a_submission_may_have_been_carried_out_unless_it_surely_was_not(error):
-    assert retries.outcome_unknown(error)
+def gateway(status: int) -> e.StatusError:
+    return KINDS[status]("", status_code=status)
 
 
-@pytest.mark.parametrize("error", [NEVER_CONNECTED, LIMITED_BY_API, REFUSED, NO_KEY])
-def test_a_submission_that_was_refused_or_never_sent_leaves_nothing_behind(error):
-    assert not retries.outcome_unknown(error)
+# error: is_transient, surely_not_processed, outcome_unknown; a read, a cancel, a create is sent again
+TABLE = [
+    (NEVER_CONNECTED, True, True, False, True, True, True),
+    (RESPONSE_LOST, True, False, True, True, True, False),
+    (NOT_UNDERSTOOD, True, False, True, True, True, False),
+    *((gateway(status), True, False, True, True, True, False) for status in KINDS),
+    (api(429), True, True, False, True, True, True),
+    (api(503), True, False, True, True, True, False),
+    (api(409), True, False, True, True, False, False),
+    *((api(status), False, False, False, False, False, False) for status in (400, 401, 402, 403, 404, 422)),
+    (e.InvalidInputError("a", "b"), False, False, False, False, False, False),
+    (ValueError(), False, False, False, False, False, False),
+]
 
 
-def attempts(error: Exception, policy: retries.RetryPolicy) -> list[float]:
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row[0]!r}-{getattr(row[0], 'status_code', '')}")
+def test_what_an_error_means_and_when_a_call_is_sent_again(row):
+    error = row[0]
+
+    assert row[1:] == (
+        retries.is_transient(error),
+        retries.surely_not_processed(error),
+        retries.outcome_unknown(error),
+        retries.worth_another_attempt(READ, error),
+        retries.worth_another_attempt(CANCEL, error),
+        retries.worth_another_attempt(CREATE, error),
+    )
+
+
+def attempts(error: Exception, policy: retries.RetryPolicy, within: float | None = None) -> list[float]:
     """Return the pauses between the attempts of a call that always fails with ``error``."""
     pauses: list[float] = []
 
     def fail() -> None:
         raise error
 
-    retrying = tenacity.Retrying(**retries.retrying(policy, READ), sleep=pauses.append)
+    rules = retries.retrying(policy, READ, within=within, rand=lambda: 1.0)
     with pytest.raises(type(error)):
-        retrying(fail)
+        tenacity.Retrying(**rules, sleep=pauses.append)(fail)
     return pauses
 
 
-def test_the_pauses_are_random_under_a_doubling_ceiling():
-    pauses = attempts(DOWN, retries.RetryPolicy(max_attempts=6, max_seconds=1000))
-
-    assert len(pauses) == 5
-    assert all(0 <= pause <= 2.0**number for number, pause in enumerate(pauses))
+def test_the_pauses_follow_the_one_rule():
+    assert attempts(api(503), retries.RetryPolicy(max_seconds=1000)) == [1.0, 2.0, 4.0, 8.0, 16.0]
 
 
-def test_what_the_server_asks_for_is_waited():
-    limited = e.RateLimitedError("", status_code=429, retry_after=17.0)
-
-    assert attempts(limited, retries.RetryPolicy(max_attempts=3, max_seconds=1000)) == [17.0, 17.0]
+def test_what_the_server_asks_for_is_waited_up_to_a_cap():
+    policy = retries.RetryPolicy(max_attempts=3, max_seconds=1000)
+    for asked, pause in ((17.0, 17.0), (86_400.0, 120.0)):
+        limited = e.RateLimitedError("", status_code=429, retry_after=asked)
+        assert attempts(limited, policy) == [pause, pause]
 
 
 def test_a_pause_that_would_go_over_the_total_time_is_not_begun():
-    limited = e.RateLimitedError("", status_code=429, retry_after=500.0)
+    limited = e.RateLimitedError("", status_code=429, retry_after=110.0)
 
     assert attempts(limited, retries.RetryPolicy(max_attempts=10, max_seconds=100)) == []
+    assert attempts(limited, retries.RetryPolicy(max_attempts=10, max_seconds=1000), within=100.0) == []
 
 
 def test_waiting_can_be_switched_off_for_tests():
     with retries.no_waiting():
-        assert attempts(DOWN, retries.RetryPolicy(max_attempts=4)) == [0.0, 0.0, 0.0]
+        assert attempts(api(503), retries.RetryPolicy(max_attempts=4)) == [0.0, 0.0, 0.0]

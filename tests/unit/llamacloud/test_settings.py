@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import pickle
+import traceback
+
 import pytest
 
+from airflow_provider_llamabatch.connection_form import conn_fields
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.llamacloud.settings import (
     DEFAULT_BASE_URL,
+    EXTRA_FIELDS,
     REGIONS,
+    ClientSettings,
     settings_from_connection,
 )
 
@@ -90,3 +96,47 @@ def test_extras_are_read_in_every_spelling_a_form_produces():
 
 def test_the_key_does_not_show_in_the_repr():
     assert "llx-key" not in repr(settings())
+
+
+@pytest.mark.parametrize(
+    ("parts", "field"),
+    [
+        ({"host": "llx-key-of-mine"}, "host"),
+        ({"schema": "llx-key-of-mine"}, "schema"),
+        ({"extra": {"project_id": "llx-key-of-mine"}}, "extra project_id"),
+        ({"extra": {"organization_id": " LLX-key-of-mine"}}, "extra organization_id"),
+        ({"extra": {"api_key": "llx-key-of-mine"}}, "extra"),
+        ({"extra": {"verify": "own-key-of-mine"}, "password": "own-key-of-mine"}, "extra verify"),
+    ],
+)
+def test_a_key_in_the_wrong_field_is_refused_and_not_shown(parts, field):
+    with pytest.raises(InvalidInputError, match=f"connection 'my_conn', {field}: holds an API key") as raised:
+        settings(**parts)
+    told = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    own = [frame for frame in told.stack if "airflow_provider_llamabatch" in frame.filename]
+    assert "key-of-mine" not in str(raised.value) + str([frame.locals for frame in own])
+
+
+@pytest.mark.parametrize("attempts", [2.5, 0, 101, True, "x", 10**400])
+def test_attempts_are_a_whole_number(attempts):
+    with pytest.raises(InvalidInputError, match="extra max_attempts: must be a whole number from 1 to 100"):
+        settings(extra={"max_attempts": attempts})
+
+
+def test_port_0_is_no_port():
+    assert settings(port=0).base_url == DEFAULT_BASE_URL
+    assert settings(port=443).base_url == DEFAULT_BASE_URL
+
+
+def test_the_form_follows_the_settings(monkeypatch):
+    assert conn_fields()["max_attempts"]["schema"] == {"type": ["integer", "null"], "default": 6}
+    assert set(conn_fields()) == set(EXTRA_FIELDS)
+
+    monkeypatch.setattr(ClientSettings.model_fields["max_attempts"], "default", 9)
+
+    assert conn_fields()["max_attempts"]["schema"]["default"] == 9
+
+
+def test_the_key_cannot_be_pickled():
+    with pytest.raises(TypeError):
+        pickle.dumps(settings())

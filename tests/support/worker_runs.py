@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dags_examples.demo.airflow_processes import RealAirflow
+    from tests.support.airflow_processes import RealAirflow
 
 # One line for each time a worker has let go of a task (Airflow 3.3, sdk/execution_time/supervisor.py).
 _LET_GO = re.compile(

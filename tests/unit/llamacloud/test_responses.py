@@ -6,6 +6,8 @@ import pytest
 
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud import errors as e
+from airflow_provider_llamabatch.llamacloud.redaction import Redactor
+from airflow_provider_llamabatch.llamacloud.responses import Response, decipher, retry_after_seconds
 
 CALL = calls.get_batch("bat-1")
 KEY = "llx-very-secret"
@@ -14,7 +16,7 @@ KEY = "llx-very-secret"
 def answer(status: int, body: object, headers: dict[str, str] | None = None) -> e.StatusError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(e.StatusError) as raised:
-        e.decipher(CALL, status, headers or {}, raw, [KEY])
+        decipher(CALL, Response(status, headers or {}, raw), Redactor([KEY]))
     return raised.value
 
 
@@ -79,7 +81,7 @@ def test_the_correlation_id_is_found_in_the_header_and_in_the_text():
     assert number in str(by_header)
 
 
-def test_a_service_that_repeats_the_key_is_blotted_out():
+def test_a_service_that_repeats_the_key_is_redacted():
     error = answer(401, {"detail": f"{KEY} is not a key"})
 
     assert KEY not in str(error) + repr(error) + str(error.detail)
@@ -98,7 +100,7 @@ def test_a_redirect_is_named_and_not_followed():
 )
 def test_a_good_status_with_a_strange_body_is_not_understood(body):
     with pytest.raises(e.InvalidResponseError, match="not with what the API documents"):
-        e.decipher(CALL, 200, {}, body, [KEY])
+        decipher(CALL, Response(200, {}, body), Redactor([KEY]))
 
 
 @pytest.mark.parametrize(
@@ -115,4 +117,4 @@ def test_a_good_status_with_a_strange_body_is_not_understood(body):
     ],
 )
 def test_retry_after_is_read_in_every_form(headers, seconds):
-    assert e.retry_after_seconds(headers, now=100.0) == seconds
+    assert retry_after_seconds(headers, now=100.0) == seconds

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dags_examples.demo.processes import (
+from tests.support.processes import (
     Interrupted,
     Interrupts,
     ManagedProcess,

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from dags_examples.demo.airflow_api import AirflowApi
-from dags_examples.demo.processes import ManagedProcess, ProcessFailedError, end_all, free_port
+from tests.support.airflow_api import AirflowApi
+from tests.support.processes import ManagedProcess, ProcessFailedError, end_all, free_port
 
 if TYPE_CHECKING:
     import signal

@@ -35,7 +35,7 @@ PARSED = {
     "markdown": {"pages": [{"page_number": 1, "markdown": "# A", "success": True}]},
     "text_full": "A",
 }
-EXTRACTED = {**JOB, "extract_result": [{"total": 3}], "extract_metadata": {"fields": {}}}
+EXTRACTED = {**JOB, "id": "ext-1", "extract_result": [{"total": 3}], "extract_metadata": {"fields": {}}}
 PRESET = {"id": "cfg-1", "name": "n", "product_type": "parse_v2", "parameters": {"tier": "agentic"}}
 PROJECTS = [{"id": "prj-1", "name": "Default", "is_default": True}]
 
@@ -68,7 +68,7 @@ ANSWERED: list[tuple[Any, Any]] = [
     ),
     (calls.get_batch("bat-1", expand_results=True), BATCH),
     (calls.list_batches(), page_of(BATCH)),
-    (calls.list_batch_statuses(created_at_on_or_after=None, page_size=2), page_of(BATCH)),  # type: ignore[arg-type]
+    (calls.list_batch_statuses(created_at_on_or_after=None, page_size=2), page_of(BATCH)),
     (calls.get_directory("dir-1"), DIRECTORY),
     (calls.list_directories(), page_of(DIRECTORY)),
     (calls.delete_directory("dir-1"), None),

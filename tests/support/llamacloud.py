@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.settings import settings_from_connection
 from airflow_provider_llamabatch.llamacloud.transport import Client
-from dags_examples.demo.processes import ManagedProcess
+from tests.support.processes import ManagedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

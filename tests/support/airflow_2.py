@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dags_examples.demo.processes import ManagedProcess, end_all
+from tests.support.processes import ManagedProcess, end_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -55,7 +55,7 @@ class ManagedProcess:
     def start(self) -> None:
         """Start it; output of an earlier life stays in the log."""
         with self.log.open("ab") as output:
-            self._popen = subprocess.Popen(  # noqa: S603  # commands are made here, of no one's input
+            self._popen = subprocess.Popen(  # commands are made here, of no one's input
                 self._command,
                 env=self._env,
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,149 @@
+"""
+What is kept about a submission in Airflow's task state store: an intent before the POST, the batch's id after it.
+
+Nothing here does I/O. Whatever stands under the key, reading it gives a ``Record`` or a ``RecordUnreadableError``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+RECORD_KEY = "llamabatch_submission"
+RECORD_VERSION = 2
+MAX_SEEN_CHARACTERS = 30_000  # of all ids in one record: the task state store refuses values over 64 kB
+
+_ID = re.compile(r"[A-Za-z0-9_\-]{1,200}")
+_MAX_FIELD_CHARACTERS = 200
+_MAX_TIME = 1e11  # epoch seconds; later ones are no dates
+_UNREADABLE = (
+    f"The record of an earlier submission in the task state store (key {RECORD_KEY!r}) cannot be read, "
+    "so it is unknown whether a batch was already paid for. Look for it in LlamaCloud, then delete the key, or run "
+    "the task with fresh=True to submit a new batch regardless. What is wrong with it: {problem}."
+)
+
+
+class RecordUnreadableError(RuntimeError):
+    """The record of an earlier submission cannot be read; submitting again could pay twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """
+    What is kept about a submission; without ``batch_id`` it is an intent. All times are epoch seconds.
+
+    ``fingerprint`` names the request (empty in a record of version 1, whose fingerprint counted webhooks too).
+    ``nonce`` and ``try_number`` name the process that wrote the record (0 in version 1). ``unknown`` counts the POSTs
+    whose outcome is not known.
+    ``seen`` and ``floor`` tell a new batch from an older one: it is not among the ids, and not created before the
+    floor, by the service's clock. ``posted_at`` is when the last POST was about to be sent, by the worker's clock.
+    """
+
+    fingerprint: str
+    nonce: str
+    try_number: int
+    max_tries: int
+    posted_at: float
+    floor: float
+    seen: tuple[str, ...] = ()
+    unknown: int = 0
+    batch_id: str = ""
+
+    def submitted(self, batch_id: str, *, unknown: int, max_tries: int) -> Record:
+        """
+        Return the record with the submission's batch.
+
+        ``unknown`` POSTs may have made another one; without any, what was seen is no longer needed.
+        """
+        seen = self.seen if unknown else ()
+        return replace(self, batch_id=batch_id, unknown=unknown, max_tries=max_tries, seen=seen)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON data for the task state store."""
+        return {"version": RECORD_VERSION, **asdict(self), "seen": list(self.seen)}
+
+
+def is_id(value: object) -> bool:
+    """Say whether a value can be the id of a batch: a string that is safe in a path."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def read_record(value: Any, *, listed_seconds: float) -> Record | None:
+    """
+    Return the record in a stored value, None if nothing was stored; raises ``RecordUnreadableError``.
+
+    A record of version 1 has no floor: ``listed_seconds`` before its intent stands in.
+    """
+    if value is None:
+        return None
+    try:
+        return _read(value, listed_seconds)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordUnreadableError(_UNREADABLE.format(problem=_problem(error))) from None
+
+
+def _read(value: Any, listed_seconds: float) -> Record:
+    if type(value) is not dict:
+        raise TypeError("it is no object")
+    version = value.get("version")
+    if type(version) is not int or version not in (1, RECORD_VERSION):
+        raise ValueError("its version is unknown to this version of the provider")
+    batch_id = value["batch_id"]
+    if batch_id != "" and not is_id(batch_id):
+        raise ValueError("batch_id is no id")
+    common: dict[str, Any] = {
+        "max_tries": _count(value, "max_tries"),
+        "seen": _ids(value["seen"]),
+        "batch_id": batch_id,
+    }
+    fingerprint = _text(value, "fingerprint")
+    if version == 1:
+        intended_at = _time(value, "intended_at")
+        unknown = 0 if batch_id else 1
+        floor = intended_at - listed_seconds
+        return Record("", "", 0, posted_at=intended_at, floor=floor, unknown=unknown, **common)
+    return Record(
+        fingerprint,
+        _text(value, "nonce"),
+        _count(value, "try_number"),
+        posted_at=_time(value, "posted_at"),
+        floor=_time(value, "floor"),
+        unknown=_count(value, "unknown"),
+        **common,
+    )
+
+
+def _text(value: dict[str, Any], name: str) -> str:
+    text = value[name]
+    if not isinstance(text, str) or len(text) > _MAX_FIELD_CHARACTERS:
+        raise TypeError(f"{name} is no short text")
+    return text
+
+
+def _count(value: dict[str, Any], name: str) -> int:
+    count = value[name]
+    if type(count) is not int or not 0 <= count < 2**31:
+        raise TypeError(f"{name} is no count")
+    return count
+
+
+def _time(value: dict[str, Any], name: str) -> float:
+    """Return a time; JSON knows numbers that are no times (NaN, 1e300, an integer of 400 digits)."""
+    seconds = value[name]
+    if type(seconds) not in (int, float) or not -_MAX_TIME <= seconds <= _MAX_TIME or math.isnan(seconds):
+        raise TypeError(f"{name} is no time")
+    return float(seconds)
+
+
+def _ids(value: Any) -> tuple[str, ...]:
+    if type(value) is not list or not all(is_id(entry) for entry in value):
+        raise TypeError("seen is no list of ids")
+    if sum(map(len, value)) > 2 * MAX_SEEN_CHARACTERS:
+        raise ValueError("seen is too long")
+    return tuple(value)
+
+
+def _problem(error: Exception) -> str:
+    return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)

@@ -1,0 +1,250 @@
+"""
+The order in which a submission happens, as a flow: one batch per task instance, whatever dies in between.
+
+A round decides by the record and, where that calls for a POST, sends at most one:
+
+    load the record, decide; look for what POSTs of unknown outcome may have made; adopt it, rejoin it, or go on
+    list the directory (only for a new intent), load the record again, save the intent, load it once more
+    POST                                               -> save the id
+    the outcome is unknown                             -> another round, which looks before it sends
+    another try has acted, or this process stood still -> another round, which decides anew
+
+The intent is saved as a POST of unknown outcome before that POST is sent, and only an answer that rules a batch out
+takes that back. So a process can die anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from random import random
+from typing import TYPE_CHECKING
+
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.batches import submission
+from airflow_provider_llamabatch.batches.flow import Sleep, send
+from airflow_provider_llamabatch.batches.record import is_id
+from airflow_provider_llamabatch.batches.submission import (
+    Action,
+    Decision,
+    Submission,
+    SubmissionUndecidedError,
+)
+from airflow_provider_llamabatch.batches.submit_lookups import Lookups, raise_if_gateways
+from airflow_provider_llamabatch.batches.submit_record import RecordKeeper
+from airflow_provider_llamabatch.llamacloud.errors import InvalidResponseError, LlamaCloudError, StatusError
+from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown, surely_not_processed
+from airflow_provider_llamabatch.polling.backoff import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from logging import Logger
+
+    from airflow.sdk.types import Logger as TaskLogger
+
+    from airflow_provider_llamabatch.batches.flow import Flow
+    from airflow_provider_llamabatch.batches.record import Record
+    from airflow_provider_llamabatch.batches.submission import Request, TaskFacts
+    from airflow_provider_llamabatch.llamacloud.call import Call
+    from airflow_provider_llamabatch.llamacloud.models import Batch
+
+MAX_ROUNDS = 12  # of decisions within one try
+_OVERTAKEN = "A later try of this task has taken over, so this one submits nothing."
+
+
+@dataclass(slots=True)
+class SubmitFlow:
+    """
+    Submits ``request`` by the POST ``create``, or finds the batch that an earlier try submitted.
+
+    ``host`` is only for the log; ``clock`` gives epoch seconds.
+    """
+
+    request: Request
+    create: Call[Batch]
+    task: TaskFacts
+    clock: Callable[[], float]
+    log: Logger | TaskLogger
+    host: str = ""
+    random: Callable[[], float] = random
+    _lookups: Lookups = field(init=False, repr=False)
+    _keeper: RecordKeeper = field(init=False, repr=False)
+    _recorded: Action | None = None
+    _unknown: int = 0  # POSTs of this try whose outcome is unknown
+    _last_error: LlamaCloudError | None = None
+    _not_sent: list[float] = field(default_factory=list)  # pauses after POSTs that surely made nothing
+
+    def __post_init__(self) -> None:
+        self._lookups = Lookups(self.request, self.clock, self.log)
+        self._keeper = RecordKeeper(self.request, self.task, self.clock, self.log, self.clock())
+
+    def submit_or_rejoin(self) -> Flow[Submission]:
+        """
+        Return the one batch of the task instance.
+
+        Raises a ``LlamaCloudError``, ``RecordUnreadableError``, or ``SubmissionUndecidedError`` where nothing may be
+        sent because nothing is known; what is recorded then lets a later try go on.
+        """
+        for number in range(MAX_ROUNDS):
+            decision, base, batch = yield from self._decide()
+            if decision.action is not Action.SUBMIT:
+                self._say(decision)
+                return Submission(decision.batch_id, batch, decision, self._recorded)
+            if self._keeper.overtaken:
+                raise SubmissionUndecidedError(_OVERTAKEN)
+            if self._last_error is not None and self._unknown >= defaults.MAX_CREATE_ATTEMPTS:
+                raise self._last_error
+            submitted = yield from self._submit(
+                decision, base, may_have_rivals=self.task.try_number > 1 or number > 0
+            )
+            if submitted is not None:
+                return submitted
+        raise SubmissionUndecidedError(
+            "The record of this submission changed again and again or could not be written, so no batch was submitted "
+            "for fear of a second one; a later try may go on."
+        )
+
+    # What to do
+
+    def _decide(self) -> Flow[tuple[Decision, Record | None, Batch | None]]:
+        """Return the decision, the intent to go on with when it is a submission, and the batch when it is not."""
+        record = yield from self._keeper.load()
+        if record is None and self.task.fresh:
+            return Decision(Action.SUBMIT, "fresh=True asks for a new batch"), None, None
+        if record is None and not self.task.keeps_record:
+            return (yield from self._decide_without_record())
+        decision = submission.decide_by_record(record, self.request)
+        if record is None or (decision.action is Action.SUBMIT and record is not self._keeper.own):
+            return decision, None, None
+        if decision.action is Action.LOOK_UP:
+            return (yield from self._decide_by_batch(record))
+        if decision.action is Action.ADOPT:
+            return (yield from self._decide_by_looking(record))
+        return decision, record, None
+
+    def _decide_by_batch(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
+        batch = yield from self._lookups.read(record)
+        if batch is not None and not record.fingerprint and not self.request.matches(batch):
+            reason = f"the recorded submission (batch {record.batch_id}) was for other arguments"
+            return Decision(Action.SUBMIT, reason), None, None
+        if record.unknown:
+            yield from self._lookups.warn_of_others(record)
+        decision = submission.decide_by_status(
+            record, batch.status if batch else None, max_tries=self.task.max_tries, now=self.clock()
+        )
+        self._recorded = decision.action
+        if decision.action is Action.REJOIN and record.max_tries != self.task.max_tries:
+            yield from self._keeper.own_again(record)
+        return decision, None, batch
+
+    def _decide_by_looking(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
+        if self._keeper.overtaken:
+            raise SubmissionUndecidedError(_OVERTAKEN)  # the later try looks for what was made, and owns it
+        batch = yield from self._lookups.look(record, our_own=record is self._keeper.own)
+        if batch is None:
+            return (
+                Decision(
+                    Action.SUBMIT,
+                    f"of {record.unknown} POST(s) without a usable response no batch has come to light "
+                    f"within {defaults.MAX_LIST_LAG:g} s",
+                ),
+                record,
+                None,
+            )
+        if self._keeper.stood_still and self._unknown == 0:
+            raise SubmissionUndecidedError(_OVERTAKEN)  # not by this process: whoever made it will find it
+        # Nobody has had this batch yet, so it belongs to this round of tries, cleared or not.
+        adopted = record.submitted(batch.id, unknown=record.unknown - 1, max_tries=self.task.max_tries)
+        kept = yield from self._keeper.keep_id(adopted)
+        if kept != batch.id:
+            return (yield from self._decide())
+        if record.nonce == self.task.nonce:
+            return Decision(Action.ADOPT, "the response to its POST was lost", batch.id), None, batch
+        decision = submission.decide_by_status(
+            adopted, batch.status, max_tries=self.task.max_tries, now=self.clock()
+        )
+        self._recorded = decision.action
+        return decision, None, batch
+
+    def _decide_without_record(self) -> Flow[tuple[Decision, Record | None, Batch | None]]:
+        """Below Airflow 3.3 nothing survives a try, so a later one looks for what an earlier one made."""
+        if self.task.try_number <= 1:
+            return Decision(Action.SUBMIT, "this is the first try"), None, None
+        since = self.task.run_started
+        since = self.clock() - defaults.LISTED_SECONDS if since is None else since
+        for pause in submission.ADOPTION_PAUSES:
+            yield Sleep(pause)
+            listed = yield from self._lookups.directory(since - defaults.RUN_START_MARGIN)
+            made = submission.rejoinable(self.request, listed, since=since, now=self.clock())
+            for batch in made:
+                if submission.goes_on(batch, cleared=self.task.cleared):
+                    action = Action.RETURN if batch.is_terminal else Action.REJOIN
+                    reason = f"an earlier try of this run made it ({batch.status[:30]})"
+                    return Decision(action, reason, batch.id), None, batch
+            if made:
+                break  # the list shows what was made, and it is over
+        return Decision(Action.SUBMIT, "no batch of an earlier try of this run goes on"), None, None
+
+    # Submitting
+
+    def _submit(
+        self, decision: Decision, base: Record | None, *, may_have_rivals: bool
+    ) -> Flow[Submission | None]:
+        """Record the intent, send the POST, record the id; None says that it must be decided anew."""
+        if base is None:
+            listed = yield from self._lookups.directory(self.clock() - defaults.LISTED_SECONDS)
+            base = submission.new_intent(self.request, listed, self.task, self.clock())
+        intent = yield from self._keeper.save_intent(base, may_have_rivals=may_have_rivals)
+        if intent is None:
+            return None
+        self._say(decision)
+        try:
+            batch = yield from send(self.create, once=True)
+            if not is_id(batch.id) or batch.id in base.seen:
+                raise InvalidResponseError(f"{self.create} was answered without the id of a new batch")
+        except LlamaCloudError as error:
+            yield from self._after_error(error, intent, base)
+            return None
+        kept = yield from self._keeper.keep_id(
+            intent.submitted(batch.id, unknown=base.unknown, max_tries=self.task.max_tries)
+        )
+        if base.unknown:
+            yield from self._lookups.warn_of_others(replace(intent, batch_id=batch.id))
+        self.log.info("Submitted batch %s %s: %s", batch.id, self._where, decision.reason)
+        return Submission(kept, batch if kept == batch.id else None, decision, self._recorded)
+
+    def _after_error(self, error: LlamaCloudError, intent: Record, base: Record) -> Flow[None]:
+        """Say what a failed POST leaves behind; raises where another POST cannot help."""
+        if outcome_unknown(error):
+            self._unknown, self._last_error = self._unknown + 1, error
+            self._keeper.own = replace(intent, posted_at=self.clock())
+            self.log.warning("It is not known whether the batch was made, so it is looked for: %s", error)
+            return
+        self._keeper.own = replace(intent, unknown=base.unknown)
+        if surely_not_processed(error):
+            retry_after = error.retry_after if isinstance(error, StatusError) else None
+            pause = Backoff().pause(len(self._not_sent) + 1, self.random, retry_after=retry_after)
+            self._not_sent.append(pause)
+            if (
+                len(self._not_sent) < defaults.MAX_ATTEMPTS
+                and sum(self._not_sent) < defaults.MAX_RETRY_SECONDS
+            ):
+                self.log.warning("Nothing was submitted; tried again in %.0f s: %s", pause, error)
+                yield Sleep(pause)
+                return
+        if isinstance(error, StatusError) and not error.from_api:
+            raise_if_gateways(error)  # the intent stays: who answered may not know what became of the POST
+            raise error
+        yield from self._keeper.take_back(intent, base.unknown)
+        raise error
+
+    # The log
+
+    def _say(self, decision: Decision) -> None:
+        which = f"batch {decision.batch_id}" if decision.batch_id else "a new batch"
+        self.log.info("Decided to %s %s %s: %s", decision.action.value, which, self._where, decision.reason)
+
+    @property
+    def _where(self) -> str:
+        request = self.request
+        where = f"over directory {request.source_directory_id} with configuration {request.configuration_id}"
+        return f"{where} at {self.host}" if self.host else where

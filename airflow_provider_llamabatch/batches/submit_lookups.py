@@ -1,0 +1,161 @@
+"""What a submission reads of the API, as flows: the recorded batch, the directory's list, what a POST may have made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.batches import submission
+from airflow_provider_llamabatch.batches.flow import Sleep, send
+from airflow_provider_llamabatch.batches.submission import SubmissionUndecidedError
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud.call import page_after
+from airflow_provider_llamabatch.llamacloud.errors import (
+    InvalidResponseError,
+    LlamaCloudError,
+    NotFoundError,
+    StatusError,
+)
+from airflow_provider_llamabatch.llamacloud.retries import is_transient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from logging import Logger
+
+    from airflow.sdk.types import Logger as TaskLogger
+
+    from airflow_provider_llamabatch.batches.flow import Flow
+    from airflow_provider_llamabatch.batches.record import Record
+    from airflow_provider_llamabatch.batches.submission import Request
+    from airflow_provider_llamabatch.llamacloud.call import Call
+    from airflow_provider_llamabatch.llamacloud.models import Batch
+
+MAX_LISTED_PAGES = 100
+_GATEWAY_VERDICTS = (401, 403, 404)
+_GATEWAY_ATTEMPTS = 3
+_MAX_NAMED = 10  # batches in one line of the log
+
+
+def raise_if_gateways(error: StatusError) -> None:
+    """Raise ``SubmissionUndecidedError`` for what something before the API says of keys and ids: it cannot know."""
+    if not error.from_api and error.status_code in _GATEWAY_VERDICTS:
+        raise SubmissionUndecidedError(
+            f"Something before the API answered, so it is unknown what the API would say: {error}"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """The reads of one submission. All raise a ``LlamaCloudError``, or ``SubmissionUndecidedError`` for a gateway's."""
+
+    request: Request
+    clock: Callable[[], float]
+    log: Logger | TaskLogger
+
+    def look(self, record: Record, *, our_own: bool) -> Flow[Batch | None]:
+        """
+        Look for what the POSTs under a record made until no list may lag behind; None if there is nothing.
+
+        Unless the record is ``our_own``, its last POST may still be under way, so one more look comes after that.
+        """
+        under_way = 0.0
+        if not our_own:
+            under_way = record.posted_at + defaults.REQUEST_TIMEOUT - self.clock()
+        pauses = (*submission.ADOPTION_PAUSES, min(under_way, defaults.REQUEST_TIMEOUT))
+        trouble: LlamaCloudError | None = None
+        for pause in pauses if under_way > 0 else submission.ADOPTION_PAUSES:
+            yield Sleep(pause)
+            try:
+                found = yield from self.look_once(record)
+            except LlamaCloudError as error:
+                if not is_transient(error):
+                    raise
+                trouble = error
+                continue
+            trouble = None
+            if found is not None:
+                return found
+        if trouble is not None:
+            raise trouble
+        return None
+
+    def look_once(self, record: Record) -> Flow[Batch | None]:
+        """List once and return the earliest batch that a record does not name and that may be of its POSTs."""
+        listed = yield from self.directory(record.floor - 1.0)
+        found = submission.adoptable(record, self.request, listed, self.clock())
+        others = [batch for batch in found if batch.id != record.batch_id]
+        if len(others) + bool(record.batch_id) > 1:
+            ids = ", ".join([record.batch_id, *(batch.id for batch in others)][:_MAX_NAMED]).removeprefix(
+                ", "
+            )
+            self.log.warning("More than one batch may be of this submission, so paid for twice: %s", ids)
+        return others[0] if others else None
+
+    def warn_of_others(self, record: Record) -> Flow[None]:
+        """Name in the log what earlier POSTs made beside the record's batch; no trouble in reading counts."""
+        try:
+            yield from self.look_once(record)
+        except (LlamaCloudError, SubmissionUndecidedError) as error:
+            self.log.warning("It could not be told whether a second batch was made: %s", error)
+
+    def read(self, record: Record) -> Flow[Batch | None]:
+        """Return the recorded batch; None says that it is gone, by the API's own word, twice, and by the list."""
+        for pause in (0.0, defaults.CONFIRM_SECONDS):
+            if pause:
+                yield Sleep(pause)
+            try:
+                batch: Batch = yield from self._send(self._scoped(calls.get_batch(record.batch_id)))
+            except NotFoundError:
+                if self.clock() < record.posted_at + defaults.MISSING_GRACE:
+                    return None
+                continue
+            if batch.id != record.batch_id:
+                raise InvalidResponseError(
+                    f"The look at batch {record.batch_id} was answered with another batch"
+                )
+            return batch
+        listed = yield from self.directory(
+            min(record.floor - 1.0, record.posted_at - defaults.LISTED_SECONDS)
+        )
+        return next((batch for batch in listed if batch.id == record.batch_id), None)
+
+    def directory(self, since: float) -> Flow[list[Batch]]:
+        """Return the directory's batches from ``since`` (epoch seconds) on; raises when the list does not end."""
+        call = self._scoped(
+            calls.list_batches(
+                source_directory_id=self.request.source_directory_id,
+                created_at_on_or_after=datetime.fromtimestamp(max(since, 0.0), UTC),
+                page_size=defaults.PAGE_SIZE,
+            )
+        )
+        batches: list[Batch] = []
+        tokens: set[str] = set()
+        following: Call[Any] = call
+        for _ in range(MAX_LISTED_PAGES):
+            page = yield from self._send(following)
+            batches += page.items
+            after = page_after(call, page.next_page_token, tokens)
+            if after is None:
+                return batches
+            following = after
+        raise InvalidResponseError(f"{call} did not end within {MAX_LISTED_PAGES} pages")
+
+    def _send(self, call: Call[Any]) -> Flow[Any]:
+        """Send a read; what a gateway says of keys and ids is no verdict, so it is asked again."""
+        for attempt in range(1, _GATEWAY_ATTEMPTS + 1):
+            try:
+                return (yield from send(call))
+            except StatusError as error:
+                if error.from_api or error.status_code not in _GATEWAY_VERDICTS:
+                    raise
+                if attempt == _GATEWAY_ATTEMPTS:
+                    raise_if_gateways(error)
+            yield Sleep(defaults.CONFIRM_SECONDS)
+        raise AssertionError("unreachable")
+
+    def _scoped(self, call: Call[Any]) -> Call[Any]:
+        return call.with_query(
+            project_id=self.request.project_id, organization_id=self.request.organization_id
+        )

@@ -1,0 +1,159 @@
+"""How a submission reads and writes its record, as flows, while another try of the same task may still be alive."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.batches.flow import DeleteRecord, LoadRecord, SaveRecord, Sleep
+from airflow_provider_llamabatch.batches.record import Record, RecordUnreadableError, read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from logging import Logger
+
+    from airflow.sdk.types import Logger as TaskLogger
+
+    from airflow_provider_llamabatch.batches.flow import Flow
+    from airflow_provider_llamabatch.batches.submission import Request, TaskFacts
+
+
+@dataclass(slots=True)
+class RecordKeeper:
+    """
+    The record of one submission.
+
+    ``own`` is this process's intent, more exact than the stored one: which of its POSTs made nothing is known here.
+    """
+
+    request: Request
+    task: TaskFacts
+    clock: Callable[[], float]
+    log: Logger | TaskLogger
+    began: float
+    own: Record | None = None
+    overtaken: bool = False  # a later try has written a record, so this process has been given up
+    stood_still: bool = False  # it may have written over the record of a later try
+    _loaded: object = None  # the mark of the stored value that was decided by
+
+    def load(self) -> Flow[Record | None]:
+        """
+        Load the record that counts; with ``fresh`` only one that this process has written.
+
+        Raises ``RecordUnreadableError``.
+        """
+        value = yield LoadRecord()
+        self._loaded = _mark(value)
+        try:
+            record = _read(value)
+        except RecordUnreadableError:
+            if not self.task.fresh:
+                raise
+            record = None
+        self.overtaken = record is not None and record.try_number > self.task.try_number
+        if self.task.fresh and record is not None and record.nonce != self.task.nonce:
+            record = None
+        own = self.own
+        if own is None or (record is not None and record.batch_id):
+            return record
+        if record is None or record.nonce == own.nonce:
+            return own
+        # Another try wrote over this one's intent, whose POSTs may have made something all the same.
+        earlier = min(record, own, key=lambda intent: intent.floor)
+        return replace(
+            record,
+            posted_at=max(record.posted_at, own.posted_at),
+            floor=earlier.floor,
+            seen=earlier.seen,
+            unknown=max(record.unknown, own.unknown),
+        )
+
+    def save_intent(self, base: Record, *, may_have_rivals: bool) -> Flow[Record | None]:
+        """
+        Save the intent, counted as a POST already, and return it; None if another try has acted or time has passed.
+
+        A later try may have a forerunner that is still alive, and a first one that took long so far a successor. Such
+        a try lets some time pass between writing and reading again: of two the one that wrote last goes on, and one
+        that took longer than that to write does not.
+        """
+        careful = may_have_rivals or self.clock() - self.began > defaults.RETRY_SETTLE_SECONDS
+        began = self.clock()
+        if _mark((yield LoadRecord())) != self._loaded:
+            return None
+        intent = replace(
+            base,
+            fingerprint=self.request.fingerprint,
+            nonce=self.task.nonce,
+            try_number=self.task.try_number,
+            max_tries=self.task.max_tries,
+            posted_at=self.clock(),
+            unknown=base.unknown + 1,
+        )
+        yield SaveRecord(intent.to_json())
+        late = self.clock() - began > defaults.RETRY_SETTLE_SECONDS
+        if careful:
+            yield Sleep(defaults.RETRY_SETTLE_SECONDS)
+        if _mark((yield LoadRecord())) != _mark(intent.to_json()):
+            return None
+        if late or self.clock() - began > defaults.MAX_INTENT_AGE:
+            # This may have been written over the mark of another try, whose batch is as new as this moment.
+            self.own, self.stood_still = replace(intent, posted_at=self.clock()), True
+            yield SaveRecord(self.own.to_json())
+            return None
+        self.own = intent
+        return intent
+
+    def take_back(self, intent: Record, unknown: int) -> Flow[None]:
+        """Record that the intent's last POST made nothing: it is resolved once no other one is ``unknown``."""
+        if _mark((yield LoadRecord())) == _mark(intent.to_json()):
+            yield SaveRecord(replace(intent, unknown=unknown).to_json()) if unknown else DeleteRecord()
+
+    def own_again(self, record: Record) -> Flow[None]:
+        """Let a cleared task that rejoins its batch own it from here on, retries included."""
+        if not self.overtaken and _mark((yield LoadRecord())) == self._loaded:
+            task = self.task
+            owned = replace(record, try_number=task.try_number, max_tries=task.max_tries)
+            yield SaveRecord(owned.to_json())
+
+    def keep_id(self, record: Record) -> Flow[str]:
+        """Record the batch's id and return it, or the one that another try has recorded meanwhile."""
+        try:
+            other = _read((yield LoadRecord()))
+        except RecordUnreadableError:
+            other = None
+            self.log.warning("The record was overwritten with something unreadable while this try submitted")
+        if (
+            other is not None
+            and not self.task.fresh
+            and other.batch_id not in ("", record.batch_id)
+            and other.nonce != self.task.nonce
+            and other.fingerprint == record.fingerprint
+        ):
+            self.log.warning(
+                "Two tries of this task were alive at once: batch %s is recorded and kept, batch %s may have been paid "
+                "for as well",
+                other.batch_id,
+                record.batch_id,
+            )
+            return other.batch_id
+        newest = self.task if other is None or other.try_number < self.task.try_number else other
+        kept = replace(record, try_number=newest.try_number, max_tries=newest.max_tries)
+        yield SaveRecord(kept.to_json())
+        return record.batch_id
+
+
+def _read(value: Any) -> Record | None:
+    return read_record(value, listed_seconds=defaults.LISTED_SECONDS)
+
+
+def _mark(value: Any) -> object:
+    """Return what tells one stored value from the next; a store may give numbers back in another form."""
+    try:
+        record = _read(value)
+    except RecordUnreadableError:
+        return json.dumps(value, sort_keys=True, default=str)
+    if record is None:
+        return None
+    return record.fingerprint, record.nonce, record.max_tries, record.unknown, record.batch_id

@@ -1,0 +1,107 @@
+"""Reads an Airflow connection into settings: bounded in time, and with one clear error where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, mask_secret
+
+from airflow_provider_llamabatch.defaults import CONNECTION_TIMEOUT
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseHook, Connection
+
+    from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+    from airflow_provider_llamabatch.llamacloud.settings import ClientSettings
+
+_abandoned: set[asyncio.Task[ClientSettings | LlamaCloudError]] = set()
+
+
+def settings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
+    """Return the settings in connection ``conn_id``; raises ``InvalidInputError``."""
+    read = _read(hook, conn_id)
+    if isinstance(read, Exception):
+        raise read
+    mask_secret(read.api_key.get_secret_value())
+    return read
+
+
+async def asettings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
+    """
+    Return the settings in connection ``conn_id`` without blocking the event loop.
+
+    Raises ``InvalidInputError``, and ``NoResponseError`` after ``defaults.CONNECTION_TIMEOUT`` seconds. A look-up that
+    takes longer is left alone, not cancelled: Airflow reads the answers on its channel in the order of the questions.
+    """
+    from airflow_provider_llamabatch.llamacloud.errors import NoResponseError
+
+    task = asyncio.create_task(_aread(hook, conn_id))
+    _abandoned.add(task)
+    task.add_done_callback(_forget)
+    done, _ = await asyncio.wait({task}, timeout=CONNECTION_TIMEOUT)
+    if not done:
+        raise NoResponseError(
+            f"The Airflow connection {conn_id!r} could not be looked up within {CONNECTION_TIMEOUT:.0f} s",
+            reached_server=False,
+        )
+    read = task.result()
+    if isinstance(read, Exception):
+        raise read
+    return read
+
+
+def _forget(task: asyncio.Task[ClientSettings | LlamaCloudError]) -> None:
+    _abandoned.discard(task)
+    if not task.cancelled():
+        task.exception()  # seen here, so that a look-up that failed too late is not reported as never seen
+
+
+def _read(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudError:
+    try:
+        return _settings(conn_id, hook.get_connection(conn_id))
+    except AirflowNotFoundException:
+        return _read_again(hook, conn_id)
+
+
+async def _aread(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudError:
+    from airflow.providers.common.compat.connection import get_async_connection
+
+    try:
+        return _settings(conn_id, await get_async_connection(conn_id, hook=hook))
+    except AirflowNotFoundException:
+        return await asyncio.to_thread(_read_again, hook, conn_id)
+
+
+def _read_again(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudError:
+    """
+    Look a connection up once more that is said not to exist.
+
+    Airflow says so too where looking failed: because a deprecation warning of its own was turned into an error, or
+    because there is no asynchronous way to the supervisor (``airflow dags test``).
+    """
+    from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return _settings(conn_id, hook.get_connection(conn_id))
+    except AirflowNotFoundException:
+        return InvalidInputError(
+            "llamabatch_conn_id",
+            f"there is no Airflow connection {conn_id!r}; create one of type llamabatch with the API key as password",
+        )
+
+
+def _settings(conn_id: str, connection: Connection) -> ClientSettings | LlamaCloudError:
+    from airflow_provider_llamabatch.llamacloud.settings import settings_or_problem
+
+    return settings_or_problem(
+        conn_id,
+        password=connection.password,
+        host=connection.host,
+        schema=connection.schema,
+        port=connection.port,
+        extra=connection.extra,
+    )

@@ -1,0 +1,162 @@
+"""Batches: ``/api/v2/batches``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_llamabatch.defaults import MAX_STATUS_PAGE_BYTES, MAX_WEBHOOK_IDS
+from airflow_provider_llamabatch.llamacloud import models
+from airflow_provider_llamabatch.llamacloud.call import Call, checked_id, scoped
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+JOB_TYPES = ("parse_v2", "extract_v2")
+
+_BATCHES = "/api/v2/batches"
+
+
+def create_batch(
+    *,
+    source_directory_id: str,
+    configuration_id: str,
+    job_type: str = "parse_v2",
+    webhook_configurations: Sequence[Mapping[str, Any]] | None = None,
+    webhook_configuration_ids: Sequence[str] | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+) -> Call[models.Batch]:
+    """Start a batch over every file of a directory (at most 1,000). Not repeatable: each one is a batch and a bill."""
+    if job_type not in JOB_TYPES:
+        raise InvalidInputError("job_type", f"must be one of {', '.join(JOB_TYPES)}, not {job_type!r}"[:200])
+    body: dict[str, Any] = {
+        "config": {
+            "job": {
+                "type": job_type,
+                "configuration_id": checked_id("configuration_id", configuration_id),
+            }
+        },
+        "source_directory_id": checked_id("source_directory_id", source_directory_id),
+    }
+    if webhook_configuration_ids is not None:
+        ids = [checked_id("webhook_configuration_ids", value) for value in webhook_configuration_ids]
+        if len(ids) > MAX_WEBHOOK_IDS:
+            raise InvalidInputError(
+                "webhook_configuration_ids", f"at most {MAX_WEBHOOK_IDS} are allowed, not {len(ids)}"
+            )
+        body["webhook_configuration_ids"] = ids
+    if webhook_configurations is not None:
+        body["webhook_configurations"] = _checked_webhooks(webhook_configurations)
+    return Call(
+        "POST",
+        _BATCHES,
+        models.Batch,
+        scoped(project_id, organization_id),
+        body=body,
+        repeatable=False,
+        secrets=webhook_secrets(webhook_configurations),
+    )
+
+
+def list_batches(
+    *,
+    source_directory_id: str | None = None,
+    status: str | None = None,
+    created_at_on_or_after: datetime | str | None = None,
+    created_at_on_or_before: datetime | str | None = None,
+    page_size: int | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+) -> Call[models.Page[models.Batch]]:
+    """List batches, without their results; both dates are inclusive."""
+    if source_directory_id is not None:
+        checked_id("source_directory_id", source_directory_id)
+    query = scoped(
+        project_id,
+        organization_id,
+        created_at_on_or_after=created_at_on_or_after,
+        created_at_on_or_before=created_at_on_or_before,
+        page_size=page_size,
+        source_directory_id=source_directory_id,
+        status=status,
+    )
+    return Call("GET", _BATCHES, models.Page[models.Batch], query)
+
+
+def list_batch_statuses(
+    *,
+    status: str | None = None,
+    created_at_on_or_after: datetime | str | None = None,
+    created_at_on_or_before: datetime | str | None = None,
+    page_size: int | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+) -> Call[models.BatchStatusPage]:
+    """
+    List batches, reading only ids, statuses and when they were made.
+
+    A page of a hundred costs a fraction of a millisecond. A malformed row is left out.
+    """
+    query = scoped(
+        project_id,
+        organization_id,
+        created_at_on_or_after=created_at_on_or_after,
+        created_at_on_or_before=created_at_on_or_before,
+        page_size=page_size,
+        status=status,
+    )
+    return Call("GET", _BATCHES, models.BatchStatusPage, query, max_bytes=MAX_STATUS_PAGE_BYTES)
+
+
+def get_batch(
+    batch_id: str,
+    *,
+    expand_results: bool = False,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+) -> Call[models.Batch]:
+    """Get one batch, with ``expand_results`` its per-file results (null while it runs)."""
+    path = f"{_BATCHES}/{checked_id('batch_id', batch_id)}"
+    query = scoped(project_id, organization_id, expand="results" if expand_results else None)
+    return Call("GET", path, models.Batch, query, expected_id=batch_id)
+
+
+def cancel_batch(
+    batch_id: str, *, project_id: str | None = None, organization_id: str | None = None
+) -> Call[models.Batch]:
+    """Ask for a batch to be cancelled; CANCELLED follows once processing has stopped. Finished files stay."""
+    path = f"{_BATCHES}/{checked_id('batch_id', batch_id)}/cancel"
+    return Call("POST", path, models.Batch, scoped(project_id, organization_id), expected_id=batch_id)
+
+
+def webhook_secrets(webhooks: Sequence[Mapping[str, Any]] | None) -> tuple[str, ...]:
+    """Return what must never be shown of webhook configurations: signing secrets and header values."""
+    found: list[str] = []
+    for webhook in webhooks or ():
+        if isinstance(webhook, dict):
+            headers = webhook.get("webhook_headers")
+            values = [
+                webhook.get("webhook_signing_secret"),
+                *(headers.values() if isinstance(headers, dict) else ()),
+            ]
+            found += [value for value in values if isinstance(value, str) and value]
+    return tuple(found)
+
+
+def _checked_webhooks(webhooks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    import json
+
+    if isinstance(webhooks, (str, bytes, dict)) or not all(isinstance(entry, dict) for entry in webhooks):
+        raise InvalidInputError(
+            "webhook_configurations", "must be a list of dicts such as {'webhook_url': ...}"
+        )
+    checked = [dict(webhook) for webhook in webhooks]
+    try:
+        json.dumps(checked, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        problem = "must be plain JSON: dicts with texts as keys, lists, texts, finite numbers, booleans, None"
+    else:
+        return checked
+    raise InvalidInputError("webhook_configurations", problem)

@@ -1,0 +1,165 @@
+"""One request and its response over httpx, bounded as a whole: in time, in bytes as sent, in bytes decompressed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from airflow_provider_llamabatch.defaults import MAX_ERROR_BYTES
+from airflow_provider_llamabatch.llamacloud.errors import (
+    InvalidInputError,
+    InvalidResponseError,
+    LlamaCloudError,
+    NoResponseError,
+)
+from airflow_provider_llamabatch.llamacloud.responses import Response
+from airflow_provider_llamabatch.llamacloud.uploads import FileBody, multipart
+
+if TYPE_CHECKING:
+    from airflow_provider_llamabatch.llamacloud.call import Call
+    from airflow_provider_llamabatch.llamacloud.redaction import Redactor
+
+_ours: ContextVar[Redactor | None] = ContextVar("llamabatch_request", default=None)
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NO_RESPONSE = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError, RuntimeError)
+
+
+class _Quiet(logging.Filter):
+    """Leaves httpx's line per request out, and redacts httpcore's, for requests of this package only."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        redactor = _ours.get()
+        if redactor is not None:
+            if record.name == "httpx":
+                return False
+            record.msg, record.args = redactor.redact(record.getMessage()), ()
+        return True
+
+
+for _name in ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))):
+    logging.getLogger(_name).addFilter(_Quiet())
+
+
+class Exchange:
+    """One attempt at a call within ``seconds``. Nothing of httpx leaves it but what is redacted."""
+
+    def __init__(self, http: httpx.AsyncClient, call: Call[Any], redactor: Redactor, seconds: float) -> None:
+        self._http, self._call, self._redactor, self._seconds = http, call, redactor, seconds
+        self._file: FileBody | None = None
+        self._sent = False
+
+    async def perform(self) -> Response | Exception:
+        """Return the response, or the exception to raise: raised in here it would carry httpx's along."""
+        token = _ours.set(self._redactor)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._respond()
+        except LlamaCloudError as error:
+            return error
+        except TimeoutError:
+            problem = self._no_response(f"no complete response within {self._seconds:g} s")
+        except _NEVER_SENT as error:
+            problem = self._no_response(self._reason(error))
+        except _NO_RESPONSE as error:
+            problem = self._no_response(self._reason(error))
+        finally:
+            if self._file is not None:
+                await self._file.close()
+            _ours.reset(token)
+        return problem if self._file is None or self._file.problem is None else self._file.problem
+
+    async def _respond(self) -> Response:
+        response = await self._http.send(self._request(), stream=True)
+        try:
+            return await self._receive(response)
+        finally:
+            await response.aclose()
+
+    def _request(self) -> httpx.Request:
+        call, arguments = self._call, dict[str, Any]()
+        if call.upload is not None:
+            arguments, self._file = multipart(call.upload)
+        elif call.body is not None:
+            arguments = {"json": call.body}
+        try:
+            request = self._http.build_request(call.method, call.path, params=list(call.query), **arguments)
+        except (TypeError, ValueError, RecursionError, httpx.InvalidURL) as error:
+            problem = self._reason(error)
+        else:
+            request.extensions["trace"] = self._trace
+            return request
+        raise InvalidInputError(str(call), f"an argument cannot be sent: {problem}")
+
+    async def _trace(self, event: str, _: dict[str, Any]) -> None:
+        if event.endswith("send_request_headers.started"):
+            self._sent = True
+
+    async def _receive(self, response: httpx.Response) -> Response:
+        failed = response.status_code >= 400
+        body = _Body(MAX_ERROR_BYTES if failed else self._call.max_bytes, response.headers)
+        if body.problem is None:
+            async for chunk in response.aiter_raw():
+                if not body.add(chunk):
+                    break
+        problem = body.problem or body.end()
+        if problem is not None and not failed:
+            raise InvalidResponseError(f"{self._call} was answered with {problem}")
+        return Response(response.status_code, response.headers, body.content, complete=problem is None)
+
+    def _no_response(self, reason: str) -> NoResponseError:
+        where = f"{self._call} to {self._http.base_url}"
+        said = "got no response" if self._sent else "could not be sent"
+        return NoResponseError(f"{where} {said}: {reason}", reached_server=self._sent)
+
+    def _reason(self, error: Exception) -> str:
+        text = self._redactor.show(str(error).strip(), 300)
+        return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class _Body:
+    """A body, gathered and decompressed up to a bound; ``problem`` says what is wrong with it."""
+
+    def __init__(self, limit: int, headers: httpx.Headers) -> None:
+        self._limit = limit
+        self._chunks: list[bytes] = []
+        self._received = self._size = 0
+        self.problem: str | None = None
+        encoding = headers.get("content-encoding", "").strip().lower()
+        self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding in ("gzip", "x-gzip") else None
+        if self._decoder is None and encoding not in ("", "identity"):
+            self.problem = "a content encoding that was not asked for"
+
+    @property
+    def content(self) -> bytes:
+        return b"".join(self._chunks)
+
+    def add(self, chunk: bytes) -> bool:
+        """Take a piece in; returns whether more can be."""
+        self._received += len(chunk)
+        too_long = self._received > self._limit
+        if self._decoder is not None:
+            try:
+                chunk = self._decoder.decompress(chunk, self._limit - self._size + 1)
+            except zlib.error:
+                self.problem, chunk = "broken compression", b""
+        self._size += len(chunk)
+        if too_long or self._size > self._limit:
+            self.problem = f"more than {self._limit} bytes; the rest was not read"
+        else:
+            self._chunks.append(chunk)
+        return self.problem is None
+
+    def end(self) -> str | None:
+        """Return what is wrong with a body that ends here."""
+        if self._decoder is not None and self._received and not self._decoder.eof:
+            return "compressed data that breaks off"
+        return (
+            "compressed data with something behind it"
+            if self._decoder and self._decoder.unused_data
+            else None
+        )

@@ -1,0 +1,103 @@
+"""Keeps secrets out of everything that is shown, in whatever form a server or a library repeats them. Pure."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from functools import cached_property
+from html import escape
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from airflow_provider_llamabatch.defaults import MAX_MESSAGE_CHARACTERS
+from airflow_provider_llamabatch.llamacloud.text import clean_text, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import NoReturn
+
+REDACTED = "***"
+MIN_ENCODED_LENGTH = 8  # shorter secrets are not looked for in base64 and hex: everything would match
+
+
+class ApiKey(SecretStr):
+    """The API key: it shows nowhere, cannot be pickled, and is unwrapped only where the header is written."""
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("an API key is not pickled")
+
+    def __copy__(self) -> ApiKey:
+        return self
+
+    def __deepcopy__(self, memo: object) -> ApiKey:
+        return self
+
+
+class Redactor:
+    """
+    Redacts secrets in texts: as they are, in another case, and as URLs, JSON, HTML, Python and base64 write them.
+
+    It shows none of them itself; the patterns are built when first needed.
+    """
+
+    def __init__(self, secrets: Iterable[SecretStr | str]) -> None:
+        self._secrets = [one if isinstance(one, SecretStr) else SecretStr(one) for one in secrets if one]
+
+    def __repr__(self) -> str:
+        return "Redactor()"
+
+    def redact(self, text: str) -> str:
+        """Return the text with every secret replaced by ``***``."""
+        return self._pattern.sub(REDACTED, text) if self._secrets else text
+
+    def show(self, text: str, limit: int = MAX_MESSAGE_CHARACTERS) -> str:
+        """
+        Return what may be shown of a text: without secrets, clean, at most ``limit`` characters.
+
+        Redacted twice, since cleaning may join what was apart; cut last, since half a secret would not be found.
+        """
+        redacted = self.redact(text)
+        return cut(self.redact(clean_text(redacted, max(len(redacted), 1))), limit)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        longest_first = sorted(self._secrets, key=len, reverse=True)
+        forms = [form for secret in longest_first for form in _forms(secret.get_secret_value())]
+        return re.compile("|".join(forms), re.IGNORECASE | re.DOTALL)
+
+
+def _forms(secret: str) -> list[str]:
+    forms = ["".join(_sign(sign) for sign in secret)]
+    raw = secret.encode("utf-8", "surrogatepass")
+    if len(raw) >= MIN_ENCODED_LENGTH:
+        forms += [raw.hex(), *(core for offset in range(3) for core in _base64(raw, offset))]
+    return forms
+
+
+def _sign(sign: str) -> str:
+    """Return a pattern for one character in all the ways it may be written."""
+    raw, number = sign.encode("utf-8", "surrogatepass"), ord(sign)
+    units = sign.encode("utf-16-be", "surrogatepass").hex()
+    slash = r"\\{1,8}"
+    forms = [
+        r"\\{0,8}" + re.escape(sign),
+        "".join(f"%{byte:02x}" for byte in raw),
+        "".join(f"{slash}u{units[at : at + 4]}" for at in range(0, len(units), 4)),
+        "".join(f"{slash}x{byte:02x}" for byte in raw),
+        f"&#0*{number};",
+        f"&#x0*{number:x};",
+        re.escape(escape(sign)),
+    ]
+    if number > 127:
+        forms += [re.escape(raw.decode("latin-1")), f"{slash}U{number:08x}"]
+        if number < 256:
+            forms += [f"{slash}x{number:02x}"]
+    return f"(?:{'|'.join(dict.fromkeys(forms))})"
+
+
+def _base64(raw: bytes, offset: int) -> list[str]:
+    """Return what base64 makes of a secret that begins ``offset`` bytes into a group of three."""
+    text = b64encode(bytes(offset) + raw).decode()
+    core = text[(offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6]
+    return [re.escape(core), re.escape(core.replace("+", "-").replace("/", "_"))]

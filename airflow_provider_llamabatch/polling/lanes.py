@@ -1,0 +1,76 @@
+"""How many requests of a kind may be under way, and how trouble slows them down. Pure, the clock is passed in."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_llamabatch.llamacloud.errors import StatusError
+from airflow_provider_llamabatch.polling.backoff import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SLOW_SECONDS = 2.0  # a request that takes longer no longer holds the place of another
+MAX_SLOW = 16  # slow requests of a lane; with more of them it takes no further ones
+BACKOFF = Backoff()
+
+
+@dataclass(slots=True)
+class Health:
+    """Whether requests of one kind succeed. Failures in a row make the pauses between them grow."""
+
+    random: Callable[[], float] = random.random
+    failures: int = 0
+    paused_until: float = 0.0
+
+    def on_success(self) -> None:
+        """Take in a request that was answered."""
+        self.failures = 0
+
+    def on_error(self, now: float, error: Exception | None = None) -> None:
+        """Take in one that was not; failures that come together count as one."""
+        if now < self.paused_until:
+            return
+        self.failures += 1
+        asked = error.retry_after if isinstance(error, StatusError) else None
+        self.paused_until = now + BACKOFF.pause(self.failures, self.random, retry_after=asked)
+
+
+@dataclass(slots=True)
+class Lane:
+    """
+    Requests of one kind under way, at most ``limit`` of them that are not slow.
+
+    After trouble a single request tries whether it is over. A slow request slows itself alone: it keeps its connection
+    until it is answered or has timed out, and another one takes its place.
+    """
+
+    limit: int
+    health: Health
+    started_at: dict[Any, float] = field(default_factory=dict)
+
+    def free(self, now: float) -> int:
+        """Return how many requests may be started now."""
+        if now < self.health.paused_until:
+            return 0
+        slow = sum(now >= started + SLOW_SECONDS for started in self.started_at.values())
+        if slow >= MAX_SLOW:
+            return 0
+        limit = 1 if self.health.failures else self.limit
+        return max(0, limit - (len(self.started_at) - slow))
+
+    def opens_at(self, now: float) -> float:
+        """Return when a place may become free without any answer: a pause ends, or a request turns slow."""
+        turns_slow = (started + SLOW_SECONDS for started in self.started_at.values())
+        later = [time for time in (self.health.paused_until, *turns_slow) if time > now]
+        return min(later, default=float("inf"))
+
+    def start(self, request: Any, now: float) -> None:
+        """Take in a request that is sent now."""
+        self.started_at[request] = now
+
+    def end(self, request: Any) -> None:
+        """Let a request go, whatever became of it."""
+        self.started_at.pop(request, None)

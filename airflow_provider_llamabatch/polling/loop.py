@@ -1,0 +1,221 @@
+"""
+The asyncio half of polling: one ``PollLoop`` per event loop and connection for everything that waits in this process.
+
+It sends what the schedules plan, hands responses back to them, and passes their updates on to the subscribers. It
+lives, with its client and its connections, as long as somebody waits. When to ask for what: see ``schedule.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, NoResponseError
+from airflow_provider_llamabatch.llamacloud.retries import ONCE
+from airflow_provider_llamabatch.polling.entries import Entry
+from airflow_provider_llamabatch.polling.schedule import Ask, Schedule, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_llamabatch.batches.polling import PollState
+    from airflow_provider_llamabatch.polling.sources import Source
+
+UNKNOWN_AGE = 3600.0  # seconds before the wait began that something of unknown age is assumed to be made
+MAX_CLOSE = 5.0  # seconds
+TROUBLE_WORTH_A_LINE = 3  # failures in a row after which the log says so
+
+log = logging.getLogger(__name__)
+
+_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, PollLoop]] = WeakKeyDictionary()
+
+
+class Subscription:
+    """
+    Updates of the waits of one trigger, for as long as this context is open.
+
+    Times in ``states`` are those of the event loop's clock, see ``loop_time``. ``listed_from`` (epoch seconds) is a
+    time before which nothing that is waited for was created, by the service's clock; ``created_at`` the same, exactly.
+    """
+
+    __slots__ = ("_entries", "_loop", "_reader", "_updates", "conn_id", "source")
+
+    def __init__(
+        self,
+        conn_id: str,
+        source: Source,
+        states: Iterable[PollState],
+        *,
+        listed_from: float,
+        created_at: float | None = None,
+    ) -> None:
+        self.conn_id, self.source = conn_id, source
+        exactly = listed_from if created_at is None else created_at
+        self._entries = [
+            Entry(state, created_at=created_at, listed_from=exactly, subscriber=self) for state in states
+        ]
+        self._updates: list[Update | Exception] = []
+        self._reader: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> Subscription:
+        """Join the poll loop of the connection; the first one to come starts it."""
+        of_loop = _loops.setdefault(asyncio.get_running_loop(), {})
+        loop = of_loop.get(self.conn_id)
+        if loop is None or loop.is_closing:
+            loop = of_loop[self.conn_id] = PollLoop(self.conn_id)
+        self._loop = loop
+        loop.join(self.source, self._entries)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave; the last one to go sees the connections closed, since its event loop may end right after."""
+        loop = self._loop
+        loop.leave(self.source, self._entries)
+        if not loop.is_needed:
+            of_loop = _loops.get(asyncio.get_running_loop(), {})
+            if of_loop.get(self.conn_id) is loop:
+                del of_loop[self.conn_id]
+            await asyncio.wait({loop.task}, timeout=MAX_CLOSE)
+
+    async def next_update(self) -> Update:
+        """Return the next update; raises what has ended the poll loop, which only a defect can."""
+        while not self._updates:
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        update = self._updates.pop(0)
+        if isinstance(update, Exception):
+            raise update
+        return update
+
+    def publish(self, update: Update | Exception) -> None:
+        """Pass an update on to the trigger."""
+        self._updates.append(update)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+
+def loop_time(epoch: float, now: float) -> float:
+    """Return an epoch time (``now`` is that of this moment) by the running event loop's clock, which never jumps."""
+    return asyncio.get_running_loop().time() + (epoch - now)
+
+
+class PollLoop:
+    """Everything that waits in this process on one connection: a schedule per source, one client."""
+
+    def __init__(self, conn_id: str, hook: Any = None) -> None:
+        from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+
+        self._hook = hook or LlamaBatchHook(conn_id)
+        self._conn_id = conn_id
+        self._schedules: dict[Source, Schedule] = {}
+        self._requests: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._wake_at = 0.0
+        self._trouble = False
+        self.is_closing = False
+        loop = asyncio.get_running_loop()
+        self._clock = loop.time
+        # An empty context: the log lines and spans of the loop do not belong to whichever task came first.
+        self.task = loop.create_task(self._run(), context=contextvars.Context())
+
+    @property
+    def is_needed(self) -> bool:
+        """Say whether anybody waits."""
+        return any(schedule.entries for schedule in self._schedules.values())
+
+    def join(self, source: Source, entries: Iterable[Entry]) -> None:
+        """Take waits in."""
+        now = self._clock()
+        schedule = self._schedules.get(source)
+        if schedule is None:
+            schedule = self._schedules[source] = Schedule(source, origin=now)
+        if min((schedule.add(entry, now) for entry in entries), default=self._wake_at) < self._wake_at:
+            self._wake.set()
+
+    def leave(self, source: Source, entries: Iterable[Entry]) -> None:
+        """Let waits go."""
+        for entry in entries:
+            self._schedules[source].remove(entry)
+        if not self.is_needed:
+            self.is_closing = True
+            self._wake.set()
+
+    async def _run(self) -> None:
+        try:
+            await asyncio.to_thread(_warm_up, list(self._schedules))
+            while not self.is_closing:
+                self._wake.clear()
+                self._wake_at = min((self._plan(source) for source in list(self._schedules)), default=0.0)
+                await self._rest()
+        except Exception as error:  # a defect must not leave the waits hanging
+            log.exception("Polling on connection %s failed", self._conn_id)
+            self.is_closing = True
+            for schedule in self._schedules.values():
+                for entry in [entry for of_key in schedule.entries.values() for entry in of_key]:
+                    entry.subscriber.publish(error)
+        finally:
+            for task in self._requests:
+                task.cancel()
+            await asyncio.gather(*self._requests, return_exceptions=True)
+            await self._hook.aclose()
+
+    def _plan(self, source: Source) -> float:
+        """Do what is to be done now for one source; returns when it has to be planned again."""
+        schedule = self._schedules[source]
+        plan = schedule.plan(self._clock())
+        self._publish(plan.updates)
+        for ask in plan.asks:
+            task = asyncio.get_running_loop().create_task(self._request(schedule, ask))
+            self._requests.add(task)
+            task.add_done_callback(self._requests.discard)
+        self._tell_of_trouble(schedule)
+        return plan.wake_at
+
+    async def _rest(self) -> None:
+        timeout = None if self._wake_at == float("inf") else max(0.0, self._wake_at - self._clock())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
+
+    async def _request(self, schedule: Schedule, ask: Ask) -> None:
+        try:
+            value = await self._hook.asend(ask.call, ONCE, within=defaults.POLL_TIMEOUT)
+        except LlamaCloudError as error:
+            updates = schedule.on_error(ask, error, self._clock())
+        except Exception as error:  # Airflow's own trouble, in reading the connection: waited out as well
+            trouble = NoResponseError(f"{type(error).__name__}: {error}", reached_server=False)
+            updates = schedule.on_error(ask, trouble, self._clock())
+        else:
+            take = schedule.on_item if ask.walk is None else schedule.on_page
+            updates = take(ask, value, self._clock())
+        self._publish(updates)
+        self._wake.set()
+
+    def _publish(self, updates: Iterable[Update]) -> None:
+        for update in updates:
+            update.entry.subscriber.publish(update)
+
+    def _tell_of_trouble(self, schedule: Schedule) -> None:
+        failures = max(schedule.list_health.failures, schedule.get_health.failures)
+        if not self._trouble and failures >= TROUBLE_WORTH_A_LINE:
+            self._trouble = True
+            log.warning("Polls on connection %s keep failing and are sent ever more rarely", self._conn_id)
+        elif self._trouble and not failures:
+            self._trouble = False
+            log.info("Polls on connection %s succeed again", self._conn_id)
+
+
+def _warm_up(sources: Iterable[Source]) -> None:
+    """Build what reads the first responses; it takes tens of milliseconds, so not on the event loop."""
+    from airflow_provider_llamabatch.polling.sources import Query
+
+    for source in sources:
+        with contextlib.suppress(ValueError):
+            source.get("warm-up").parse(b"{}")
+        with contextlib.suppress(ValueError):
+            source.bulk(Query(keys=("warm-up",)), None).parse(b"{}")

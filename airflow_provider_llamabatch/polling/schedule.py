@@ -1,0 +1,403 @@
+"""
+When a waiting batch or job is asked for next, and why. Pure: no I/O, no asyncio, the clock is passed in.
+
+Polls happen on ticks. A wait is due on the first tick after its first poll may be, and then once per gap: its poll
+interval, or a half, a quarter ... of it while it is young. All ticks of one interval fall together, whenever the waits
+began, so one ``Sweep`` asks for everything that is due:
+
+    SCHEDULED  not due yet                          -> due: SWEPT, or QUEUED where few are due or a list does not pay
+    SWEPT      a list is being read for it          -> read as ended: over; read as running, or not on the list of
+                                                       what has ended: SCHEDULED; missing where it should be: QUEUED
+    QUEUED     to be asked for by GET               -> ASKED as soon as a place is free
+    ASKED      its GET is under way                 -> over, or SCHEDULED
+    OVER       settled, expired, or left
+
+Nothing is settled by not being on a list. A list of what has ended shows nothing of what still runs, so a share of the
+waits is looked for on a list of everything after each sweep (``RECHECK_GAPS``); what is not there is asked for by GET.
+A list that stalls or fails gives its waits to GETs.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.llamacloud.errors import (
+    AuthenticationError,
+    InvalidInputError,
+    InvalidResponseError,
+    NotFoundError,
+    RateLimitedError,
+    RefusedError,
+)
+from airflow_provider_llamabatch.polling import sweep as sweeps
+from airflow_provider_llamabatch.polling.entries import Agenda, Entry, Phase
+from airflow_provider_llamabatch.polling.lanes import SLOW_SECONDS, Health, Lane
+from airflow_provider_llamabatch.polling.sources import ENDED
+from airflow_provider_llamabatch.polling.sweep import Costs, Kind, Sweep, Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from airflow_provider_llamabatch.batches.polling import PollResult
+    from airflow_provider_llamabatch.llamacloud.call import Call
+    from airflow_provider_llamabatch.polling.sources import Row, Source
+
+MAX_LISTS = 6  # list pages under way
+MAX_GETS = 4  # GETs under way for what answered last time, and as many again for what did not
+RECHECK_GAPS = 20  # polls within which each wait is looked for on a list of everything
+MIN_RECHECKED = 50  # waits looked for at a time, at least
+MAX_LIST_BREAK = 1800.0  # seconds for which lists that do not show what waits are left out at most
+TOGETHER = 0.2  # seconds: what begins to wait within, when nobody waits yet, is polled together
+MAX_MISSES = 6  # doublings of the time after which a wait that no list shows is expected on one again
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """News of a wait: a new status, or how it ended."""
+
+    entry: Entry
+    status: str = ""
+    result: PollResult | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Ask:
+    """A request to send: a page of a list, or a GET for one id."""
+
+    call: Call[Any]
+    key: str = ""
+    walk: Walk | None = None
+    sweep: Sweep | None = None
+    lane: Lane | None = None
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to do now, and when to plan again unless a response comes first."""
+
+    updates: list[Update]
+    asks: list[Ask]
+    wake_at: float
+
+
+@dataclass(slots=True)
+class Schedule:
+    """The waits of one source on one connection. ``random`` gives 0 to 1; ``origin`` is where the ticks count from."""
+
+    source: Source
+    origin: float
+    random: Callable[[], float] = random.random
+    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    costs: Costs = field(default_factory=Costs)
+    page_sizes: tuple[int, ...] = (defaults.MAX_PAGE_SIZE, defaults.PAGE_SIZE)  # not refused so far
+    list_health: Health = field(init=False)
+    get_health: Health = field(init=False)
+    lists: Lane = field(init=False)
+    gets: Lane = field(init=False)
+    retries: Lane = field(init=False)
+    sweep: Sweep | None = None
+    sweep_moved_at: float = 0.0  # when its last page came
+    no_list_before: float = 0.0  # lists do not show what waits
+    list_break: float = 0.0
+    _live: int = 0  # waits that are not over
+    _agenda: Agenda = field(init=False)
+    _due: list[Entry] = field(default_factory=list)  # due while a sweep is under way
+    _queue: deque[str] = field(default_factory=deque)  # ids to ask for by GET
+    _queue_again: deque[str] = field(default_factory=deque)  # the same for ids that did not answer last time
+
+    def __post_init__(self) -> None:
+        self._agenda = Agenda(self.origin)
+        self.list_health, self.get_health = Health(self.random), Health(self.random)
+        self.lists = Lane(MAX_LISTS, self.list_health)
+        self.gets, self.retries = Lane(MAX_GETS, self.get_health), Lane(MAX_GETS, self.get_health)
+
+    def add(self, entry: Entry, now: float) -> float:
+        """Take a wait in; returns when the schedule has to be planned for it."""
+        if not self.entries:
+            self._agenda.origin = max(entry.not_before, now + TOGETHER)
+        self.entries.setdefault(entry.state.key, []).append(entry)
+        self._live += 1
+        self._agenda.watch(entry, self._live)
+        first = self._agenda.tick(max(entry.not_before, now) - 1e-6, entry.state.gap(now))
+        self._agenda.put(entry, first)
+        return min(first, entry.state.deadline)
+
+    def remove(self, entry: Entry) -> None:
+        """Let a wait go."""
+        if entry.phase is Phase.OVER:
+            return
+        entry.phase = Phase.OVER
+        self._live -= 1
+        of_key = self.entries[entry.state.key]
+        of_key.remove(entry)
+        if not of_key:
+            del self.entries[entry.state.key]
+            if self.sweep is not None:
+                self.sweep.left.discard(entry.state.key)
+
+    def plan(self, now: float) -> Plan:
+        """Return the waits that are over by their deadline, the requests to send now, and when to plan again."""
+        expired = [(entry, entry.state.expired(now)) for entry in self._agenda.take_expired(now)]
+        updates = [self._over(entry, result) for entry, result in expired if result is not None]
+        self._due += self._agenda.take_due(now)
+        if self.sweep is not None and now >= self.sweep_moved_at + SLOW_SECONDS and self.sweep.under_way:
+            self.list_health.on_error(now)
+            self._give_up(self.sweep)
+        if self.sweep is not None and self.sweep.is_over:
+            self._finish(self.sweep, now)
+        if self._due and self.sweep is None:
+            self._dispatch(self._due, now)
+            self._due = []
+        asks = [*self._page_asks(now), *self._get_asks(now)]
+        return Plan(updates, asks, self._wake_at(now))
+
+    def on_page(self, ask: Ask, page: Any, now: float) -> list[Update]:
+        """Take in a page of a list."""
+        assert ask.walk is not None
+        assert ask.sweep is not None
+        self._end(ask)
+        self.list_health.on_success()
+        walk, sweep = ask.walk, ask.sweep
+        sweep.pages += 1
+        if sweep is self.sweep:
+            self.sweep_moved_at = now
+        rows = [self.source.row(item) for item in page.items]
+        updates = [update for row in rows for update in self._on_row(row, now)]
+        if self.costs.notices(walk.query, rows):
+            self._restart(sweep)
+        sweep.left.difference_update(row.key for row in rows if self._answers(sweep, row))
+        try:
+            walk.on_page(page.next_page_token)
+        except InvalidResponseError as error:  # a list without an end
+            self.list_health.on_error(now, error)
+            self._give_up(sweep)
+        if walk.following is not None:
+            further = [walk]
+            if walk.pages == 1 and self.costs.range_is_honoured:
+                further = sweeps.split(sweep, walk, [row.created_at for row in rows], self.source)
+            sweep.walks += [other for other in further if other is not walk]
+            sweep.waiting.extend(further)
+        return updates
+
+    def on_item(self, ask: Ask, value: Any, now: float) -> list[Update]:
+        """Take in the response to a GET."""
+        self._end(ask)
+        self.get_health.on_success()
+        row = self.source.row(value)
+        updates = self._on_row(row, now)
+        for entry in self.entries.get(ask.key, ()):
+            self._schedule(entry, now)
+        return updates
+
+    def on_error(self, ask: Ask, error: Exception, now: float) -> list[Update]:
+        """Take in a request that failed."""
+        self._end(ask)
+        health = self.get_health if ask.walk is None else self.list_health
+        if isinstance(error, (AuthenticationError, InvalidInputError)):
+            health.on_error(now, error)
+            touched: Iterable[Entry] = [entry for of_key in self.entries.values() for entry in of_key]
+        elif ask.walk is None:
+            touched = list(self.entries.get(ask.key, ()))
+            if not isinstance(error, NotFoundError):  # one that is not there says nothing of the others
+                health.on_error(now, error)
+        else:
+            touched = ()
+            if isinstance(error, RefusedError) and self.page_sizes:  # the largest size is not documented
+                self.page_sizes = tuple(size for size in self.page_sizes if size < (ask.walk.page_size or 1))
+                self._restart(ask.sweep)
+            else:
+                health.on_error(now, error)
+        if isinstance(error, RateLimitedError):
+            self.list_health.on_error(now, error)
+            self.get_health.on_error(now, error)
+        if ask.sweep is not None:
+            self._give_up(ask.sweep)
+        updates = []
+        for entry in touched:
+            result = entry.state.on_error(error, now, self.random)
+            if result is not None:
+                updates.append(self._over(entry, result))
+            elif entry.phase is Phase.ASKED or (entry.phase is Phase.QUEUED and ask.key == entry.state.key):
+                self._agenda.put(
+                    entry, ceil(entry.state.next_poll * 2) / 2
+                )  # those that failed together again
+        return updates
+
+    def _dispatch(self, due: list[Entry], now: float) -> None:
+        """Decide how to ask for what is due."""
+        due = [entry for entry in due if entry.phase is Phase.SCHEDULED]
+        listed = [entry for entry in due if now >= entry.relist_at]
+        kind = self.costs.choose(len(listed), self.source) if listed else Kind.GET
+        if kind is Kind.GET or now < max(self.list_health.paused_until, self.no_list_before):
+            listed = []
+        else:
+            self._begin(kind, listed, now)
+        for entry in due:
+            if entry.phase is Phase.SCHEDULED:
+                self._enqueue(entry)
+
+    def _begin(self, kind: Kind, entries: list[Entry], now: float) -> None:
+        for entry in entries:
+            entry.phase = Phase.SWEPT
+        worth_it = (size for size in self.page_sizes if size <= max(defaults.PAGE_SIZE, len(entries)))
+        self.sweep = sweeps.begin(kind, entries, self.source, next(worth_it, None))
+        self.sweep_moved_at = now
+
+    def _finish(self, sweep: Sweep, now: float) -> None:
+        """Decide on what a sweep has not shown, and look for a share of it where it should be."""
+        self.sweep = None
+        left = [entry for entry in sweep.entries if entry.phase is Phase.SWEPT]
+        if sweep.kind is not Kind.KEYS:
+            self.costs.learn(sweep)
+        unseen = [entry for entry in left if entry.state.key in sweep.left]
+        if sweep.kind is Kind.ENDED:
+            self.costs.ended_per_sweep = len(sweep.entries) - len(left)
+            self._schedule_all(left, now)
+            self._recheck(left, now)
+        elif sweep.kind is Kind.RUNNING and sweep.is_read:
+            self.costs.ended_per_sweep = len(unseen)
+            self._schedule_all([entry for entry in left if entry.state.key not in sweep.left], now)
+            if len(unseen) > self.costs.pages.get(Kind.ENDED, len(ENDED)):
+                self._begin(Kind.ENDED, unseen, now)
+            else:
+                self._enqueue_all(unseen)
+        else:
+            self._schedule_all([entry for entry in left if entry.state.key not in sweep.left], now)
+            if sweep.is_read:
+                self._note_missing(unseen, len(sweep.entries), now)
+            if sweep.is_read or sweep.kind is not Kind.RECHECK:
+                self._enqueue_all(unseen)
+            else:  # too many others on that list
+                self._schedule_all(unseen, now)
+                self._enqueue_all(unseen[:1])
+
+    def _note_missing(self, unseen: list[Entry], of: int, now: float) -> None:
+        """Expect what a list should have shown on lists ever more rarely; leave out lists that show less than half."""
+        for entry in unseen:
+            entry.misses += 1
+            entry.relist_at = now + entry.state.gap(now) * 2 ** min(entry.misses, MAX_MISSES)
+        if 2 * len(unseen) <= of:
+            self.list_break = 0.0
+        else:
+            gap = max(entry.state.gap(now) for entry in unseen)
+            self.list_break = min(MAX_LIST_BREAK, max(2 * self.list_break, 2 * gap))
+            self.no_list_before = now + self.list_break
+
+    def _recheck(self, left: list[Entry], now: float) -> None:
+        """Look for a share of the waits on a list of everything, first those that were not read for longest."""
+        stale = [entry for entry in left if now >= entry.recheck_at and entry.phase is Phase.SCHEDULED]
+        share = max(MIN_RECHECKED, len(left) // RECHECK_GAPS)
+        stale = heapq.nsmallest(share, stale, key=lambda entry: entry.listed_from)
+        if len(stale) > 1:
+            self._begin(Kind.RECHECK, stale, now)
+        else:
+            self._enqueue_all(stale)
+
+    def _restart(self, sweep: Sweep | None) -> None:
+        """Ask for the same anew, by what is known of the service now."""
+        if sweep is not None and sweep is self.sweep:
+            self.sweep = None
+            for entry in sweep.entries:
+                if entry.phase is Phase.SWEPT:
+                    entry.phase = Phase.SCHEDULED
+                    self._due.append(entry)
+
+    def _give_up(self, sweep: Sweep) -> None:
+        """Have what a list should have shown asked for by GET."""
+        if sweep is self.sweep:
+            self.sweep = None
+            self._enqueue_all(entry for entry in sweep.entries if entry.phase is Phase.SWEPT)
+
+    def _page_asks(self, now: float) -> Iterable[Ask]:
+        sweep = self.sweep
+        places = self.lists.free(now)
+        while sweep is not None and sweep.waiting and places > 0 and not sweep.is_over:
+            walk = sweep.waiting.popleft()
+            assert walk.following is not None
+            ask = Ask(walk.following, walk=walk, sweep=sweep, lane=self.lists)
+            sweep.under_way += 1
+            self.lists.start(ask, now)
+            places -= 1
+            yield ask
+
+    def _get_asks(self, now: float) -> Iterable[Ask]:
+        for lane, queue in ((self.gets, self._queue), (self.retries, self._queue_again)):
+            places = lane.free(now)
+            while queue and places > 0:
+                key = queue.popleft()
+                waiting = [entry for entry in self.entries.get(key, ()) if entry.phase is Phase.QUEUED]
+                if not waiting:
+                    continue
+                for entry in waiting:
+                    entry.phase = Phase.ASKED
+                ask = Ask(self.source.get(key), key=key, lane=lane)
+                lane.start(ask, now)
+                places -= 1
+                yield ask
+
+    def _wake_at(self, now: float) -> float:
+        times = [self._agenda.next_at]
+        if self.sweep is not None:
+            times.append(self.sweep_moved_at + SLOW_SECONDS)
+            times.append(self.lists.opens_at(now))
+        for lane, queue in ((self.gets, self._queue), (self.retries, self._queue_again)):
+            if queue:
+                times.append(lane.opens_at(now))
+        return min(times)
+
+    def _on_row(self, row: Row, now: float) -> list[Update]:
+        updates = []
+        for entry in tuple(self.entries.get(row.key, ())):
+            if row.created_at is not None and entry.created_at is None:
+                entry.created_at = entry.listed_from = row.created_at
+            entry.misses, entry.relist_at = 0, 0.0
+            entry.recheck_at = now + RECHECK_GAPS * entry.state.gap(now)
+            if now < entry.not_before:
+                continue
+            known = entry.state.status
+            result = entry.state.on_status(row.status, now, row.message)
+            if result is not None:
+                updates.append(self._over(entry, result))
+            elif row.status != known:
+                updates.append(Update(entry, row.status))
+        return updates
+
+    def _answers(self, sweep: Sweep, row: Row) -> bool:
+        """Say whether a row tells a sweep all it is read for: one that looks for ends passes over what still runs."""
+        return sweep.kind is not Kind.ENDED or row.status in ENDED
+
+    def _over(self, entry: Entry, result: PollResult) -> Update:
+        self.remove(entry)
+        return Update(entry, result=result)
+
+    def _end(self, ask: Ask) -> None:
+        if ask.lane is not None:
+            ask.lane.end(ask)
+        if ask.sweep is not None:
+            ask.sweep.under_way -= 1
+
+    def _enqueue_all(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self._enqueue(entry)
+
+    def _enqueue(self, entry: Entry) -> None:
+        of_key = self.entries.get(entry.state.key, ())
+        known = any(other.phase in (Phase.QUEUED, Phase.ASKED) for other in of_key)
+        entry.phase = Phase.QUEUED
+        if not known:
+            (self._queue_again if entry.state.failures else self._queue).append(entry.state.key)
+
+    def _schedule_all(self, entries: Iterable[Entry], now: float) -> None:
+        for entry in entries:
+            self._schedule(entry, now)
+
+    def _schedule(self, entry: Entry, now: float) -> None:
+        """Have a wait asked for at its next tick."""
+        if entry.phase is not Phase.OVER:
+            self._agenda.put(entry, self._agenda.tick(now, entry.state.gap(now)))

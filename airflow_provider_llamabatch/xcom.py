@@ -1,0 +1,61 @@
+"""Everything that lands in XCom: the keys, the shapes, and the one place that pushes and pulls them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_llamabatch.batches.outcome import Outcome
+    from airflow_provider_llamabatch.llamacloud.models import Batch
+
+BATCH_ID = "batch_id"  # str, pushed right after the submission
+BATCH = "batch"  # dict: the API's batch without its results, as last read
+JOB_REFERENCES = "job_references"  # list[JobReferenceEntry], sorted by source_directory_file_id
+FILE_ERRORS = "file_errors"  # list[JobReferenceEntry] whose job_reference is None
+LINK = "llamacloud_url"  # str: what the operator link opens, empty where LlamaCloud has no page for it
+
+
+class JobReference(TypedDict):
+    """A job in the API's own shape."""
+
+    id: str
+    type: str
+
+
+class JobReferenceEntry(TypedDict):
+    """One file of a batch in the API's own shape: with a job, or with none and perhaps the reason."""
+
+    source_directory_file_id: str
+    job_reference: JobReference | None
+    error_message: str | None
+
+
+def push_submission(context: Context, batch_id: str, url: str) -> None:
+    """Push what a person or a later step needs even if the task fails from here on."""
+    context["ti"].xcom_push(key=BATCH_ID, value=batch_id)
+    context["ti"].xcom_push(key=LINK, value=url)
+
+
+def pull_batch_id(context: Context, task_id: str) -> str | None:
+    """Return the batch that this very task instance has submitted."""
+    ti = context["ti"]
+    pulled: Any = ti.xcom_pull(task_ids=task_id, key=BATCH_ID, map_indexes=ti.map_index)
+    return pulled if isinstance(pulled, str) else None
+
+
+def push_outcome(context: Context, batch: Batch, outcome: Outcome) -> None:
+    """Push what became of a batch that has completed, apart from its job references."""
+    push_batch(context, batch)
+    context["ti"].xcom_push(key=FILE_ERRORS, value=outcome.file_errors)
+
+
+def push_batch(context: Context, batch: Batch) -> None:
+    """Push a batch without its per-file results."""
+    context["ti"].xcom_push(key=BATCH, value=batch.model_dump(mode="json", exclude={"results"}))
+
+
+def push_job_references(context: Context, references: list[JobReferenceEntry]) -> None:
+    """Push the job references beside a return value that is something else."""
+    context["ti"].xcom_push(key=JOB_REFERENCES, value=references)

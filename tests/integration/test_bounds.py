@@ -1,0 +1,265 @@
+"""What a request may cost at most, whatever the server does: raw sockets that drip, flood, echo and lie."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import gzip
+import logging
+import signal
+import socket
+import threading
+import traceback
+from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud import errors as e
+from airflow_provider_llamabatch.llamacloud.retries import ONCE
+from airflow_provider_llamabatch.llamacloud.settings import settings_from_connection
+from airflow_provider_llamabatch.llamacloud.transport import AsyncClient, Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY = "llx-bounds-Zq8Rt5Xw2"
+GET = calls.get_batch("bat-1")
+BATCH = b'{"id": "bat-1", "status": "RUNNING"}'
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 36\r\n\r\n" + BATCH
+
+
+class Raw:
+    """Answers every connection with the given pieces; ``drip`` repeats the last one until the client is gone."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.drip = False
+        self.read = b""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        stop = threading.Event()
+        with connection, contextlib.suppress(OSError):
+            self.read = connection.recv(65536)
+            for piece in self.pieces:
+                connection.sendall(piece)
+            while self.drip and not stop.wait(0.02):
+                connection.sendall(self.pieces[-1])
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def raw() -> Iterator[Raw]:
+    server = Raw()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def client(raw: Raw) -> Iterator[Client]:
+    extra = {"timeout_seconds": 0.4, "max_attempts": 1}
+    with Client(settings_from_connection("c", password=KEY, host=raw.url, extra=extra)) as made:
+        yield made
+
+
+DRIPPING = {
+    "status line": [b"H"],
+    "headers": [b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"],
+    "early hints": [b"HTTP/1.1 103 Early Hints\r\n\r\n"],
+    "body": [b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b" "],
+    "chunks": [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"],
+}
+
+
+@pytest.mark.parametrize("part", DRIPPING)
+async def test_a_response_that_drips_is_given_up(part, raw, client):
+    raw.pieces, raw.drip = DRIPPING[part], True
+
+    with pytest.raises(e.NoResponseError) as raised:
+        client.send(GET)
+    assert raised.value.reached_server
+    async with AsyncClient(client.settings) as twin:
+        with pytest.raises(e.NoResponseError):
+            await twin.send(GET, within=0.1)
+
+
+def encoded(encoding: str, body: bytes) -> list[bytes]:
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return [head.encode(), body]
+
+
+BOMB = gzip.compress(b" " * 200_000_000)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "problem"),
+    [
+        (encoded("gzip", BOMB), "more than 1000000 bytes"),
+        (encoded("gzip, gzip", gzip.compress(BOMB)), "content encoding that was not asked for"),
+        (encoded("br", b"x"), "content encoding that was not asked for"),
+        (encoded("gzip", gzip.compress(BATCH)[:-5]), "breaks off"),
+        (encoded("gzip", gzip.compress(BATCH) + b"x"), "something behind"),
+        (encoded("gzip", BATCH), "broken compression"),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>"], "not with what the API documents"),
+    ],
+    ids=["bomb", "nested", "brotli", "torn", "tail", "plain", "html"],
+)
+def test_a_body_that_is_not_what_was_asked_for_is_an_error(pieces, problem, raw, client):
+    raw.pieces = pieces
+
+    with pytest.raises(e.InvalidResponseError, match=problem):
+        client.send(replace(GET, max_bytes=1_000_000))
+
+
+def test_a_compressed_body_is_read(raw, client):
+    raw.pieces = encoded("gzip", gzip.compress(BATCH))
+
+    assert client.send(GET).status == "RUNNING"
+
+
+def test_a_long_error_is_cut_and_is_no_verdict(raw, client):
+    body = b'{"detail": "' + b"x" * 1_000_000 + b'"}'
+    raw.pieces = [f"HTTP/1.1 404 No\r\nContent-Length: {len(body)}\r\n\r\n".encode(), body]
+
+    with pytest.raises(e.NotFoundError) as raised:
+        client.send(GET)
+    assert not raised.value.from_api
+    assert len(str(raised.value)) < 2000
+
+
+ECHOES = {
+    "plain": KEY,
+    "upper": KEY.upper(),
+    "percent": "".join(f"%{byte:02x}" for byte in KEY.encode()),
+    "quoted": quote(f" {KEY} "),
+    "base64": base64.b64encode(KEY.encode()).decode(),
+    "basic": base64.b64encode(f"user:{KEY}".encode()).decode(),
+    "escaped": "".join(f"\\u{ord(sign):04X}" for sign in KEY),
+    "hex": KEY.encode().hex(),
+}
+PLACES = {
+    "status line": "HTTP/1.1 {0} OK\r\n\r\n",
+    "reason": "HTTP/1.1 401 {0}\r\nContent-Length: 0\r\n\r\n",
+    "header line": "HTTP/1.1 200 OK\r\n{0}\r\n\r\n",
+    "chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{0}\r\n",
+    "location": "HTTP/1.1 302 Found\r\nLocation: http://{0}:x/{0}\r\nContent-Length: 0\r\n\r\n",
+    "body": "HTTP/1.1 400 No\r\nConnection: close\r\n\r\n<p>{0}",
+    "cookie": "HTTP/1.1 500 No\r\nSet-Cookie: a={0}\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+def everything_about(error: BaseException) -> str:
+    """An exception with the local variables of this package's frames, and whatever hangs on it."""
+    told: traceback.TracebackException | None
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    shown = [f"{error} {error!r} {vars(error)}"]
+    while told is not None:
+        for frame in told.stack:
+            assert "httpx" not in frame.filename
+            if "airflow_provider_llamabatch" in frame.filename:
+                shown.append(str(frame.locals))
+        told = told.__context__
+    return "\n".join(shown)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("form", ECHOES)
+def test_a_key_that_the_server_repeats_shows_nowhere(form, place, raw, client, caplog):
+    raw.pieces = [PLACES[place].format(ECHOES[form]).encode()]
+
+    with caplog.at_level(logging.DEBUG), pytest.raises(e.LlamaCloudError) as raised:
+        client.send(GET)
+
+    assert f"Bearer {KEY}".encode() in raw.read
+    shown = everything_about(raised.value) + caplog.text
+    assert "httpcore" in caplog.text
+    for hidden in (KEY, KEY.upper(), ECHOES[form].strip()):
+        assert hidden.lower() not in shown.lower()
+
+
+def test_no_proxy_sees_what_is_meant_for_this_machine(raw, monkeypatch):
+    raw.pieces = [OK]
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+
+    with Client(settings_from_connection("c", password=KEY, host=raw.url)) as client:
+        assert client.send(GET).status == "RUNNING"
+    elsewhere = settings_from_connection(
+        "c", password=KEY, host="http://llama.invalid", extra={"allow_http": True}
+    )
+    monkeypatch.setenv("HTTP_PROXY", raw.url)
+    with Client(elsewhere) as client:
+        assert client.send(GET).status == "RUNNING"
+    assert raw.read.startswith(b"GET http://llama.invalid/")
+
+
+def test_a_signal_handler_may_send_while_a_send_is_under_way(raw, client):
+    statuses: list[str] = []
+    raw.pieces, raw.drip = DRIPPING["body"], True
+
+    def handle(*_: object) -> None:
+        raw.pieces, raw.drip = [OK], False
+        statuses.append(client.send(GET).status)
+
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(e.NoResponseError):
+            client.send(GET)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert statuses == ["RUNNING"]
+
+
+def test_closing_ends_what_is_under_way(raw, client):
+    raw.pieces, raw.drip = DRIPPING["body"], True
+    threading.Timer(0.1, client.close).start()
+
+    with pytest.raises(e.NoResponseError, match="closed"):
+        client.send(GET)
+
+
+def test_a_file_is_sent_in_pieces_and_closed(emulator, hook):
+    directory_id = hook.send(calls.create_directory(name="d")).id
+    opened: list[Pieces] = []
+
+    def open_file() -> Pieces:
+        opened.append(Pieces(b"x" * 3_000_000))
+        return opened[-1]
+
+    call = calls.upload_directory_file(directory_id, open_file, size=3_000_000, display_name="a.txt")
+    assert hook.send(call).display_name == "a.txt"
+    assert asyncio.run(sent_again(hook, call)) == "a.txt"
+    assert [(file.largest <= 262_144, file.closed) for file in opened] == [(True, True)] * 2
+
+    wrong = calls.upload_directory_file(directory_id, open_file, size=7, display_name="b.txt")
+    with pytest.raises(e.InvalidInputError, match="not 7 bytes long"):
+        hook.send(wrong, ONCE)
+
+
+async def sent_again(hook, call) -> str:
+    async with AsyncClient(hook.get_conn().settings) as twin:
+        return (await twin.send(call)).display_name
+
+
+class Pieces(BytesIO):
+    largest = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.largest = max(self.largest, size if size is not None and size > 0 else 10**9)
+        return super().read(size)
