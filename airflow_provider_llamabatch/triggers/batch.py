@@ -98,12 +98,14 @@ class BatchTrigger(BaseTrigger):
         now = time.time()
         since = now if self.since is None else self.since
         deadline = since + MAX_WAIT if self.deadline is None else self.deadline
+        first_look_at = now if self.first_look_at is None else self.first_look_at
         state = PollState(
             self.batch_id,
             loop_time(deadline, now),
             self.poll_interval,
             since=loop_time(since, now),
-            next_poll=loop_time(now if self.first_look_at is None else self.first_look_at, now),
+            # A worker's clock that is ahead of this one must not delay the first poll by as much.
+            next_poll=loop_time(min(first_look_at, now + max(0.0, first_look_at - since)), now),
             missing_grace=self.missing_grace,
         )
         async with Subscription(

@@ -7,7 +7,7 @@ from dags_examples.demo.progress import summaries, table, task_name
 if TYPE_CHECKING:
     from typing import Any
 
-import pytest
+    import pytest
 
 
 def test_the_table_shows_text_or_the_reason_and_fits_the_terminal(monkeypatch: pytest.MonkeyPatch):

@@ -51,7 +51,7 @@ def _status_mb(name: str) -> float:
 
 
 @dataclass
-class LoopGauge:
+class LoopLag:
     """A coroutine that sleeps 10 ms and notes how late it wakes."""
 
     lags: list[float] = field(default_factory=list)
@@ -74,33 +74,33 @@ class LoopGauge:
 
 
 @contextmanager
-def stalls_inside(watched: Path, gauge: LoopGauge) -> Iterator[list[str]]:
+def stalls_inside(watched: Path, lag: LoopLag) -> Iterator[list[str]]:
     """Collect where this thread's event loop stood still for 100 ms inside the files under ``watched``.
 
     A second thread looks where the loop is. What the loop's thread spent waiting for a processor does not count,
-    nor does a late loop that stands in other files: a busy machine is not our doing. The gauge must beat in the
+    nor does a late loop that stands in other files: a busy machine is not our doing. ``lag`` must beat in the
     loop.
     """
     found: list[str] = []
     loop_thread, native_thread = threading.get_ident(), threading.get_native_id()
     done = threading.Event()
 
-    def look() -> None:
+    def watch() -> None:
         seen_beats, stood, reported = -1, 0.0, False
         clock, waited = time.monotonic(), processor_wait(native_thread)
         while not done.wait(SAMPLE_SECONDS):
             place = _place_inside(sys._current_frames().get(loop_thread), watched)
             now, waited_now = time.monotonic(), processor_wait(native_thread)
-            if place is None or len(gauge.lags) != seen_beats:
+            if place is None or len(lag.lags) != seen_beats:
                 stood, reported = 0.0, False
             else:
                 stood += (now - clock) - (waited_now - waited)
             if place and stood >= STALL_SECONDS and not reported:
                 found.append(place)
                 reported = True
-            clock, waited, seen_beats = now, waited_now, len(gauge.lags)
+            clock, waited, seen_beats = now, waited_now, len(lag.lags)
 
-    watcher = threading.Thread(target=look, name="stall-gauge")
+    watcher = threading.Thread(target=watch, name="stall-watch")
     watcher.start()
     try:
         yield found

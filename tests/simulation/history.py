@@ -1,0 +1,249 @@
+"""One history: a world drawn from the choices, its disturbances, the calm after them, and what must be true at its end."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_llamabatch.batches.polling import Reason
+from tests.simulation.airflow import VERDICTS, TaskInstance
+from tests.simulation.choices import Choices
+from tests.simulation.clockwork import HistoryTooLongError
+from tests.simulation.network import KINDS, Outage
+from tests.simulation.patches import simulated
+from tests.simulation.service import Habits
+from tests.simulation.triggerers import Triggerer
+from tests.simulation.world import Nature, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+TROUBLED = 3600.0  # virtual seconds after which all trouble is over
+PATIENCE = 4 * 3600.0  # virtual seconds after that within which everything must have ended
+FOUND_WITHIN = 400.0  # seconds, and some polls, after which the end of a batch is found on a healthy service
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a history. ``violation`` is empty when all promises were kept."""
+
+    violation: str
+    record: list[int]
+    trace: list[tuple[float, str]]
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def promise(self) -> str:
+        return self.violation.partition(":")[0]
+
+
+def play(seed: int, recorded: Sequence[int] | None = None, *, tracing: bool = False) -> Result:
+    """Play the history of a seed, or one that was recorded."""
+    choices = Choices(seed, recorded)
+    return run(World(choices, draw_nature(choices), tracing=tracing), draw)
+
+
+def run(world: World, prepare: Callable[[World], None]) -> Result:
+    """Run a world through its troubles and the calm after them."""
+    random.seed(world.choices.seed)  # the jitter of the package's own pauses
+    with simulated(world):
+        try:
+            prepare(world)
+            _live(world)
+        except HistoryTooLongError as error:
+            world.violate("bounded", str(error))
+        finally:
+            world.network.is_over = True
+            world.clockwork.bury()
+    counts = world.counts + world.network.exercised
+    counts["requests"] = sum(world.network.sent.values())
+    counts["batches"] = len(world.service.batches)
+    return Result(world.violation, world.choices.record, world.trace, counts)
+
+
+def draw_nature(choices: Choices) -> Nature:
+    """Draw how unkind a history is; most of its chances are switched off, so that the others show."""
+    kind = choices.pick
+    return Nature(
+        kills=kind((0.0, 0.0, 0.03, 0.15)),
+        freezes=kind((0.0, 0.0, 0.03, 0.1)),
+        store_failures=kind((0.0, 0.0, 0.05)),
+        ahead=kind((0.0, 0.0, 30.0, -30.0, 3400.0, -3400.0)),
+        apart=kind((0.0, 0.0, 2.0)),
+        triggerers_ahead=kind((0.0, 0.0, 20.0, -20.0, 1000.0)),
+        keeps_record=not choices.chance(0.15),
+    )
+
+
+def draw(world: World) -> None:
+    """Draw the rest of a history: the service, the network, who waits for what, and what happens when."""
+    choices, nature = world.choices, world.nature
+    if not nature.keeps_record:  # what cannot be known below Airflow 3.3 is documented, so it is left out
+        nature.freezes = 0.0
+        nature.ahead = max(-200.0, min(nature.ahead, 200.0))
+    world.service.habits = _habits(choices, nature)
+    network = world.network
+    network.rate = choices.pick((0.0, 0.02, 0.1, 0.3))
+    network.faults = tuple(kind for kind in KINDS if choices.chance(0.3)) if network.rate else ()
+    network.slowest = choices.pick((0.1, 0.5, 3.0))
+    for _ in range(choices.pick((0, 0, 0, 1, 2))):
+        begins = choices.between(0, 2400)
+        what = choices.pick(("any", "get", "list", "post"))
+        length = choices.pick((5.0, 30.0, 200.0, 900.0))
+        network.outages.append(Outage(begins, begins + length, what, choices.pick(KINDS[:10])))
+        world.counts["outages"] += 1
+    for number in range(1 + choices.pick((0, 0, 1))):
+        Triggerer(world, f"triggerer-{number}")
+    instances = 1 + choices.pick((0, 0, 1, 3))
+    shared = choices.chance(0.3)
+    for number in range(instances):
+        _draw_instance(world, number, shared=shared)
+    _draw_disturbances(world)
+
+
+def _habits(choices: Choices, nature: Nature) -> Habits:
+    pick = choices.pick
+    return Habits(
+        ahead=pick((0.0, 0.0, 10.0, -10.0)) if nature.keeps_record else 0.0,
+        spread=pick((0.0, 0.0, 4.0)),
+        lag=pick((0.0, 0.0, 5.0, 30.0, 58.0) if nature.keeps_record else (0.0, 5.0)),
+        read_lag=pick((0.0, 0.0, 3.0, 60.0)),
+        page_limit=pick((1000, 1000, 1, 2)),
+        ignores=pick(
+            ((), (), (), ("status",), ("created_at_on_or_after",), ("status", "source_directory_id"))
+        ),
+        ascending=choices.chance(0.15),
+        hides=choices.chance(0.1),
+        whole_seconds=choices.chance(0.15),
+        shortest=pick((5.0, 60.0)),
+        longest=pick((60.0, 600.0, 5000.0)),
+        failing=pick((0.0, 0.0, 0.4)),
+        expiring=pick((0.0, 0.0, 0.0, 0.2)),
+    )
+
+
+def _draw_instance(world: World, number: int, *, shared: bool) -> None:
+    choices = world.choices
+    instance = TaskInstance(
+        world,
+        f"task-{number}",
+        "dir-0" if shared else f"dir-{number}",
+        f"cfg-{number}",
+        waits=not choices.chance(0.25),
+        deferrable=not choices.chance(0.2),
+        poll_interval=choices.pick((30.0, 5.0, 10.0, 60.0)),
+        timeout=choices.pick((7200.0, 600.0, 90.0, 86400.0)),
+        retry_delay=choices.pick((1.0, 60.0, 300.0)),
+    )
+    world.clockwork.at(choices.between(0, 30), instance.start)
+
+
+def _draw_disturbances(world: World) -> None:
+    choices, clockwork = world.choices, world.clockwork
+    for instance in world.instances:
+        if choices.chance(0.2):
+            clockwork.at(choices.between(0, TROUBLED - 1), instance.clear)
+        if choices.chance(0.03):
+            clockwork.at(choices.between(0, TROUBLED - 1), instance.mark_failed)
+    for triggerer in world.triggerers:
+        if choices.chance(0.15):
+            clockwork.at(choices.between(0, 2000), triggerer.kill)
+        if choices.chance(0.15):
+            seconds = choices.pick((5.0, 20.0, 60.0, 600.0))
+            clockwork.at(choices.between(0, 2000), lambda who=triggerer, long=seconds: who.freeze(long))  # type: ignore[misc]
+    if choices.chance(0.1):
+        _draw_rotation(world)
+    for _ in range(choices.pick((0, 0, 1, 3))):
+        directory = choices.pick(("dir-9", "dir-0"))
+        clockwork.at(choices.between(0, 600), lambda where=directory: stranger(world, where))  # type: ignore[misc]
+
+
+def _draw_rotation(world: World) -> None:
+    """Have the key changed in LlamaCloud and in Airflow, one of them first."""
+    choices, clockwork = world.choices, world.clockwork
+    world.counts["rotated keys"] += 1
+    at = choices.between(10, 2000)
+
+    def refuse() -> None:
+        world.note("the service takes another key from now on")
+        world.service.key = "llx-second"
+
+    def change() -> None:
+        world.note("the connection holds another key from now on")
+        world.connection_key = "llx-second"
+
+    clockwork.at(at, refuse)
+    clockwork.at(at + choices.pick((0.0, 20.0, 50.0, 300.0)), change)
+
+
+def stranger(world: World, directory: str) -> None:
+    """Have somebody else make a batch."""
+    service = world.service
+    made = service.make(None, None, directory, "cfg-of-a-stranger", float("inf"))
+    world.note(f"service: {made.key} is made by a stranger in {directory}")
+
+
+def _live(world: World) -> None:
+    clockwork = world.clockwork
+    clockwork.run(TROUBLED, stop=lambda: bool(world.violation))
+    if world.violation:
+        return
+    _calm(world)
+    settled = False
+    while not world.violation and not settled and clockwork.now < TROUBLED + PATIENCE + 86400.0:
+        clockwork.run(clockwork.now + 60.0, stop=lambda: bool(world.violation))
+        for instance in world.instances:
+            if instance.state == "failed" and not instance.ended_as and not instance.is_helped:
+                instance.is_helped = True  # its tries were used up in the trouble
+                instance.clear()
+        settled = all(instance.state in ("success", "failed") for instance in world.instances)
+        _check_found(world)
+    if not world.violation and not settled:
+        states = {instance.name: instance.state for instance in world.instances}
+        world.violate("no wait is lost", f"not over in the end: {states}")
+    if not world.violation:
+        clockwork.run(clockwork.now + 7000.0, stop=lambda: bool(world.violation))
+        _check_end(world)
+
+
+def _calm(world: World) -> None:
+    """End all trouble: what is frozen goes on, what is broken works."""
+    world.note("all trouble is over")
+    world.is_quiet, world.quiet_since = True, world.now
+    world.network.rate, world.network.outages = 0.0, []
+    world.connection_key = world.service.key
+    habits = world.service.habits
+    habits.lag = min(habits.lag, 5.0)
+    habits.hides, habits.failing = False, 0.0
+
+
+def _check_found(world: World) -> None:
+    """See that no wait goes on long after its batch has ended and the service is healthy."""
+    for instance in world.instances:
+        trigger = instance.trigger
+        if instance.state != "deferred" or trigger is None or not trigger.runs:
+            continue
+        made = world.service.batches[trigger.batch_id]
+        since = max(made.ends_at, world.quiet_since, trigger.began_at)
+        bound = FOUND_WITHIN + 3 * instance.poll_interval
+        if world.now > since + bound and trigger.runs[-1][0].answers:
+            world.violate("no wait is lost", f"{instance.name} does not see that {made.key} has ended")
+
+
+def _check_end(world: World) -> None:
+    for instance in world.instances:
+        if instance.state == "success":
+            made = world.service.batches.get(instance.batch_id)
+            if made is None or made.owner is not instance:
+                world.violate("own batch", f"{instance.name} ended with {instance.batch_id!r}")
+        elif instance.ended_as not in (Reason.TIMED_OUT, *VERDICTS, Reason.FAILED, Reason.CANCELLED):
+            world.violate(
+                "comes to an end", f"{instance.name} failed ({instance.ended_as}) on a healthy service"
+            )
+    for triggerer in world.triggerers:
+        triggerer.check_left()
+    left = [process.name for process in world.network.under_way.values() if not process.is_dead]
+    if left:
+        world.violate("nothing is left", f"requests of {left} are still under way")

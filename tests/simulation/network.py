@@ -1,0 +1,355 @@
+"""The way between a process and the service, and everything that can go wrong on it; ``Client`` stands for httpx."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_provider_llamabatch.defaults import REQUEST_TIMEOUT
+from airflow_provider_llamabatch.llamacloud.errors import NoResponseError, StatusError
+from airflow_provider_llamabatch.llamacloud.redaction import ApiKey, Redactor
+from airflow_provider_llamabatch.llamacloud.responses import Response, decipher
+from airflow_provider_llamabatch.llamacloud.retries import RetryPolicy, worth_another_attempt
+from tests.simulation.service import STATUSES_UNKNOWN, TEXTS, Made, Service, detail, gateway, ok
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_llamabatch.llamacloud.call import Call
+    from tests.simulation.choices import Choices
+    from tests.simulation.clockwork import Process
+
+LATEST = (
+    58.0  # seconds after the end of a POST by which its batch exists and is listed: less than MAX_LIST_LAG
+)
+STALE = 60.0  # seconds by which a read may be behind
+BREAK = 0.3  # seconds that most faults take
+
+# What can go wrong with one request, by what it is for.
+ANY = (
+    "refused",
+    "lost before",
+    "slow",
+    "gateway",
+    "api 5xx",
+    "api 429",
+    "gateway 429",
+    "broken",
+    "problem",
+    "drips",
+)
+READ = ("api 404", "api 403", "api 400", "api 401", "other id", "stale", "odd status", "odd date")
+LIST = ("omits", "same token", "endless", "reordered", "early", "malformed")
+POST = ("lost after", "late", "late effect", "no id", "odd id", "api 402", "gateway after", "known id")
+KINDS = (*ANY, *READ, *LIST, *POST)
+
+
+@dataclass(slots=True)
+class Outage:
+    """A time in which every request of a class meets with one fault. ``what``: get, list, post or any."""
+
+    begins: float
+    ends: float
+    what: str
+    fault: str
+
+
+@dataclass
+class Network:
+    """Carries requests. ``rate`` is how likely one meets with one of the ``faults``; ``limit`` of virtual time."""
+
+    service: Service
+    choices: Choices
+    rate: float = 0.0
+    faults: tuple[str, ...] = ()
+    outages: list[Outage] = field(default_factory=list)
+    slowest: float = 0.5
+    note: Callable[[str], None] = lambda text: None
+    is_noted: bool = False
+    exercised: Counter[str] = field(default_factory=Counter)
+    under_way: dict[int, Process] = field(default_factory=dict)
+    sent: Counter[str] = field(default_factory=Counter)  # by the process's name
+    is_over: bool = False
+    _number: int = 0
+
+    async def send(
+        self, process: Process, key: str, call: Call[Any], seconds: float, poster: Any
+    ) -> Response:
+        """Return the response; raises ``NoResponseError``, after ``seconds`` at the latest."""
+        self._number = number = self._number + 1
+        if self.is_over:
+            raise NoResponseError("it is over", reached_server=False)
+        self.sent[process.name] += 1
+        answer: asyncio.Future[Response | Exception] = process.create_future()
+        self.under_way[number] = process
+        clockwork = self.service.clockwork
+
+        def deliver(said: Response | Exception) -> None:
+            if not answer.done() and not process.is_dead:
+                process.call_soon(_resolve, answer, said)
+
+        fault = self._fault(call)
+        delay = 0.02 + self.choices.between(0, self.slowest)
+        if fault:
+            self.exercised[fault] += 1
+        if self.is_noted:
+            self.note(f"{process.name}: {_short(call)}{f' meets with {fault!r}' if fault else ''}")
+        said, after = self._exchange(call, key, fault, delay, seconds, poster, deliver)
+        if said is not None:
+            clockwork.at(clockwork.now + min(after, seconds), lambda: deliver(said))
+        try:
+            result = await answer
+        finally:
+            self.under_way.pop(number, None)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def _exchange(
+        self,
+        call: Call[Any],
+        key: str,
+        fault: str,
+        delay: float,
+        seconds: float,
+        poster: Any,
+        deliver: Callable[[Response | Exception], None],
+    ) -> tuple[Response | Exception | None, float]:
+        """Return what is said and after how many seconds, or None where ``deliver`` is called later on."""
+        clockwork = self.service.clockwork
+        is_post = call.method == "POST"
+        if fault in ("refused", "lost before", "drips"):
+            after = seconds if fault == "drips" else BREAK
+            return NoResponseError(f"{call}: {fault}", reached_server=fault != "refused"), after
+        if fault == "slow":
+            delay = self.choices.between(1.0, 100.0)
+        elif not is_post and delay <= 1.0:
+
+            def say() -> None:
+                deliver(self._say(call, key, fault))
+
+            clockwork.at(clockwork.now + min(delay, seconds), say)
+            return None, 0.0
+        if is_post:
+            return self._post(call, key, fault, delay, seconds, poster, deliver)
+        reply = clockwork.now + delay
+        if delay >= seconds:
+            return NoResponseError(f"{call}: read timed out", reached_server=True), seconds
+
+        def early_say() -> None:  # decided early, delivered late
+            said = self._say(call, key, fault)
+            clockwork.at(reply, lambda: deliver(said))
+
+        clockwork.at(clockwork.now + delay * self.choices.between(0.1, 1.0), early_say)
+        return None, 0.0
+
+    def _say(self, call: Call[Any], key: str, fault: str) -> Response:
+        common = self._say_of_any(call, key, fault)
+        if common is not None:
+            return common
+        if fault.startswith("api 4"):
+            return detail(int(fault[4:]), self.choices.pick(TEXTS) or "no")
+        said = self.service.answer(call)
+        if said.status == 200 and fault:
+            value = json.loads(said.body)
+            (self._spoil_list if "items" in value else self._spoil_batch)(value, fault, call)
+            said = ok(value)
+        return said
+
+    def _say_of_any(self, call: Call[Any], key: str, fault: str) -> Response | None:
+        choices = self.choices
+        match fault:
+            case "gateway" | "gateway after":
+                return gateway(choices.pick((503, 502, 404, 401, 403, 500, 504, 302, 413)))
+            case "problem":
+                body = json.dumps({"title": "Not Found", "status": 404, "detail": "no"}).encode()
+                return Response(
+                    choices.pick((503, 404, 401)), {"content-type": "application/problem+json"}, body
+                )
+            case "api 5xx":
+                return detail(choices.pick((500, 503, 408, 409, 425)), choices.pick(TEXTS) or "trouble")
+            case "api 429":
+                wait = choices.pick(("1", "5", "100", "86400", "-1", "soon", "Wed, 21 Oct 2099 07:28:00 GMT"))
+                return detail(429, "slow down", {"retry-after": wait})
+            case "gateway 429":
+                return gateway(429, {"retry-after": choices.pick(("1", "30", "999999999"))})
+            case "broken":
+                return Response(
+                    200, {}, choices.pick((b"<html>", b"", b"{", b"null", b"[]", b'{"id": 1e400}', b"\xff"))
+                )
+        if key != self.service.key:
+            return detail(401, "Invalid API key")
+        return None
+
+    def _spoil_batch(self, row: dict[str, Any], fault: str, call: Call[Any]) -> None:
+        match fault:
+            case "other id":
+                row["id"] = "bat-of-somebody"
+            case "odd status" if row["status"] not in ("COMPLETED", "FAILED", "CANCELLED"):
+                row["status"] = self.choices.pick(STATUSES_UNKNOWN)
+            case "stale" if row["id"] in self.service.batches:
+                ended_at = self.service.batches[row["id"]].ends_at
+                if self.service.clockwork.now < ended_at + STALE:
+                    row["status"], row["results"] = "RUNNING", None
+            case "odd date":
+                row["created_at"] = self.choices.pick(
+                    (None, "0001-01-01T00:00:00", 1e300, "\0", "3000-01-01")
+                )
+
+    def _spoil_list(self, page: dict[str, Any], fault: str, call: Call[Any]) -> None:
+        rows, choices = page["items"], self.choices
+        of_directory = "source_directory_id" in dict(call.query)
+        match fault:
+            case "omits" if rows and not of_directory:
+                del rows[choices.draw(len(rows))]
+            case "same token":
+                page["next_page_token"] = "o0"
+            case "endless":
+                page["next_page_token"] = f"o{self._number}"
+            case "reordered":
+                rows.reverse()
+            case "malformed" if rows:
+                rows.insert(0, {"id": "a/b", "status": None})
+            case "early" if rows and not of_directory:
+                rows[choices.draw(len(rows))]["status"] = "COMPLETED"
+            case _ if rows:
+                self._spoil_batch(rows[choices.draw(len(rows))], fault, call) if not of_directory else None
+
+    def _post(
+        self,
+        call: Call[Any],
+        key: str,
+        fault: str,
+        delay: float,
+        seconds: float,
+        poster: Any,
+        deliver: Callable[[Response | Exception], None],
+    ) -> tuple[Response | Exception | None, float]:
+        """Make the batch, or not, and say something about it."""
+        if fault in ("gateway", "problem", "api 5xx", "api 429", "gateway 429", "api 402", "broken"):
+            if fault == "api 402":
+                return detail(402, "credits are used up"), BREAK
+            return self._say_of_any(call, key, fault), BREAK
+        if key != self.service.key:
+            return detail(401, "Invalid API key"), BREAK
+        clockwork, choices = self.service.clockwork, self.choices
+        if fault == "late":
+            delay = choices.between(1.0, seconds)
+        reply = min(delay, seconds)
+        effect = reply * choices.between(0.2, 1.0)
+        if fault == "slow":
+            effect = min(delay, seconds - 1)
+        if fault == "late effect":
+            reply, effect = BREAK, BREAK + choices.between(0.0, LATEST)
+        shown_by = clockwork.now + reply + LATEST + 1.0
+
+        def take_effect() -> None:
+            body = cast("dict[str, Any]", call.body)
+            configuration = body["config"]["job"]["configuration_id"]
+            made = poster.made(body["source_directory_id"], configuration, shown_by)
+            said = self._say_of_post(made, call, fault) if delay < seconds else _timed_out(call)
+            if fault != "late effect":
+                clockwork.at(sent_at + reply, lambda: deliver(said))
+
+        sent_at = clockwork.now
+        clockwork.at(sent_at + effect, take_effect)
+        if fault == "late effect":
+            return gateway(choices.pick((502, 404, 503))), reply
+        return None, 0.0
+
+    def _say_of_post(self, made: Made, call: Call[Any], fault: str) -> Response | Exception:
+        row = self.service.row(made)
+        match fault:
+            case "lost after":
+                return NoResponseError(f"{call}: connection reset", reached_server=True)
+            case "gateway after":
+                return gateway(self.choices.pick((502, 404, 403, 504)))
+            case "no id":
+                row["id"] = self.choices.pick(("", None))
+            case "odd id":
+                row["id"] = self.choices.pick(("a/b", "b" * 10_000, "\u00fc", "x\0", 7))
+            case "known id":
+                earlier = [key for key, other in self.service.batches.items() if other.at < made.at - 3700]
+                row["id"] = earlier[0] if earlier else ""
+        return ok(row)
+
+    def _fault(self, call: Call[Any]) -> str:
+        if not self.faults and not self.outages:
+            return ""
+        now = self.service.clockwork.now
+        is_list = call.path.endswith("/batches") and call.method == "GET"
+        what = "post" if call.method == "POST" else "list" if is_list else "get"
+        for outage in self.outages:
+            if outage.begins <= now < outage.ends and outage.what in ("any", what):
+                return outage.fault
+        if self.choices.chance(self.rate):
+            kinds = {"post": (*ANY, *POST), "get": (*ANY, *READ), "list": (*ANY, *READ, *LIST)}[what]
+            usable = [kind for kind in self.faults if kind in kinds]
+            if usable:
+                return self.choices.pick(usable)
+        return ""
+
+
+@dataclass(eq=False)
+class Client:
+    """Sends as ``transport.AsyncClient`` does, over the simulated network; ``settings`` is the API key."""
+
+    network: Network
+    process: Process
+    settings: str
+    poster: Any = None
+    verdicts: list[tuple[float, int, str]] = field(default_factory=list)
+
+    async def send(
+        self, call: Call[Any], policy: RetryPolicy | None = None, *, within: float | None = None
+    ) -> Any:
+        policy = policy or RetryPolicy()
+        clockwork = self.process.clockwork
+        began = clockwork.now
+        most = policy.max_seconds if within is None else min(within, policy.max_seconds)
+        for attempt in range(1, policy.max_attempts + 1):
+            try:
+                return await self._attempt(call, None if within is None else began + within)
+            except Exception as error:
+                asked = error.retry_after if isinstance(error, StatusError) else None
+                pause = policy.backoff.pause(attempt, random.random, retry_after=asked)
+                too_late = clockwork.now - began + pause >= most
+                if attempt == policy.max_attempts or too_late or not worth_another_attempt(call, error):
+                    raise
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    async def _attempt(self, call: Call[Any], until: float | None) -> Any:
+        now = self.process.clockwork.now
+        seconds = REQUEST_TIMEOUT if until is None else min(REQUEST_TIMEOUT, until - now)
+        response = await self.network.send(self.process, self.settings, call, max(0.01, seconds), self.poster)
+        try:
+            return decipher(call, response, _REDACTOR)
+        except StatusError as error:
+            if error.from_api:
+                self.verdicts.append((self.process.clockwork.now, error.status_code, call.path))
+            raise
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+_REDACTOR = Redactor([ApiKey("llx-simulated-key-0123456789")])
+
+
+def _resolve(answer: asyncio.Future[Any], said: Response | Exception) -> None:
+    if not answer.done():
+        answer.set_result(said)
+
+
+def _short(call: Call[Any]) -> str:
+    query = " ".join(f"{name}={value}" for name, value in call.query)
+    return f"{call.method} {call.path.removeprefix('/api/v2')} {query}".strip()
+
+
+def _timed_out(call: Call[Any]) -> NoResponseError:
+    return NoResponseError(f"{call}: no complete response", reached_server=True)

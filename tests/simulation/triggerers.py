@@ -1,0 +1,169 @@
+"""A triggerer process: runs the package's real trigger, on the real poll loop, and checks the events that come."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_provider_llamabatch.batches.polling import CONFIRM_AFTER, ROTATION_GRACE, Reason
+from airflow_provider_llamabatch.polling import loop as poll_loops
+from airflow_provider_llamabatch.triggers.batch import BatchTrigger
+from tests.simulation.clockwork import EPOCH, Process
+
+if TYPE_CHECKING:
+    from tests.simulation.airflow import Trigger
+    from tests.simulation.network import Client
+    from tests.simulation.world import World
+
+AFTER_DEADLINE = 1.0  # seconds by which a wait may end too late
+STATUS_CODES = {
+    Reason.NOT_FOUND: (404,),
+    Reason.NOT_AUTHENTICATED: (401,),
+    Reason.NOT_PERMITTED: (403,),
+    Reason.REFUSED: (400, 402, 413, 422),
+}
+_TERMINAL = {"completed": "COMPLETED", "failed": "FAILED", "cancelled": "CANCELLED"}
+
+
+@dataclass(eq=False)
+class Triggerer:
+    """One triggerer; after it was killed another process takes its name."""
+
+    world: World
+    name: str
+    triggers: dict[asyncio.Task[None], Trigger] = field(default_factory=dict)
+    clients: list[Client] = field(default_factory=list)
+    lives: int = 0
+    began_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._begin()
+        self.world.triggerers.append(self)
+
+    def _begin(self) -> None:
+        self.lives += 1
+        self.process = Process(
+            self.world.clockwork, f"{self.name}.{self.lives}", self.world.nature.triggerers_ahead
+        )
+        self.process.poster = None  # type: ignore[attr-defined]
+        self.process.triggerer = self  # type: ignore[attr-defined]
+        self.began_at = self.world.now
+        self.clients = []
+
+    @property
+    def answers(self) -> bool:
+        return not self.process.is_dead and not self.process.is_frozen
+
+    def run(self, trigger: Trigger) -> asyncio.Task[None]:
+        """Run a trigger."""
+        task = self.process.create_task(self._guarded(trigger))
+        self.triggers[task] = trigger
+        return task
+
+    def stop(self, task: asyncio.Task[None]) -> None:
+        """Cancel a trigger's task; a frozen process will see it when it can."""
+        self.triggers.pop(task, None)
+        if not self.process.is_dead:
+            self.process.call_soon(task.cancel)
+
+    def freeze(self, seconds: float) -> None:
+        """Stand still; after half a minute its triggers are given to others, while it still knows them."""
+        self.world.note(f"{self.process.name} stands still for {seconds:g} s")
+        self.world.counts["triggerers frozen"] += 1
+        self.process.freeze(seconds)
+        for trigger in self.triggers.values():
+            trigger.was_disturbed = True
+        if seconds > 30.0:
+            self.world.clockwork.at(self.world.now + 30.0, self._hand_over)
+
+    def kill(self) -> None:
+        """Die, and come again."""
+        self.world.note(f"{self.process.name} is killed")
+        self.world.counts["triggerers killed"] += 1
+        self.process.kill()
+        for trigger in self.triggers.values():
+            trigger.was_disturbed = True
+        self.world.clockwork.at(self.world.now + 10.0, self._begin)
+        self.world.clockwork.at(self.world.now + 31.0, self._hand_over)
+
+    def _hand_over(self) -> None:
+        triggers = list(self.triggers.values())
+        if self.process.is_dead or self.lives > 1:
+            self.triggers = {task: one for task, one in self.triggers.items() if not task.done()}
+        for trigger in triggers:
+            if not trigger.is_dropped:
+                trigger.hand_over()
+
+    async def _guarded(self, trigger: Trigger) -> None:
+        try:
+            await self._run(trigger)
+        except Exception as error:
+            self.world.violate("defect", f"the trigger of {trigger.instance.name}: {error!r}")
+
+    async def _run(self, trigger: Trigger) -> None:
+        process = self.process
+        began = self.world.now
+        ahead = process.ahead
+        async for event in BatchTrigger(**trigger.arguments).run():
+            payload = cast("dict[str, Any]", event.payload)  # type: ignore[attr-defined]
+            self.world.note(
+                f"{process.name}: {trigger.instance.name} {payload['reason']} {payload['message'][:60]!r}"
+            )
+            if not process.is_buried:
+                self._check(trigger, payload, began, ahead)
+                task = asyncio.current_task()
+                self.triggers.pop(cast("asyncio.Task[None]", task), None)
+                trigger.instance.on_event(trigger, payload)
+
+    def _check(self, trigger: Trigger, payload: dict[str, Any], began: float, ahead: float) -> None:
+        world = self.world
+        reason, now = Reason(payload["reason"]), world.now
+        world.check_clean("an event", payload)
+        who = trigger.instance.name
+        deadline = trigger.arguments["deadline"] - EPOCH - ahead  # by the virtual clock
+        if reason is Reason.TIMED_OUT:
+            if now < deadline - 1e-3:
+                world.violate(
+                    "no wait is lost", f"{who} timed out {deadline - now:.0f} s before its deadline"
+                )
+        elif reason in STATUS_CODES:
+            self._check_verdict(trigger, reason, began)
+        else:
+            batch = world.service.batches[trigger.batch_id]
+            truth = batch.status(now)
+            lied = "early" in world.network.faults and reason is Reason.COMPLETED
+            if truth != _TERMINAL[reason.value] and not lied:
+                world.violate("true status", f"{who} ends as {reason.value}, its batch is {truth}")
+        late = now - max(deadline, began)
+        if late > AFTER_DEADLINE and not trigger.was_disturbed:
+            world.violate("deadline", f"{who} ended {late:.0f} s after its deadline")
+
+    def _check_verdict(self, trigger: Trigger, reason: Reason, began: float) -> None:
+        """See that the API itself has said so at least twice, seconds apart, to this process."""
+        codes = STATUS_CODES[reason]
+        path = trigger.batch_id
+        said = [
+            at
+            for client in self.clients
+            for at, code, of in client.verdicts
+            if at >= began and code in codes and (of.endswith(path) or reason is Reason.NOT_AUTHENTICATED)
+        ]
+        apart = ROTATION_GRACE if reason is Reason.NOT_AUTHENTICATED else CONFIRM_AFTER
+        if not said or said[-1] - said[0] < apart - 0.6:
+            self.world.violate(
+                "verdicts are confirmed", f"{trigger.instance.name}: {reason.value} after {said}"
+            )
+
+    def check_left(self) -> None:
+        """See that nothing is left behind once nobody waits."""
+        process = self.process
+        if process.is_dead:
+            return
+        if process.unhandled:
+            self.world.violate("defect", f"{process.name}: {process.unhandled[0]}")
+        left = [task for task in process.tasks if not task.done()]
+        if left or poll_loops._loops.get(process):
+            self.world.violate(
+                "nothing is left", f"{process.name}: {len(left)} tasks, {poll_loops._loops.get(process)}"
+            )

@@ -1,0 +1,258 @@
+"""A worker process: one try of a task instance, or its resumption, as the operator does it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.batches import flow
+from airflow_provider_llamabatch.batches.events import read_event
+from airflow_provider_llamabatch.batches.outcome import Outcome
+from airflow_provider_llamabatch.batches.poller import BatchPoller, ResultsStayedNullError
+from airflow_provider_llamabatch.batches.polling import PollResult, PollState, Reason
+from airflow_provider_llamabatch.batches.record import RecordUnreadableError
+from airflow_provider_llamabatch.batches.submission import SubmissionUndecidedError, TaskFacts
+from airflow_provider_llamabatch.batches.submit_flow import SubmitFlow
+from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+from airflow_provider_llamabatch.llamacloud.retries import ONCE
+from tests.simulation.clockwork import EPOCH, Process
+from tests.simulation.world import Log, StoreDownError, World
+
+if TYPE_CHECKING:
+    from airflow_provider_llamabatch.batches.submission import Submission
+    from tests.simulation.airflow import TaskInstance
+    from tests.simulation.service import Made
+
+TROUBLE = (
+    LlamaCloudError,
+    SubmissionUndecidedError,
+    RecordUnreadableError,
+    StoreDownError,
+    ResultsStayedNullError,
+)
+FREEZES = (3.0, 20.0, 45.0, 200.0, 700.0, 5000.0)  # seconds
+MOMENT = 1.0  # seconds between the last look at the record and the POST, in which another try may act
+MAX_REQUESTS = 900  # of one submission
+
+
+@dataclass(eq=False)
+class Worker:
+    """One process of a task instance."""
+
+    world: World
+    instance: TaskInstance
+    name: str
+    number: int
+    kept: Any = None  # the record, below Airflow 3.3
+    loaded_at: float = 0.0
+    froze_at: float | None = None  # since its last step
+    raced: bool = False  # another try acted between this one's reading and writing
+    is_risky: bool = False
+    is_over: bool = False
+    hooks: list[LlamaBatchHook] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        world, nature = self.world, self.world.nature
+        ahead = nature.ahead + world.choices.between(0, nature.apart)
+        self.process = Process(world.clockwork, self.name, ahead)
+        self.process.poster = self  # type: ignore[attr-defined]
+        self.log = Log(world, self.name)
+        self.hook = LlamaBatchHook()
+
+    # Steps
+
+    async def perform(self, step: flow.Step) -> Any:
+        """Carry out a step of a flow; the process may be killed or stand still before it and after it."""
+        await self._disturb()
+        try:
+            if isinstance(step, flow.Send):
+                if step.call.method == "POST":
+                    self._note_post()
+                return await self.hook.asend(step.call, ONCE if step.once else None, within=step.within)
+            if isinstance(step, flow.Sleep):
+                if not 0 <= step.seconds <= 200:
+                    self.world.violate("bounded", f"a pause of {step.seconds} s")
+                await asyncio.sleep(step.seconds)
+                return None
+            return await self._store(step)
+        finally:
+            self.froze_at = None
+            await self._disturb()
+
+    async def _disturb(self) -> None:
+        world = self.world
+        if world.is_quiet or self.process.is_buried:
+            return
+        if world.choices.chance(world.nature.kills):
+            world.note(f"{self.name} is killed")
+            world.counts["workers killed"] += 1
+            self.process.kill()
+            self.instance.on_death(self, frozen=False)
+            await asyncio.sleep(0)
+        elif world.choices.chance(world.nature.freezes):
+            seconds = world.choices.pick(FREEZES)
+            world.note(f"{self.name} stands still for {seconds:g} s")
+            world.counts["workers frozen"] += 1
+            self.froze_at = world.now if self.froze_at is None else self.froze_at
+            self.process.freeze(seconds)
+            self.instance.on_death(self, frozen=True, seconds=seconds)
+            await asyncio.sleep(0)
+
+    def _note_post(self) -> None:
+        now = self.world.now
+        since = min(now - MOMENT, now if self.froze_at is None else self.froze_at)
+        self.is_risky = self.raced or self.instance.acted_since(since, self)
+        self.instance.acts.append((now, self))
+
+    async def _store(self, step: flow.Step) -> Any:
+        """Read or write the record; the store may fail, with or without effect."""
+        world, instance = self.world, self.instance
+        if not world.nature.keeps_record:
+            self.kept = getattr(step, "value", self.kept)
+            return self.kept
+        await asyncio.sleep(0.02 + world.choices.between(0, 0.3))
+        fails = not world.is_quiet and world.choices.chance(world.nature.store_failures)
+        if fails and (isinstance(step, flow.LoadRecord) or world.choices.chance(0.5)):
+            world.counts["store failures"] += 1
+            raise StoreDownError
+        if isinstance(step, flow.LoadRecord):
+            self.loaded_at, self.raced = world.now, False
+            return None if instance.stored is None else json.loads(instance.stored)
+        is_moment = self.froze_at is not None or world.now - self.loaded_at < MOMENT
+        self.raced = is_moment and instance.acted_since(self.loaded_at, self)
+        instance.was_overwritten |= self.raced
+        instance.acts.append((world.now, self))
+        value = step.value if isinstance(step, flow.SaveRecord) else None
+        world.check_clean("the record", value)
+        instance.stored = None if value is None else json.dumps(value)
+        if fails:
+            world.counts["store failures"] += 1
+            raise StoreDownError
+        return None
+
+    def made(self, directory: str, configuration: str, shown_by: float) -> Made:
+        """Have the service make the batch that this process's POST asks for."""
+        world = self.world
+        made = world.service.make(self.instance, self, directory, configuration, shown_by)
+        made.risky = self.is_risky
+        world.paid(made)
+        return made
+
+    # The operator
+
+    def start(self, payload: dict[str, Any] | None = None) -> None:
+        """Begin the try, or resume it with a trigger's event."""
+        self.process.create_task(self._run(payload))
+
+    async def _run(self, payload: dict[str, Any] | None) -> None:
+        try:
+            await (self._execute() if payload is None else self._resume(payload))
+        except TROUBLE as error:
+            self.world.check_clean("an error", str(error))
+            self.world.note(f"{self.name} fails: {type(error).__name__}: {str(error)[:200]}")
+            self.instance.on_failure(self)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self.world.violate("defect", f"{self.name}: {error!r}")
+        finally:
+            if not self.process.is_buried:
+                self.is_over = True
+                await self.hook.aclose()
+
+    async def _execute(self) -> None:
+        instance, nature = self.instance, self.world.nature
+        facts = TaskFacts(
+            self.number,
+            instance.max_tries,
+            f"nonce-{self.name}",
+            keeps_record=nature.keeps_record,
+            run_started=EPOCH + nature.ahead - 30.0,
+            cleared=instance.clears > 0,
+        )
+        submitting = SubmitFlow(
+            instance.request, instance.create, facts, self.process.clock, self.log, random=random.random
+        )
+        submitted = await flow.adrive(submitting.submit_or_rejoin(), self.perform)
+        self._check_submitted(submitted)
+        if not instance.is_current(self):
+            return
+        instance.batch_id = submitted.batch_id
+        if not instance.waits:
+            instance.on_success(self)
+            return
+        await self._wait(submitted.batch_id)
+
+    def _check_submitted(self, submitted: Submission) -> None:
+        world, instance = self.world, self.instance
+        world.note(f"{self.name} has {submitted.batch_id}: {submitted.decision.reason}")
+        made = world.service.batches.get(submitted.batch_id)
+        if made is None or made.owner is not instance:
+            world.violate(
+                "own batch", f"{self.name} returns {submitted.batch_id}, which is not of {instance.name}"
+            )
+            return
+        given = instance.given.get(made.key)
+        if given is not None and given < self.number and made.ends_at < instance.cleared_at:
+            if instance.was_overwritten:
+                world.counts[
+                    "an old batch after a Clear, its record overwritten by a process that stood still"
+                ] += 1
+                return
+            world.violate("new batch after a Clear", f"{self.name} returns {made.key} again")
+        if world.network.sent[self.name] > MAX_REQUESTS:
+            world.violate("bounded", f"{self.name} sent {world.network.sent[self.name]} requests")
+
+    def _poller(self, batch_id: str, deadline: float) -> BatchPoller:
+        now = self.process.clock()
+        state = PollState(batch_id, deadline, self.instance.poll_interval, since=now, next_poll=now)
+        return BatchPoller(state, self.log, self.process.clock, random=random.random)
+
+    async def _wait(self, batch_id: str) -> None:
+        instance = self.instance
+        poller = self._poller(batch_id, self.process.clock() + instance.timeout)
+        instance.deadline = poller.state.deadline
+        if instance.deferrable:
+            result = await flow.adrive(poller.poll(), self.perform)
+            if result is None:
+                instance.defer(self, poller)
+                return
+        else:
+            result = await flow.adrive(poller.wait(), self.perform)
+        await self._conclude(poller, result)
+
+    async def _resume(self, payload: dict[str, Any]) -> None:
+        event = read_event(payload)
+        now = self.process.clock()
+        deadline = now
+        if event.result.reason is Reason.COMPLETED:
+            deadline = max(event.deadline or 0.0, now + defaults.RESULTS_GRACE)
+        await self._conclude(self._poller(event.batch_id, deadline), event.result)
+
+    async def _conclude(self, poller: BatchPoller, result: PollResult) -> None:
+        concluded = await flow.adrive(poller.conclude(result), self.perform)
+        if not self.instance.is_current(self):
+            return
+        batch = self.world.service.batches[poller.state.key]
+        if isinstance(concluded, Outcome):
+            self.world.check_clean("an XCom", concluded.job_references)
+            self.world.check_clean("an XCom", poller.batch.model_dump(mode="json") if poller.batch else None)
+            if batch.status(self.world.now) != "COMPLETED":
+                self.world.violate(
+                    "true status", f"{batch.key} counts as COMPLETED, is {batch.status(self.world.now)}"
+                )
+            self.instance.on_success(self)
+            return
+        self.world.check_clean("a message", concluded.message)
+        self.world.note(f"{self.name}: the wait ended as {concluded.reason}: {concluded.message[:80]}")
+        if (
+            concluded.reason in (Reason.FAILED, Reason.CANCELLED)
+            and batch.status(self.world.now) != concluded.reason.name
+        ):
+            self.world.violate("true status", f"{batch.key} counts as {concluded.reason}")
+        self.instance.on_bad_end(self, concluded.reason)
