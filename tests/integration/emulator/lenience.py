@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import HTTPException
 from fastapi.exceptions import RequestValidationError
+from jsonschema import Draft202012Validator
 
 from airflow_provider_llamabatch.emulator import webhooks
-from airflow_provider_llamabatch.emulator.models import requests
 from airflow_provider_llamabatch.emulator.models.requests import SavedWebhook
 from airflow_provider_llamabatch.emulator.routes import (
     access,
@@ -79,7 +79,7 @@ def be_lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "_source_files", or_else(batches._source_files, lambda *_: []))
     monkeypatch.setattr(batches, "_configuration", or_else(batches._configuration, configuration))
     monkeypatch.setattr(directory_files, "_move", lambda *_: None)
-    monkeypatch.setattr(requests.Draft202012Validator, "check_schema", lambda _: None)
+    monkeypatch.setattr(Draft202012Validator, "check_schema", lambda _: None)
     monkeypatch.setattr(access.Guard, "__call__", replaced(access.Guard.__call__))
 
 
@@ -149,13 +149,15 @@ def configuration(request: base.ApiRequest, asked: Any) -> Configuration:
 
 
 def batch(request: base.ApiRequest, id_: str) -> Batch:
-    timeline = Timeline(*[request.now] * 4, "COMPLETED")
+    now = request.now
+    timeline = Timeline(now, now, now, now, "COMPLETED")
     return Batch(id_, 0, "dir-sample", "parse_v2", "cfg-PARSE_AGENTIC", timeline)
 
 
 def job(request: base.ApiRequest, type_: Any, id_: str) -> Job:
     parameters = PRESET if type_ == "parse_v2" else EXTRACT
-    return Job(id_, 0, *[request.now] * 3, type_, blob(request), "sample", dict(parameters), pages=(1,))
+    now = request.now
+    return Job(id_, 0, now, now, now, type_, blob(request), "sample", dict(parameters), pages=(1,))
 
 
 def webhook(request: base.ApiRequest, id_: str) -> WebhookConfiguration:

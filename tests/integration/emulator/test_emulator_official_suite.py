@@ -15,9 +15,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from lenience import be_lenient
 
 from airflow_provider_llamabatch.emulator import LlamaCloudEmulator, Settings
+from tests.integration.emulator.lenience import be_lenient
 
 VERSION = "2.19.0"
 ARCHIVE = f"llama_cloud-{VERSION}.tar.gz"

@@ -236,10 +236,10 @@ def test_a_shown_time_is_exactly_the_kept_one() -> None:
 class Numbered:
     order: int
     created_at: float
+    id: str = ""
 
-    @property
-    def id(self) -> str:
-        return str(self.order)
+    def __post_init__(self) -> None:
+        self.id = str(self.order)
 
 
 def numbered(records: list[Numbered]) -> Table[Numbered]:

@@ -9,9 +9,12 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import pytest
+
 PAGE = Path(__file__).parents[3] / "docs" / "testing.md"
 
 
+@pytest.mark.timeout(600)  # eight runs of a DAG, in a process that imports Airflow anew
 def test_the_files_of_the_page_run_as_they_stand(tmp_path: Path) -> None:
     conftest, tests = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (tmp_path / "conftest.py").write_text(conftest)
