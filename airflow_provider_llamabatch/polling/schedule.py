@@ -146,9 +146,11 @@ class Schedule:
         expired = [(entry, entry.state.expired(now)) for entry in self._agenda.take_expired(now)]
         updates = [self._over(entry, result) for entry, result in expired if result is not None]
         self._due += self._agenda.take_due(now)
-        if self.sweep is not None and now >= self.sweep_moved_at + SLOW_SECONDS and self.sweep.under_way:
-            self.list_health.on_error(now)
-            self._give_up(self.sweep)
+        sweep = self.sweep
+        if sweep is not None and now >= self.sweep_moved_at + SLOW_SECONDS and not sweep.is_over:
+            if sweep.under_way:  # else it waits for the end of a pause
+                self.list_health.on_error(now)
+            self._give_up(sweep)
         if self.sweep is not None and self.sweep.is_over:
             self._finish(self.sweep, now)
         if self._due and self.sweep is None:
