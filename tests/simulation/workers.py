@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.simulation.service import Made
 
 TROUBLE = (LlamaCloudError, SubmissionUndecidedError, RecordUnreadableError, StoreDownError, ResultsStayedNullError)
-FREEZES = (3.0, 20.0, 45.0, 200.0, 700.0, 5000.0)  # seconds
+FREEZES = (3.0, 20.0, 45.0, 200.0, 700.0, 2500.0)  # seconds
 MOMENT = 1.0  # seconds between the last look at the record and the POST, in which another try may act
 MAX_REQUESTS = 900  # of one submission
 
@@ -117,7 +117,8 @@ class Worker:
         if isinstance(step, flow.LoadRecord):
             self.loaded_at, self.raced = world.now, False
             return None if instance.stored is None else json.loads(instance.stored)
-        self.raced = instance.acted_since(self.loaded_at, self)
+        is_moment = self.froze_at is not None or world.now - self.loaded_at < MOMENT
+        self.raced = is_moment and instance.acted_since(self.loaded_at, self)
         instance.was_overwritten |= self.raced
         instance.acts.append((world.now, self))
         value = step.value if isinstance(step, flow.SaveRecord) else None

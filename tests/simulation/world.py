@@ -93,7 +93,7 @@ class World:
         for earlier in owner.batches:
             if self._is_superseded(earlier, owner):
                 continue
-            if earlier.risky or made.risky:
+            if earlier.risky or made.risky or owner.was_overwritten:
                 self.counts["two tries at the same moment (documented)"] += 1
                 continue
             self.violate("paid twice", f"{owner.name} has {earlier.key}, and now {made.key} as well")
