@@ -50,12 +50,7 @@ class SaveRecord:
     value: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteRecord:
-    """Delete the record from the task state store."""
-
-
-Step: TypeAlias = Send | Sleep | LoadRecord | SaveRecord | DeleteRecord
+Step: TypeAlias = Send | Sleep | LoadRecord | SaveRecord
 Flow: TypeAlias = Generator[Step, Any, T]
 
 

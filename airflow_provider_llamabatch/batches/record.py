@@ -65,8 +65,7 @@ class Record:
         return {"version": RECORD_VERSION, **asdict(self), "seen": list(self.seen)}
 
 
-def is_id(value: object) -> bool:
-    """Say whether a value can be the id of a batch: a string that is safe in a path."""
+def _is_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
@@ -91,7 +90,7 @@ def _read(value: Any, listed_seconds: float) -> Record:
     if type(version) is not int or version not in (1, RECORD_VERSION):
         raise ValueError("its version is unknown to this version of the provider")
     batch_id = value["batch_id"]
-    if batch_id != "" and not is_id(batch_id):
+    if batch_id != "" and not _is_id(batch_id):
         raise ValueError("batch_id is no id")
     common: dict[str, Any] = {
         "max_tries": _count(value, "max_tries"),
@@ -138,7 +137,7 @@ def _time(value: dict[str, Any], name: str) -> float:
 
 
 def _ids(value: Any) -> tuple[str, ...]:
-    if type(value) is not list or not all(is_id(entry) for entry in value):
+    if type(value) is not list or not all(_is_id(entry) for entry in value):
         raise TypeError("seen is no list of ids")
     if sum(map(len, value)) > 2 * MAX_SEEN_CHARACTERS:
         raise ValueError("seen is too long")

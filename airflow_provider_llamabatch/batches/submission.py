@@ -6,7 +6,7 @@ POST and the batch's *id* after it, and every later try decides by them:
 
     no record, or another request's       submit
     an id       still running             rejoin it
-                COMPLETED, same try round return it      (an automatic retry)
+                COMPLETED, retried        return it      (``max_tries`` is the same)
                 COMPLETED, cleared        submit         (a person asked for it again: ``max_tries`` moved)
                 FAILED, CANCELLED         submit
                 gone                      submit         (the API said so twice, and the list does not show it)
@@ -27,7 +27,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch import defaults
-from airflow_provider_llamabatch.batches.record import MAX_SEEN_CHARACTERS, Record, is_id
+from airflow_provider_llamabatch.batches.record import MAX_SEEN_CHARACTERS, Record
 from airflow_provider_llamabatch.llamacloud.models import BatchStatus, is_terminal
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.llamacloud.models import Batch
 
-# Seconds before each look for the batch of a POST whose outcome is unknown: defaults.MAX_LIST_LAG in all.
-ADOPTION_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+# Seconds before each listing for the batch of a POST whose outcome is unknown: defaults.MAX_LIST_LAG in all, and once
+# more, since one list may leave something out.
+ADOPTION_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, defaults.CONFIRM_SECONDS)
 
 _DAY = 86400.0
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC).timestamp()  # no batch is older; what says so has no usable date
@@ -143,7 +144,7 @@ def new_intent(request: Request, known: Iterable[Batch], task: TaskFacts, now: f
     Its floor is the newest of them, less the spread of the service's own clocks, so only the few ids from there on
     need to be kept. Should they be too many all the same, the floor rises to the oldest one that is kept.
     """
-    dated = [(created(batch, now), batch.id) for batch in known if is_id(batch.id)]
+    dated = [(created(batch, now), batch.id) for batch in known]
     newest = max((at for at, _ in dated if at is not None), default=None)
     floor = now - defaults.LISTED_SECONDS  # what is older was not listed, so it cannot be among the ids
     if newest is not None:
@@ -198,12 +199,14 @@ def adoptable(record: Record, request: Request, listed: Iterable[Batch], now: fl
     They match the request, were not there before the first POST, and were not created long after the last one: a
     submission that stayed unresolved for a day must not take today's batch of another run.
     """
-    latest = record.posted_at + 2 * defaults.LISTED_SECONDS  # clock difference, and a POST under way
+    latest = (
+        record.posted_at + 2 * defaults.LISTED_SECONDS
+    )  # two clocks, and a process that stood still at its POST
     seen = set(record.seen)
     found: dict[str, Batch] = {}
     for batch in listed:
         at = created(batch, now)
-        if batch.id in seen or not is_id(batch.id) or not request.matches(batch):
+        if batch.id in seen or not request.matches(batch):
             continue
         if at is None or record.floor <= at <= latest:
             found[batch.id] = batch
@@ -216,7 +219,7 @@ def rejoinable(request: Request, listed: Iterable[Batch], *, since: float, now: 
 
     ``since`` is the beginning of the run in epoch seconds. What has no usable date is none of them.
     """
-    dated = [(created(batch, now), batch) for batch in listed if is_id(batch.id) and request.matches(batch)]
+    dated = [(created(batch, now), batch) for batch in listed if request.matches(batch)]
     wanted = [
         (at, batch) for at, batch in dated if at is not None and at >= since - defaults.RUN_START_MARGIN
     ]

@@ -3,14 +3,15 @@ The order in which a submission happens, as a flow: one batch per task instance,
 
 A round decides by the record and, where that calls for a POST, sends at most one:
 
-    load the record, decide; look for what POSTs of unknown outcome may have made; adopt it, rejoin it, or go on
+    load the record, decide; list what POSTs of unknown outcome may have made; adopt it, rejoin it, or go on
     list the directory (only for a new intent), load the record again, save the intent, load it once more
     POST                                               -> save the id
-    the outcome is unknown                             -> another round, which looks before it sends
+    the outcome is unknown                             -> another round, which lists before it sends
     another try has acted, or this process stood still -> another round, which decides anew
 
 The intent is saved as a POST of unknown outcome before that POST is sent, and only an answer that rules a batch out
-takes that back. So a process can die anywhere.
+takes that back. So a process can die anywhere. A try that goes by another one's intent puts its own name on it before it
+lists, so that an earlier try that is still alive submits nothing after that list.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from typing import TYPE_CHECKING
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches import submission
 from airflow_provider_llamabatch.batches.flow import Sleep, send
-from airflow_provider_llamabatch.batches.record import is_id
 from airflow_provider_llamabatch.batches.submission import (
     Action,
     Decision,
@@ -30,7 +30,7 @@ from airflow_provider_llamabatch.batches.submission import (
     SubmissionUndecidedError,
 )
 from airflow_provider_llamabatch.batches.submit_lookups import Lookups, raise_if_gateways
-from airflow_provider_llamabatch.batches.submit_record import RecordKeeper
+from airflow_provider_llamabatch.batches.submit_record import OVERTAKEN, RecordKeeper
 from airflow_provider_llamabatch.llamacloud.errors import InvalidResponseError, LlamaCloudError, StatusError
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown, surely_not_processed
 from airflow_provider_llamabatch.polling.backoff import Backoff
@@ -47,8 +47,7 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.llamacloud.models import Batch
 
-MAX_ROUNDS = 12  # of decisions within one try
-_OVERTAKEN = "A later try of this task has taken over, so this one submits nothing."
+MAX_ROUNDS = 12  # within one try
 
 
 @dataclass(slots=True)
@@ -90,7 +89,7 @@ class SubmitFlow:
                 self._say(decision)
                 return Submission(decision.batch_id, batch, decision, self._recorded)
             if self._keeper.overtaken:
-                raise SubmissionUndecidedError(_OVERTAKEN)
+                raise SubmissionUndecidedError(OVERTAKEN)
             if self._last_error is not None and self._unknown >= defaults.MAX_CREATE_ATTEMPTS:
                 raise self._last_error
             submitted = yield from self._submit(
@@ -118,28 +117,34 @@ class SubmitFlow:
         if decision.action is Action.LOOK_UP:
             return (yield from self._decide_by_batch(record))
         if decision.action is Action.ADOPT:
-            return (yield from self._decide_by_looking(record))
+            return (yield from self._decide_by_listing(record))
         return decision, record, None
 
     def _decide_by_batch(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
-        batch = yield from self._lookups.read(record)
+        now = (
+            self.clock()
+        )  # one moment for both: what is new when it is read does not count as gone afterwards
+        batch = yield from self._lookups.read(record, now)
         if batch is not None and not record.fingerprint and not self.request.matches(batch):
             reason = f"the recorded submission (batch {record.batch_id}) was for other arguments"
             return Decision(Action.SUBMIT, reason), None, None
         if record.unknown:
             yield from self._lookups.warn_of_others(record)
         decision = submission.decide_by_status(
-            record, batch.status if batch else None, max_tries=self.task.max_tries, now=self.clock()
+            record, batch.status if batch else None, max_tries=self.task.max_tries, now=now
         )
         self._recorded = decision.action
         if decision.action is Action.REJOIN and record.max_tries != self.task.max_tries:
             yield from self._keeper.own_again(record)
         return decision, None, batch
 
-    def _decide_by_looking(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
+    def _decide_by_listing(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
         if self._keeper.overtaken:
-            raise SubmissionUndecidedError(_OVERTAKEN)  # the later try looks for what was made, and owns it
-        batch = yield from self._lookups.look(record, our_own=record is self._keeper.own)
+            raise SubmissionUndecidedError(OVERTAKEN)  # the later try finds what was made, and owns it
+        our_own = record is self._keeper.own
+        if not our_own and not (yield from self._keeper.take_over(record)):
+            return (yield from self._decide())
+        batch = yield from self._lookups.find(record, our_own=our_own)
         if batch is None:
             return (
                 Decision(
@@ -151,13 +156,13 @@ class SubmitFlow:
                 None,
             )
         if self._keeper.stood_still and self._unknown == 0:
-            raise SubmissionUndecidedError(_OVERTAKEN)  # not by this process: whoever made it will find it
-        # Nobody has had this batch yet, so it belongs to this round of tries, cleared or not.
+            raise SubmissionUndecidedError(OVERTAKEN)  # not by this process: whoever made it will find it
+        # Nobody has had this batch yet, so it is this try's, cleared or not.
         adopted = record.submitted(batch.id, unknown=record.unknown - 1, max_tries=self.task.max_tries)
         kept = yield from self._keeper.keep_id(adopted)
         if kept != batch.id:
             return (yield from self._decide())
-        if record.nonce == self.task.nonce:
+        if our_own:
             return Decision(Action.ADOPT, "the response to its POST was lost", batch.id), None, batch
         decision = submission.decide_by_status(
             adopted, batch.status, max_tries=self.task.max_tries, now=self.clock()
@@ -166,7 +171,7 @@ class SubmitFlow:
         return decision, None, batch
 
     def _decide_without_record(self) -> Flow[tuple[Decision, Record | None, Batch | None]]:
-        """Below Airflow 3.3 nothing survives a try, so a later one looks for what an earlier one made."""
+        """Below Airflow 3.3 nothing survives a try, so a later one lists what an earlier one may have made."""
         if self.task.try_number <= 1:
             return Decision(Action.SUBMIT, "this is the first try"), None, None
         since = self.task.run_started
@@ -198,8 +203,8 @@ class SubmitFlow:
             return None
         self._say(decision)
         try:
-            batch = yield from send(self.create, once=True)
-            if not is_id(batch.id) or batch.id in base.seen:
+            batch = yield from send(self.create, once=True, within=defaults.REQUEST_TIMEOUT)
+            if batch.id in base.seen:
                 raise InvalidResponseError(f"{self.create} was answered without the id of a new batch")
         except LlamaCloudError as error:
             yield from self._after_error(error, intent, base)
@@ -217,7 +222,9 @@ class SubmitFlow:
         if outcome_unknown(error):
             self._unknown, self._last_error = self._unknown + 1, error
             self._keeper.own = replace(intent, posted_at=self.clock())
-            self.log.warning("It is not known whether the batch was made, so it is looked for: %s", error)
+            self.log.warning(
+                "It is not known whether the batch was made, so the directory is listed for it: %s", error
+            )
             return
         self._keeper.own = replace(intent, unknown=base.unknown)
         if surely_not_processed(error):

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 MAX_LISTED_PAGES = 100
 _GATEWAY_VERDICTS = (401, 403, 404)
-_GATEWAY_ATTEMPTS = 3
 _MAX_NAMED = 10  # batches in one line of the log
 
 
@@ -54,34 +53,38 @@ class Lookups:
     clock: Callable[[], float]
     log: Logger | TaskLogger
 
-    def look(self, record: Record, *, our_own: bool) -> Flow[Batch | None]:
+    def find(self, record: Record, *, our_own: bool) -> Flow[Batch | None]:
         """
-        Look for what the POSTs under a record made until no list may lag behind; None if there is nothing.
+        List until what the POSTs under a record made must show, and return it; None if the last two lists lack it.
 
-        Unless the record is ``our_own``, its last POST may still be under way, so one more look comes after that.
+        Unless the record is ``our_own``, its last POST may still be under way, so the last lists come later.
         """
-        under_way = 0.0
+        pauses = [*submission.ADOPTION_PAUSES]
         if not our_own:
-            under_way = record.posted_at + defaults.REQUEST_TIMEOUT - self.clock()
-        pauses = (*submission.ADOPTION_PAUSES, min(under_way, defaults.REQUEST_TIMEOUT))
-        trouble: LlamaCloudError | None = None
-        for pause in pauses if under_way > 0 else submission.ADOPTION_PAUSES:
+            longest = (
+                defaults.MAX_INTENT_AGE + defaults.REQUEST_TIMEOUT
+            )  # from the intent to the end of its POST
+            under_way = record.posted_at + longest - self.clock()
+            pauses.insert(-1, min(max(under_way, 0.0), longest))
+        troubles: list[LlamaCloudError | None] = []
+        for pause in pauses:
             yield Sleep(pause)
             try:
-                found = yield from self.look_once(record)
+                found = yield from self.find_once(record)
             except LlamaCloudError as error:
                 if not is_transient(error):
                     raise
-                trouble = error
+                troubles.append(error)
                 continue
-            trouble = None
+            troubles.append(None)
             if found is not None:
                 return found
-        if trouble is not None:
-            raise trouble
+        for trouble in troubles[-2:]:
+            if trouble is not None:
+                raise trouble
         return None
 
-    def look_once(self, record: Record) -> Flow[Batch | None]:
+    def find_once(self, record: Record) -> Flow[Batch | None]:
         """List once and return the earliest batch that a record does not name and that may be of its POSTs."""
         listed = yield from self.directory(record.floor - 1.0)
         found = submission.adoptable(record, self.request, listed, self.clock())
@@ -96,25 +99,27 @@ class Lookups:
     def warn_of_others(self, record: Record) -> Flow[None]:
         """Name in the log what earlier POSTs made beside the record's batch; no trouble in reading counts."""
         try:
-            yield from self.look_once(record)
+            yield from self.find_once(record)
         except (LlamaCloudError, SubmissionUndecidedError) as error:
             self.log.warning("It could not be told whether a second batch was made: %s", error)
 
-    def read(self, record: Record) -> Flow[Batch | None]:
-        """Return the recorded batch; None says that it is gone, by the API's own word, twice, and by the list."""
+    def read(self, record: Record, now: float) -> Flow[Batch | None]:
+        """
+        Return the recorded batch; None says that it is gone, by the API's own word, twice, and by the list.
+
+        For a batch that is new at ``now`` one 404 is enough: it may not be readable yet.
+        """
         for pause in (0.0, defaults.CONFIRM_SECONDS):
             if pause:
                 yield Sleep(pause)
             try:
                 batch: Batch = yield from self._send(self._scoped(calls.get_batch(record.batch_id)))
             except NotFoundError:
-                if self.clock() < record.posted_at + defaults.MISSING_GRACE:
+                if now < record.posted_at + defaults.MISSING_GRACE:
                     return None
                 continue
             if batch.id != record.batch_id:
-                raise InvalidResponseError(
-                    f"The look at batch {record.batch_id} was answered with another batch"
-                )
+                raise InvalidResponseError(f"GET of batch {record.batch_id} was answered with another batch")
             return batch
         listed = yield from self.directory(
             min(record.floor - 1.0, record.posted_at - defaults.LISTED_SECONDS)
@@ -143,17 +148,12 @@ class Lookups:
         raise InvalidResponseError(f"{call} did not end within {MAX_LISTED_PAGES} pages")
 
     def _send(self, call: Call[Any]) -> Flow[Any]:
-        """Send a read; what a gateway says of keys and ids is no verdict, so it is asked again."""
-        for attempt in range(1, _GATEWAY_ATTEMPTS + 1):
-            try:
-                return (yield from send(call))
-            except StatusError as error:
-                if error.from_api or error.status_code not in _GATEWAY_VERDICTS:
-                    raise
-                if attempt == _GATEWAY_ATTEMPTS:
-                    raise_if_gateways(error)
-            yield Sleep(defaults.CONFIRM_SECONDS)
-        raise AssertionError("unreachable")
+        """Send a read; the client has asked again by the time that a gateway's error arrives here."""
+        try:
+            return (yield from send(call))
+        except StatusError as error:
+            raise_if_gateways(error)
+            raise
 
     def _scoped(self, call: Call[Any]) -> Call[Any]:
         return call.with_query(

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch import defaults
-from airflow_provider_llamabatch.batches.flow import DeleteRecord, LoadRecord, SaveRecord, Sleep
+from airflow_provider_llamabatch.batches.flow import LoadRecord, SaveRecord, Sleep
 from airflow_provider_llamabatch.batches.record import Record, RecordUnreadableError, read_record
+from airflow_provider_llamabatch.batches.submission import SubmissionUndecidedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.batches.flow import Flow
     from airflow_provider_llamabatch.batches.submission import Request, TaskFacts
+
+OVERTAKEN = "A later try of this task has taken over, so this one submits nothing and returns nothing."
 
 
 @dataclass(slots=True)
@@ -37,6 +40,7 @@ class RecordKeeper:
     overtaken: bool = False  # a later try has written a record, so this process has been given up
     stood_still: bool = False  # it may have written over the record of a later try
     _loaded: object = None  # the mark of the stored value that was decided by
+    _loaded_at: float = 0.0
 
     def load(self) -> Flow[Record | None]:
         """
@@ -44,6 +48,7 @@ class RecordKeeper:
 
         Raises ``RecordUnreadableError``.
         """
+        self._loaded_at = self.clock()
         value = yield LoadRecord()
         self._loaded = _mark(value)
         try:
@@ -98,17 +103,43 @@ class RecordKeeper:
         if _mark((yield LoadRecord())) != _mark(intent.to_json()):
             return None
         if late or self.clock() - began > defaults.MAX_INTENT_AGE:
-            # This may have been written over the mark of another try, whose batch is as new as this moment.
-            self.own, self.stood_still = replace(intent, posted_at=self.clock()), True
-            yield SaveRecord(self.own.to_json())
+            yield from self._doubt(intent)
             return None
         self.own = intent
         return intent
 
     def take_back(self, intent: Record, unknown: int) -> Flow[None]:
-        """Record that the intent's last POST made nothing: it is resolved once no other one is ``unknown``."""
+        """
+        Record that the intent's last POST made nothing: it is resolved once no other one is ``unknown``.
+
+        It is not deleted, so that an earlier try that is still alive sees that there was a later one.
+        """
         if _mark((yield LoadRecord())) == _mark(intent.to_json()):
-            yield SaveRecord(replace(intent, unknown=unknown).to_json()) if unknown else DeleteRecord()
+            yield SaveRecord(replace(intent, unknown=unknown).to_json())
+
+    def _doubt(self, intent: Record) -> Flow[None]:
+        """Save an intent that may have gone over the record of another try, whose batch is as new as this moment."""
+        self.own, self.stood_still = replace(intent, posted_at=self.clock()), True
+        yield SaveRecord(self.own.to_json())
+
+    def take_over(self, record: Record) -> Flow[bool]:
+        """
+        Put this try's name on another one's intent, so that the other submits nothing more under it.
+
+        False says that this took so long that it must be decided anew.
+        """
+        task = self.task
+        if record.nonce == task.nonce:
+            return True
+        taken = replace(record, nonce=task.nonce, try_number=task.try_number, max_tries=task.max_tries)
+        yield SaveRecord(taken.to_json())
+        self._loaded = _mark(taken.to_json())
+        if self.own is not None:
+            self.own = taken
+        if self.clock() - self._loaded_at > defaults.RETRY_SETTLE_SECONDS:
+            yield from self._doubt(taken)
+            return False
+        return True
 
     def own_again(self, record: Record) -> Flow[None]:
         """Let a cleared task that rejoins its batch own it from here on, retries included."""
@@ -118,12 +149,24 @@ class RecordKeeper:
             yield SaveRecord(owned.to_json())
 
     def keep_id(self, record: Record) -> Flow[str]:
-        """Record the batch's id and return it, or the one that another try has recorded meanwhile."""
+        """
+        Record the batch's id and return it, or the id that another process of this try or an earlier one has recorded.
+
+        A later try's record is left as it is: raises ``SubmissionUndecidedError`` unless it has the same id. That try
+        lists what was made.
+        """
         try:
             other = _read((yield LoadRecord()))
         except RecordUnreadableError:
             other = None
             self.log.warning("The record was overwritten with something unreadable while this try submitted")
+        if other is not None and other.try_number > self.task.try_number:
+            if other.batch_id == record.batch_id:
+                return record.batch_id
+            self.log.warning(
+                "Batch %s was made by a try that has been taken over by a later one", record.batch_id
+            )
+            raise SubmissionUndecidedError(OVERTAKEN)
         if (
             other is not None
             and not self.task.fresh
@@ -138,9 +181,7 @@ class RecordKeeper:
                 record.batch_id,
             )
             return other.batch_id
-        newest = self.task if other is None or other.try_number < self.task.try_number else other
-        kept = replace(record, try_number=newest.try_number, max_tries=newest.max_tries)
-        yield SaveRecord(kept.to_json())
+        yield SaveRecord(replace(record, try_number=self.task.try_number).to_json())
         return record.batch_id
 
 

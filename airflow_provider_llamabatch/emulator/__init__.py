@@ -4,7 +4,7 @@ from __future__ import annotations
 
 try:
     from airflow_provider_llamabatch.emulator.control import Control
-    from airflow_provider_llamabatch.emulator.faults import Fault
+    from airflow_provider_llamabatch.emulator.faults.rules import Fault
     from airflow_provider_llamabatch.emulator.server import DEMO_API_KEY, LlamaCloudEmulator
     from airflow_provider_llamabatch.emulator.settings import Settings
 except ModuleNotFoundError as error:

@@ -25,11 +25,21 @@ def main(arguments: list[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with LlamaCloudEmulator(
-        api_key=options.api_key, host=options.host, port=options.port, settings=settings
-    ) as emulator:
-        print(emulator.url, flush=True)
-        stop.wait()
+    emulator = LlamaCloudEmulator(
+        api_key=options.api_key,
+        host=options.host,
+        port=options.port,
+        settings=settings,
+        seed=options.seed,
+        state_file=options.state_file,
+    )
+    try:
+        with emulator:
+            print(emulator.url, flush=True)
+            stop.wait()
+    except (OSError, ValueError) as error:
+        print(f"The emulator cannot serve on {options.host}:{options.port}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -45,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--speed", type=_positive, default=1.0, help="run batches and jobs so many times faster"
     )
+    parser.add_argument("--seed", type=int, help="make ids and everything left to chance repeatable")
+    parser.add_argument("--state-file", help="go on from this file, and write it again at the end")
     parser.add_argument(
         "--set",
         type=_setting,

@@ -6,18 +6,22 @@ import asyncio
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from airflow_provider_llamabatch.emulator.app import build
 from airflow_provider_llamabatch.emulator.control import Control
 from airflow_provider_llamabatch.emulator.settings import Settings
-from airflow_provider_llamabatch.emulator.world import World
+from airflow_provider_llamabatch.emulator.state import persistence
+from airflow_provider_llamabatch.emulator.state.service import EmulatorState
+from airflow_provider_llamabatch.emulator.webhooks import Deliverer
 
 if TYPE_CHECKING:
     from asyncio import Transport
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
 DEMO_API_KEY = "llx-emulator"
@@ -39,7 +43,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-class _Protocol(H11Protocol):
+class _Protocol(HttpToolsProtocol):
     """Shows the application the connection, so that a fault can close it."""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -50,7 +54,16 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Ends every connection before its loop does, also one that came while the others were being closed."""
+    """Delivers webhooks, and ends every connection before its loop does, also one that came meanwhile."""
+
+    deliverer: Deliverer
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        delivering = asyncio.create_task(self.deliverer.run())
+        try:
+            await super().serve(sockets)
+        finally:
+            delivering.cancel()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
@@ -67,6 +80,10 @@ class LlamaCloudEmulator:
     A context manager: ``with LlamaCloudEmulator() as emulator:`` serves until the block ends. ``url`` is the base URL
     for a client, ``api_key`` the key it has to send, ``control`` changes speeds and faults, moves the clock and tells
     what happened. Port 0 takes a free port. Raises OSError when the port is taken.
+
+    From one ``seed`` ids, orders and everything left to chance come out the same in every run, from one
+    ``start_time`` (seconds since the epoch) and a frozen clock the times as well. With a ``state_file`` what was
+    there at the end of one run is there at the beginning of the next.
     """
 
     def __init__(
@@ -76,16 +93,20 @@ class LlamaCloudEmulator:
         host: str = "127.0.0.1",
         port: int = 0,
         settings: Settings | None = None,
+        seed: int | None = None,
+        start_time: float | None = None,
+        state_file: Path | str | None = None,
     ) -> None:
-        self._world = World(settings or Settings(), api_key)
+        self._service = EmulatorState(settings or Settings(), api_key, seed, start_time)
+        self._state_file = None if state_file is None else Path(state_file)
         self._address = (host, port)
         self._stopping = threading.Event()
-        self.control = Control(self._world)
+        self.control = Control(self._service)
 
     @property
     def api_key(self) -> str:
         """The key that is accepted now."""
-        return self._world.api_key
+        return self._service.default_key
 
     @property
     def url(self) -> str:
@@ -93,11 +114,20 @@ class LlamaCloudEmulator:
         host, port = self._address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    def turned_time(self) -> AbstractContextManager[object]:
+        """Return a block in which waits of this process are turned instead of waited for (see ``testing``)."""
+        from airflow_provider_llamabatch.testing.turning import turned_time
+
+        return turned_time(self._service)
+
     def __enter__(self) -> Self:
         """Start to serve; return when requests are answered."""
+        if self._state_file is not None and self._state_file.exists():
+            persistence.load(self._service, self._state_file)
         listener = _listen(*self._address)
         self._address = (self._address[0], listener.getsockname()[1])
         self._server = _Server(self._config())
+        self._server.deliverer = Deliverer(self._service)
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="llamacloud-emulator"
         )
@@ -113,10 +143,12 @@ class LlamaCloudEmulator:
         self._stopping.set()
         self._server.should_exit = True
         self._thread.join(STOP_SECONDS)
+        if self._state_file is not None:
+            persistence.save(self._service, self._state_file)
 
     def _config(self) -> uvicorn.Config:
         return uvicorn.Config(
-            build(self._world, self._stopping),
+            build(self._service, self._stopping),
             http=_Protocol,
             loop="asyncio",
             ws="none",

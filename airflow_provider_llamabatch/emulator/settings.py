@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+
+from airflow_provider_llamabatch.emulator.state.records import FileResult
 
 RefusalCode = Literal[400, 401, 402, 403, 404, 409, 413, 422, 429]
 
@@ -13,8 +23,9 @@ class Settings(BaseModel):
     """
     Speeds and switches. Immutable: a change makes a new object.
 
-    A batch keeps the speeds and the final status that were set when it was created; everything about how answers
-    look is read at the moment of the answer. File patterns are shell patterns over the files' display names.
+    A batch and a job keep what was set when they were created: their speeds, their end, what their files come to.
+    Everything about how answers look is read at the moment of the answer. File patterns are shell patterns over the
+    files' display names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,13 +56,26 @@ class Settings(BaseModel):
     new_batch_is_404_seconds: NonNegativeFloat = 0
     list_hides_new_batches_seconds: NonNegativeFloat = 0
 
-    # What a look at a job shows.
+    # What jobs come to, and what a look at them shows.
+    file_results: dict[str, FileResult] = Field(default_factory=dict)
     failed_pages: tuple[PositiveInt, ...] = ()
+    allowed_page_failure_ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
+    unfinished_results_code: RefusalCode | None = None
     results_expire_seconds: NonNegativeFloat | None = None
 
-    # Lists.
+    # Lists. Files and configurations allow longer pages than the others.
     default_page_size: PositiveInt = 10
     max_page_size: PositiveInt = 100
+    max_page_size_of_files: PositiveInt = 1000
+
+    # Credits per page by tier, and how many there are.
+    parse_credits: dict[str, NonNegativeFloat] = Field(
+        default={"fast": 1, "cost_effective": 3, "agentic": 10, "agentic_plus": 45}
+    )
+    extract_credits: dict[str, NonNegativeFloat] = Field(
+        default={"cost_effective": 5, "agentic": 15, "agentic_plus": 50, "turbo": 35}
+    )
+    credits_available: NonNegativeFloat | None = None
 
     # What is refused, and how. None as a code means: not refused.
     empty_directory_code: RefusalCode | None = 400
@@ -63,6 +87,10 @@ class Settings(BaseModel):
     plan_allows_batches: bool = True
     plan_code: RefusalCode = 403
     batches_per_minute: PositiveInt | None = None
+    requests_per_minute: PositiveInt | None = None
+    uploads_per_second: PositiveFloat | None = None
+    max_files_per_project: PositiveInt | None = None
+    max_upload_bytes: PositiveInt = 512 * 1024 * 1024
     terminal_cancel_code: RefusalCode = 400
     retry_after_seconds: PositiveInt | None = None
 
@@ -71,11 +99,15 @@ class Settings(BaseModel):
     expires_at_in_create: Literal["ignore", "refuse"] = "ignore"
     duplicate_unique_id: Literal["add", "replace", "refuse"] = "add"
 
-    # Every answer carries fields that no client knows yet.
+    # How answers travel.
+    latency: Literal["none", "near", "far", "slow"] = "none"
     extra_fields: bool = False
-    # For contract tests that use made-up ids: unknown ids are answered with a sample object of the right shape, and
-    # projects, page sizes, page tokens, expand values and the state of things are not checked.
-    lenient_ids: bool = False
+
+    # Webhooks. The service refuses private addresses; here they are all there is.
+    webhook_attempts: PositiveInt = 3
+    webhook_retry_seconds: NonNegativeFloat = 1
+    webhook_timeout_seconds: PositiveFloat = 30
+    webhook_private_targets: bool = True
 
     def changed(self, **changes: Any) -> Settings:
         """Return a copy with some fields changed. Raises pydantic.ValidationError for unknown names or bad values."""
@@ -96,3 +128,6 @@ PROCESSING_TIMES = (
     "cancel_seconds",
     "usage_delay_seconds",
 )
+
+# How long an answer is held back, in real seconds from and to.
+LATENCIES = {"none": (0.0, 0.0), "near": (0.005, 0.02), "far": (0.08, 0.25), "slow": (0.5, 3.0)}

@@ -92,16 +92,12 @@ class Submitter:
                 return self._kept if self._store is None else self._store.get(RECORD_KEY)
             case flow.SaveRecord(value):
                 self._save(value)
-            case flow.DeleteRecord():
-                self._kept = None
-                if self._store is not None:
-                    self._store.delete(RECORD_KEY)
         return None
 
     def _send(self, step: flow.Send) -> Any:
         from airflow_provider_llamabatch.llamacloud.retries import ONCE
 
-        return self.hook.send(step.call, ONCE) if step.once else self.hook.send(step.call)
+        return self.hook.send(step.call, ONCE if step.once else None, within=step.within)
 
     def _save(self, value: dict[str, Any]) -> None:
         if self._store is None:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.batches.polling import PollState
 
 
+TAKEN = -1.0  # no time at all
+
+
 class Phase(Enum):
     """Where a wait stands between two polls, see the head of ``schedule.py``."""
 
@@ -89,11 +92,10 @@ class Agenda:
         due: list[Entry] = []
         while self._times and self._times[0] <= now:
             time = heapq.heappop(self._times)
-            due += [
-                entry
-                for entry in self._due.pop(time)
-                if entry.phase is Phase.SCHEDULED and entry.due_at == time
-            ]
+            for entry in self._due.pop(time):
+                if entry.phase is Phase.SCHEDULED and entry.due_at == time:
+                    entry.due_at = TAKEN  # one that was put at the same time twice is due once
+                    due.append(entry)
         return due
 
     def watch(self, entry: Entry, entries: int) -> None:

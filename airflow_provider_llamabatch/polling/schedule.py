@@ -235,7 +235,7 @@ class Schedule:
         """Decide how to ask for what is due."""
         due = [entry for entry in due if entry.phase is Phase.SCHEDULED]
         listed = [entry for entry in due if now >= entry.relist_at]
-        kind = self.costs.choose(len(listed), self.source) if listed else Kind.GET
+        kind = self.costs.choose(len(listed), self._shown(listed), self.source) if listed else Kind.GET
         if kind is Kind.GET or now < max(self.list_health.paused_until, self.no_list_before):
             listed = []
         else:
@@ -243,6 +243,14 @@ class Schedule:
         for entry in due:
             if entry.phase is Phase.SCHEDULED:
                 self._enqueue(entry)
+
+    def _shown(self, listed: list[Entry]) -> int:
+        """Return how many waits a list for these shows: others were created between them, and are not due."""
+        if len(listed) >= self._live:
+            return len(listed)
+        oldest, newest = (pick(entry.listed_from for entry in listed) for pick in (min, max))
+        waiting = (entry for of_key in self.entries.values() for entry in of_key)
+        return sum(oldest <= entry.listed_from <= newest for entry in waiting)
 
     def _begin(self, kind: Kind, entries: list[Entry], now: float) -> None:
         for entry in entries:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MARGIN = 0.01  # seconds by which a range of creation times is widened
 MARGIN_OF_SECONDS = 1.0  # the same where creation times come in whole seconds, which may have been rounded
 WAITS_PER_RANGE = (
-    200  # a list that goes on after its first page is read on in ranges side by side, if worth it
+    400  # a list that goes on after its first page is read on in ranges side by side, if worth it
 )
 MAX_RANGES = 6
 FORGOTTEN_PER_CHOICE = 0.95  # what is known of a list that is not read counts less each time
@@ -98,16 +98,17 @@ class Costs:
     status_is_honoured: bool = True
     range_is_honoured: bool = True
 
-    def choose(self, waits: int, source: Source) -> Kind:
-        """Return the cheapest way to ask for this many waits."""
+    def choose(self, waits: int, shown: int, source: Source) -> Kind:
+        """Return the cheapest way to ask for this many waits, where their lists show ``shown`` waits at least."""
         if source.by_keys:
             return Kind.KEYS if waits > 1 else Kind.GET
         for kind in self.pages:
             self.pages[kind] *= FORGOTTEN_PER_CHOICE
-        full_pages = (waits - 1) // defaults.PAGE_SIZE
+        full_pages = (shown - 1) // defaults.PAGE_SIZE
         ended = max(len(ENDED), self.pages.get(Kind.ENDED, 0.0))
-        everything = max(1.0, self.pages.get(Kind.ALL, 0.0), ended - len(ENDED) + 1)
-        cost: dict[Kind, float] = {Kind.GET: waits, Kind.ALL: max(1 + full_pages, everything)}
+        # a list of everything shows what has ended besides what waits
+        everything = max(1 + full_pages + ended - len(ENDED), self.pages.get(Kind.ALL, 0.0))
+        cost: dict[Kind, float] = {Kind.GET: waits, Kind.ALL: everything}
         if self.status_is_honoured:
             running = max(len(source.running) + full_pages, self.pages.get(Kind.RUNNING, 0.0))
             cost[Kind.ENDED] = ended

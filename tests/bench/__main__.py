@@ -18,20 +18,21 @@ from typing import TYPE_CHECKING, Any
 from tests.bench import adverse, imports
 from tests.bench.picture import draw
 from tests.bench.report import Report, largest_shared, markdown
-from tests.bench.runs import SIDE_BY_SIDE, Run, medians, phases, side_by_side
+from tests.bench.runs import SIDE_BY_SIDE, Run, life_phases, medians, phases, side_by_side
+from tests.bench.scenarios import Scenario
 from tests.bench.server import running_server
 from tests.bench.subjects import SUBJECTS
 from tests.bench.targets import targets
-from tests.bench.world import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.bench.runs import Phase
+    from tests.bench.runs import Phase, Row
 
+PARTS = ("peers", "waits", "adverse", "imports", "workers")
 SIZES = (1, 100, 1000, 10_000)
-QUICK = replace(Terms(0), first_end=6.0, last_end=12.0)
-WARM_UP = replace(Terms(0), first_end=0.0, last_end=0.5)
+QUICK = replace(Scenario(0), first_end=6.0, last_end=12.0)
+WARM_UP = replace(Scenario(0), first_end=0.0, last_end=0.5)
 OURS = ("empty", "llamabatch")
 REPEATS = 3  # of the large runs of ours and the empty loop, whose ratio is the finest figure; the others take minutes
 
@@ -43,7 +44,7 @@ def options() -> argparse.Namespace:
         "--quick", action="store_true", help="1 and 100 waits, batches that end after 6 to 12 s"
     )
     parser.add_argument("--only-ours", action="store_true", help="this package and the empty loop alone")
-    parser.add_argument("--adverse", action="store_true", help="the adverse servers alone")
+    parser.add_argument("--only", choices=PARTS, help="one part alone; `waits` are the waits as in life")
     parser.add_argument("--subjects", nargs="+", choices=sorted(SUBJECTS), help="measure these alone")
     parser.add_argument("--sizes", nargs="+", type=int, help="numbers of waits")
     parser.add_argument(
@@ -55,40 +56,40 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--docs", type=Path, default=Path("docs"), help="where a full run writes its page and picture"
     )
-    parser.add_argument("--workers", action="store_true", help="worker seconds in a real Airflow alone")
     return parser.parse_args()
 
 
 def main() -> None:
     """Measure, print, and after a full run write the page and the picture."""
     asked = options()
-    one_part = asked.adverse or asked.workers
-    narrowed = bool(one_part or asked.quick or asked.only_ours or asked.subjects or asked.sizes)
+    narrowed = bool(asked.only or asked.quick or asked.only_ours or asked.subjects or asked.sizes)
     report, began = Report(), time.monotonic()
     with tempfile.TemporaryDirectory() as home, running_server() as control:
         os.environ["AIRFLOW_HOME"] = home  # the clients' Airflow writes its settings there
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is not compiled on every start
-        if not one_part:
-            measure_waiting(asked, control, report)
-        if asked.adverse or not narrowed:
+        if asked.only in (None, "peers"):
+            measure_beside_others(asked, control, report)
+        if asked.only == "waits" or not narrowed:
+            report.life = measure_life(control, asked.repeat if narrowed else REPEATS)
+        if asked.only == "adverse" or not narrowed:
             say("adverse servers")
             report.trials = try_adverse_servers(control)
-        if not narrowed:
+        if asked.only == "imports" or not narrowed:
             say("import times and results")
             report.imports = from_process("tests.bench.imports", *imports.OURS, *imports.PEERS)
             report.results = from_process("tests.bench.results")
-        if asked.workers or not narrowed:
+        if asked.only == "workers" or not narrowed:
             say("worker seconds in a real Airflow")
             report.workers = from_process("tests.bench.workers")
-    report.targets = targets(report.rows)
+    report.targets = targets([*report.rows, *report.life])
     report.minutes = (time.monotonic() - began) / 60
     sys.stdout.write(markdown(report))
     if not narrowed:
         write(report, asked.docs)
 
 
-def measure_waiting(asked: argparse.Namespace, control: str, report: Report) -> None:
-    """Run every subject at every size."""
+def measure_beside_others(asked: argparse.Namespace, control: str, report: Report) -> None:
+    """Run every subject at every size, all waits going on at once."""
     named = asked.subjects or (list(OURS) if asked.only_ours else [])
     subjects = named or list(SUBJECTS)
     missing = [name for name in subjects if not SUBJECTS[name].installed()]
@@ -98,16 +99,26 @@ def measure_waiting(asked: argparse.Namespace, control: str, report: Report) -> 
         )
     sizes = asked.sizes or (SIZES[:2] if asked.quick else SIZES)
     names_of = functools.partial(taking_part, named)
-    terms = QUICK if asked.quick else Terms(0)
-    report.first_end, report.last_end = terms.first_end, terms.last_end
+    scenario = QUICK if asked.quick else Scenario(0)
+    report.first_end, report.last_end = scenario.first_end, scenario.last_end
     say("a short run of each, so that all is compiled")
     side_by_side(control, [Run(name, replace(WARM_UP, count=1)) for name in subjects])
     rows = []
     for seed, phase in rounds(asked, list(phases(names_of, sizes))):
         say(", ".join(f"{subject} with {size:,} waits" for subject, size in phase))
-        runs = [Run(subject, replace(terms, count=size, seed=seed)) for subject, size in phase]
+        runs = [Run(subject, replace(scenario, count=size, seed=seed)) for subject, size in phase]
         rows += side_by_side(control, runs)
     report.rows = medians(rows)
+
+
+def measure_life(control: str, repeats: int) -> list[Row]:
+    """Run ours and the empty loop with waits that begin at their own times."""
+    rows = []
+    for seed in range(1, repeats + 1):
+        for runs in life_phases(seed):
+            say(", ".join(f"{run.subject} {run.name}" for run in runs))
+            rows += side_by_side(control, runs)
+    return medians(rows)
 
 
 def rounds(asked: argparse.Namespace, phases: list[Phase]) -> Iterator[tuple[int, Phase]]:

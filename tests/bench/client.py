@@ -22,9 +22,10 @@ try:
 except ImportError:  # Airflow 2
     greenback = None  # type: ignore[assignment]
 
-from tests.bench.gauges import LoopGauge, forget_peak, peak_mb, percentile, resident_mb
+from tests.bench.metrics import LoopLag, forget_peak, peak_mb, percentile, resident_mb
+from tests.bench.scenarios import Wait
 from tests.bench.server import ask
-from tests.bench.subjects import SUBJECTS, Waiter
+from tests.bench.subjects import SUBJECTS, MakeWaiter, Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,14 +67,16 @@ async def open_portal() -> None:
 
 
 async def wait_for_all(
-    waits: list[tuple[Waiter, float]], succeeded: Callable[[Any], bool], gauge: LoopGauge
+    waits: list[Wait], make: MakeWaiter, poll: float, succeeded: Callable[[Any], bool], lag: LoopLag
 ) -> Endings:
-    """Run every wait to its end while the gauge beats."""
+    """Run every wait to its end from when it begins, while ``lag`` is measured."""
     endings = Endings()
-    beating = asyncio.create_task(gauge.beat())
+    beating = asyncio.create_task(lag.beat())
     async with asyncio.TaskGroup() as tasks:
-        for wait, ends in waits:
-            tasks.create_task(settle(wait, ends, succeeded, endings))
+        for wait in sorted(waits, key=lambda wait: wait.begins):
+            if (seconds := wait.begins - time.time()) > 0:
+                await asyncio.sleep(seconds)
+            tasks.create_task(settle(make(wait, poll), wait.ends, succeeded, endings))
     beating.cancel()
     await asyncio.gather(beating, return_exceptions=True)
     return endings
@@ -87,21 +90,20 @@ def measure(subject_name: str, url: str, control: str, key: str, poll: float) ->
     make = subject.load()
     write_logs_to_a_file()
     gc.collect()
-    gauge = LoopGauge()
+    lag = LoopLag()
+    wait_for_go()
+    waits = [Wait(*fields) for fields in ask(control, do="start", key=key)["waits"]]
     held_before = resident_mb()
     forget_peak()
-    wait_for_go()
-    batches = ask(control, do="start", key=key)["batches"]
     cpu_before, clock_before = time.process_time(), time.monotonic()
-    waits = [(make(name, ends, poll), ends) for name, ends in batches]
-    endings = asyncio.run(wait_for_all(waits, subject.succeeded, gauge))
+    endings = asyncio.run(wait_for_all(waits, make, poll, subject.succeeded, lag))
     return {
         "subject": subject_name,
         "waits": len(waits),
         "cpu": time.process_time() - cpu_before,
         "seconds": time.monotonic() - clock_before,
         "memory": peak_mb() - held_before,
-        **gauge.summary(),
+        **lag.summary(),
         "delay_p50": percentile(endings.delays, 0.5),
         "delay_p99": percentile(endings.delays, 0.99),
         "delay_max": max(endings.delays, default=0.0),

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import asdict
+import time
+from dataclasses import asdict, astuple
 from typing import Any
 
 import httpx
 
 from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
+from tests.bench.scenarios import Scenario, Wait
 from tests.bench.server import Counts, Server, serve
-from tests.bench.world import Terms, epoch
+from tests.bench.world import epoch
 
 LIST_ROUTE = "GET /api/v2/batches"
 PENDING_SECONDS = 1.0
@@ -25,10 +27,10 @@ class EmulatedServer(Server):
 
     def __init__(self) -> None:
         super().__init__()
-        self._emulators: dict[str, tuple[Terms, LlamaCloudEmulator]] = {}
+        self._emulators: dict[str, tuple[Scenario, LlamaCloudEmulator]] = {}
 
-    async def _open(self, terms: dict[str, Any]) -> dict[str, Any]:
-        asked = Terms(**terms)
+    async def _open(self, scenario: dict[str, Any]) -> dict[str, Any]:
+        asked = Scenario(**scenario)
         emulator = LlamaCloudEmulator(api_key="llx-bench").__enter__()
         emulator.control.change(
             batch_pending_seconds=PENDING_SECONDS,
@@ -40,7 +42,7 @@ class EmulatedServer(Server):
         return {"key": key, "url": emulator.url}
 
     async def _start(self, key: str) -> dict[str, Any]:
-        return {"batches": await asyncio.to_thread(fill, *self._emulators[key])}
+        return {"waits": [astuple(wait) for wait in await asyncio.to_thread(fill, *self._emulators[key])]}
 
     async def _close(self, key: str) -> dict[str, Any]:
         _, emulator = self._emulators.pop(key)
@@ -51,9 +53,9 @@ class EmulatedServer(Server):
         return asdict(Counts(requests={"list": lists, "get": asked - lists}))
 
 
-def fill(terms: Terms, emulator: LlamaCloudEmulator) -> list[tuple[str, float]]:
-    """Make the batches waited for, between two halves of the foreign ones; return names and ends."""
-    dice = random.Random(terms.seed)
+def fill(scenario: Scenario, emulator: LlamaCloudEmulator) -> list[Wait]:
+    """Make the batches waited for, between two halves of the foreign ones; return the waits, as after a restart."""
+    rng = random.Random(scenario.seed)
     headers = {"Authorization": f"Bearer {emulator.api_key}"}
     with httpx.Client(base_url=emulator.url, headers=headers) as client:
         directory = client.post("/api/v1/beta/directories", json={"name": "bench"}).json()["id"]
@@ -63,27 +65,28 @@ def fill(terms: Terms, emulator: LlamaCloudEmulator) -> list[tuple[str, float]]:
         def make(count: int) -> list[tuple[str, float]]:
             made = []
             for _ in range(count):
-                runs = dice.uniform(terms.first_end, terms.last_end) - PENDING_SECONDS
+                runs = rng.uniform(scenario.first_end, scenario.last_end) - PENDING_SECONDS
                 emulator.control.change(batch_running_seconds=runs)
                 made.append(submit(client, directory, PENDING_SECONDS + runs))
             return made
 
-        make(terms.foreign // 2)
-        waited_for = make(terms.count)
-        make(terms.foreign - terms.foreign // 2)
-    if terms.list_status != 200:
+        make(scenario.foreign // 2)
+        waited_for = make(scenario.count)
+        make(scenario.foreign - scenario.foreign // 2)
+    if scenario.list_status != 200:
         emulator.control.add_fault(
-            kind="status", method="GET", path="^/api/v2/batches$", status=terms.list_status
+            kind="status", method="GET", path="^/api/v2/batches$", status=scenario.list_status
         )
-    emulator.control.add_fault(kind="delay", seconds=terms.latency)
-    return waited_for
+    emulator.control.add_fault(kind="delay", seconds=scenario.latency)
+    now = time.time()
+    return [Wait(name, now, ends, first_poll=now) for name, ends in waited_for]
 
 
 def submit(client: httpx.Client, directory: str, takes: float) -> tuple[str, float]:
     """Create a batch that takes so many seconds; return its name and its end."""
     job = {"type": "parse_v2", "configuration_id": "cfg-PARSE_AGENTIC"}
-    answer = client.post("/api/v2/batches", json={"source_directory_id": directory, "config": {"job": job}})
-    batch = answer.raise_for_status().json()
+    response = client.post("/api/v2/batches", json={"source_directory_id": directory, "config": {"job": job}})
+    batch = response.raise_for_status().json()
     return batch["id"].removeprefix("bat-"), epoch(batch["created_at"]) + takes
 
 

@@ -20,7 +20,7 @@ PLOT_LEFT, PLOT_RIGHT = LABEL_WIDTH + 12, 64
 MOST_LABELS = 4
 
 SUBTITLE = (
-    "A look every 5 s, answers after 50 ms, batches that end 20 to 40 s after the start. "
+    "A poll every 5 s, answers after 50 ms, batches that end 20 to 40 s after the start. "
     "Logarithmic scales: each grid line is ten times the one before. Less is better."
 )
 STYLE = """

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.adverse import MOST_REQUESTS, Trial
+from tests.bench.scenarios import Scenario, spread_of
 from tests.bench.subjects import SUBJECTS
 from tests.bench.workers import FORMS
-from tests.bench.world import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,28 +36,29 @@ VERSIONS = (
 class Report:
     """Everything one run of the benchmark found out."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)  # beside the others
+    life: list[Row] = field(default_factory=list)  # waits as in life
     trials: list[Trial] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     imports: list[dict[str, Any]] = field(default_factory=list)
     results: dict[str, float] = field(default_factory=dict)
     workers: dict[str, Any] = field(default_factory=dict)
     minutes: float = 0.0
-    first_end: float = Terms.first_end
-    last_end: float = Terms.last_end
+    first_end: float = Scenario.first_end
+    last_end: float = Scenario.last_end
     load_before: float = field(default_factory=lambda: os.getloadavg()[0])
 
 
 def markdown(report: Report, picture: str | None = None) -> str:
     """Return the whole report; ``picture`` is the file name of its drawing."""
-    ends = f"{report.first_end:g} to {report.last_end:g} s"
-    parts = [INTRODUCTION.format(ends=ends), machine(report)]
+    parts = [INTRODUCTION, machine(report)]
     if picture:
         parts.append(f"![Costs of {largest_shared(report.rows):,} waits, by subject]({picture})")
     sections: list[tuple[str, Sequence[Any], Callable[[Report], str]]] = [
-        ("Waiting", report.rows, waiting_table),
-        ("Beside the others", ratios(report.rows), ratio_table),
         ("Targets", report.targets, target_table),
+        ("Waits as in life", report.life, life_table),
+        ("Beside the others", report.rows, waiting_table),
+        ("Times ours", ratios(report.rows), ratio_table),
         ("Adverse servers", report.trials, adverse_table),
         ("Import time", report.imports, import_table),
         ("From the answer to the XCom", list(report.results), results_text),
@@ -74,14 +75,25 @@ What waiting for many batches costs a triggerer, beside the closest triggers of 
 written by `make bench`; nothing on it is edited by hand.
 
 Every subject runs in a fresh process that holds what a triggerer holds, and consumes its triggers the way the
-triggerer does, all started in the same instant as after a triggerer's restart. One fake server process, which is
-not this package's emulator, answers all of them over loopback HTTP after 50 ms. Batches end at random {ends}
-after the start; every trigger looks every 5 s. CPU is the client process alone. Memory is the peak above what
-the process held before it made its triggers. Loop lag is how late a coroutine that sleeps 10 ms wakes up. "Found
-after" is the time from a batch's end to the trigger's event. The empty loop only sleeps until each batch's end:
-nothing that waits can cost less. A row of several runs holds their medians. Runs of 1 and 100 waits go side by
-side, so their largest lag is that of a crowded machine; larger runs have the machine to themselves. The dbt Cloud
-hook insists on HTTPS and is patched to HTTP."""
+triggerer does. One fake server process, which is not this package's emulator, responds to all of them over
+loopback HTTP after 50 ms, with at most 100 batches per page. Every trigger polls every 5 s. CPU is the client
+process alone. Memory is the peak above what the process held before it made its first trigger. Loop lag is how
+late a coroutine that sleeps 10 ms wakes up. "Found after" is the time from a batch's end to the trigger's event.
+The empty loop only sleeps until each batch's end: nothing that waits can cost less. A row of several runs holds
+their medians."""
+
+LIFE_TEXT = """\
+Each wait begins at a random time within what the scenario says ("together" is one second) by creating its batch.
+As the operators do it, the trigger is told when its batch was created and polls first 10 to 13 s later. Batches
+end at random, or in the order they were created, over 20 s that begin 30 s after the start (80 s where waits begin
+within 60 s); those of others are created and end like those waited for. The empty loop begins and ends its waits
+at the same times. Runs of a thousand waits that begin alike go side by side, the larger ones have the machine to
+themselves."""
+
+RESTART_TEXT = """\
+All waits go on in the same instant, as after a triggerer's restart, poll at once and know no `created_at`. Batches end
+at random {ends} after the start. Runs of 1 and 100 waits go side by side, so their largest lag is that of a crowded
+machine; larger runs have the machine to themselves. The dbt Cloud hook insists on HTTPS and is patched to HTTP."""
 
 
 def machine(report: Report) -> str:
@@ -97,6 +109,7 @@ def machine(report: Report) -> str:
 
 def waiting_table(report: Report) -> str:
     """Return the main table."""
+    ends = f"{report.first_end:g} to {report.last_end:g} s"
     empty = {row.waits: row for row in report.rows if row.subject == "empty"}
     heads = [
         "subject", "waits", "runs", "CPU s", "of the empty loop", "memory MB", "above the empty loop MB",
@@ -118,12 +131,10 @@ def waiting_table(report: Report) -> str:
                 f"{row.requests:,.0f}",
                 f"{row.connections:,.0f}",
                 f"{row.peak:,.0f}",
-                f"{row.lag_p50:.1f} / {row.lag_p99:.1f} / {row.lag_max:,.0f}",
-                f"{row.delay_p50:.2f} / {row.delay_p99:.2f} / {row.delay_max:.2f}",
-                f"{row.failures:.0f}" + (f" ({row.first_failure:.60})" if row.first_failure else ""),
+                *lag_delay_failures(row),
             ]
         )
-    return table(heads, lines)
+    return f"{RESTART_TEXT.format(ends=ends)}\n\n{table(heads, lines)}"
 
 
 def ratio_table(report: Report) -> str:
@@ -140,10 +151,46 @@ def ratio_table(report: Report) -> str:
 def target_table(report: Report) -> str:
     """Return the bounds this package sets itself and whether this run kept them."""
     lines = [
-        [target.what, f"{target.measured:.4g}", target.bound_text, "yes" if target.kept else "**no**"]
+        [target.what, target.bound_text, f"{target.measured:.4g}", "yes" if target.kept else "**no**"]
         for target in report.targets
     ]
-    return table(["what", "measured", "target", "kept"], lines)
+    return table(["what", "target", "measured", "met"], lines)
+
+
+def life_table(report: Report) -> str:
+    """Return what waits that begin at their own times cost, beside the empty loop of the same spread."""
+    empty = {row.scenario: row for row in report.life if row.subject == "empty"}
+    heads = [
+        "waits", "scenario", "subject", "runs", "CPU s", "of the empty loop", "above the empty loop MB",
+        "requests", "of which lists", "loop lag p50 / p99 / max ms", "found after p50 / p99 / max s", "failures",
+    ]  # fmt: skip
+    lines = []
+    for row in report.life:
+        floor = empty.get(spread_of(row.scenario))
+        lines.append(
+            [
+                f"{row.waits:,}",
+                row.scenario,
+                SUBJECTS[row.subject].title,
+                str(row.runs),
+                f"{row.cpu:.2f}",
+                f"{row.cpu / floor.cpu:.2f}x" if floor else "",
+                f"{row.memory - floor.memory:.1f}" if floor else "",
+                f"{row.requests:,.0f}",
+                f"{row.lists:,.0f}",
+                *lag_delay_failures(row),
+            ]
+        )
+    return f"{LIFE_TEXT}\n\n{table(heads, lines)}"
+
+
+def lag_delay_failures(row: Row) -> list[str]:
+    """Return the last three cells of a row of waits."""
+    return [
+        f"{row.lag_p50:.1f} / {row.lag_p99:.1f} / {row.lag_max:,.0f}",
+        f"{row.delay_p50:.2f} / {row.delay_p99:.2f} / {row.delay_max:.2f}",
+        f"{row.failures:.0f}" + (f" ({row.first_failure:.60})" if row.first_failure else ""),
+    ]
 
 
 def adverse_table(report: Report) -> str:

@@ -5,31 +5,34 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.client import READY
+from tests.bench.scenarios import LIFE, spread_of
 from tests.bench.server import ask
 from tests.bench.subjects import POLL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tests.bench.world import Terms
+    from tests.bench.scenarios import Scenario
 
 LONGEST_RUN_SECONDS = 900
 HEAVY = ("anthropic", "openai")
 Phase = list[tuple[str, int]]  # the subjects and numbers of waits that run at the same time
 SIDE_BY_SIDE = 100  # larger runs have the machine to themselves
+LARGEST_SHARED = 1000  # the same for waits as in life, of ours and the empty loop
 
 
 @dataclass(frozen=True)
 class Run:
-    """One subject against one world."""
+    """One subject against one world; ``name`` is that of the scenario."""
 
     subject: str
-    terms: Terms
+    scenario: Scenario
+    name: str = "restart"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Row:
     delay_max: float
     failures: float
     first_failure: str | None = None
+    scenario: str = "restart"
     runs: int = 1  # of how many this row is the median
 
 
@@ -66,11 +70,24 @@ def phases(names_of: Callable[[int], list[str]], sizes: Iterable[int]) -> Iterat
     yield from ([run] for run in chosen if run not in small)
 
 
+def life_phases(seed: int) -> Iterator[list[Run]]:
+    """Yield what runs at the same time of the waits as in life: those of one spread, the large ones alone."""
+    of_spread: dict[str, list[Run]] = {}
+    for name, scenario in LIFE.items():
+        runs = of_spread.setdefault(spread_of(name), [])
+        seeded = replace(scenario, seed=seed)
+        if name == spread_of(name):
+            runs.append(Run("empty", seeded, name))
+        runs.append(Run("llamabatch", seeded, name))
+    for runs in of_spread.values():
+        yield from [runs] if runs[0].scenario.count <= LARGEST_SHARED else ([run] for run in runs)
+
+
 def side_by_side(control: str, runs: Iterable[Run], poll: float = POLL_SECONDS) -> list[Row]:
     """Run all ``runs`` at once, each in a fresh process of its own, and return their rows in order."""
     started = []
     for run in runs:
-        world = ask(control, do="open", terms=asdict(run.terms))
+        world = ask(control, do="open", scenario=asdict(run.scenario))
         task = {"subject_name": run.subject, "control": control, "poll": poll, **world}
         command = [sys.executable, "-m", "tests.bench.client", json.dumps(task)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -95,11 +112,12 @@ def _row(run: Run, control: str, key: str, process: subprocess.Popen[str]) -> Ro
     """Wait for a client and put its figures and the server's counts together."""
     said, _ = process.communicate(timeout=LONGEST_RUN_SECONDS)
     if process.returncode:
-        raise RuntimeError(f"the run of {run.subject} with {run.terms.count} waits broke off")
+        raise RuntimeError(f"the run of {run.subject} with {run.scenario.count} waits broke off")
     figures: dict[str, Any] = json.loads(said.splitlines()[-1])
     counts = ask(control, do="close", key=key)
     return Row(
         **figures,
+        scenario=run.name,
         requests=sum(counts["requests"].values()),
         lists=counts["requests"].get("list", 0),
         connections=counts["connections"],
@@ -109,9 +127,9 @@ def _row(run: Run, control: str, key: str, process: subprocess.Popen[str]) -> Ro
 
 def medians(rows: Iterable[Row]) -> list[Row]:
     """Join the rows of repeated runs into their medians; failures are summed up."""
-    repeated: dict[tuple[str, int], list[Row]] = {}
+    repeated: dict[tuple[str, str, int], list[Row]] = {}
     for row in rows:
-        repeated.setdefault((row.subject, row.waits), []).append(row)
+        repeated.setdefault((row.scenario, row.subject, row.waits), []).append(row)
     return [_median(group) for group in repeated.values()]
 
 
@@ -126,6 +144,7 @@ def _median(group: list[Row]) -> Row:
     return Row(
         subject=group[0].subject,
         waits=group[0].waits,
+        scenario=group[0].scenario,
         first_failure=texts[0] if texts else None,
         runs=len(group),
         **numbers,

@@ -13,12 +13,13 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.world import Answer, Terms, World
+from tests.bench.scenarios import Scenario
+from tests.bench.world import Response, World
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -39,7 +40,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Request:
-    """The parts of a request the server looks at."""
+    """The parts of a request the server reads."""
 
     method: str
     target: str
@@ -66,19 +67,19 @@ def take_request(buffer: bytearray) -> Request | None:
     return Request(method, target, body)
 
 
-def response(answer: Answer) -> bytes:
+def encoded(response: Response) -> bytes:
     """Return the bytes of an HTTP response with a JSON body."""
     head = (
-        f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(answer.body)}\r\n\r\n"
+        f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(response.body)}\r\n\r\n"
     )
-    return head.encode() + answer.body
+    return head.encode() + response.body
 
 
-class Door(asyncio.Protocol):
-    """One connection: requests in, answers out ``latency`` seconds later."""
+class Connection(asyncio.Protocol):
+    """One connection: requests in, responses out ``latency`` seconds later."""
 
-    def __init__(self, decide: Callable[[Request], Answer], latency: float, counts: Counts) -> None:
+    def __init__(self, decide: Callable[[Request], Response], latency: float, counts: Counts) -> None:
         self._decide = decide
         self._latency = latency
         self._counts = counts
@@ -99,67 +100,67 @@ class Door(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         while (request := take_request(self._buffer)) is not None:
-            # the answer is made when it leaves, so that it is as fresh as its sender could make it
+            # the response is made when it leaves, so that it is as fresh as its sender could make it
             asyncio.get_running_loop().call_later(self._latency, self._send, request)
 
     def _send(self, request: Request) -> None:
         if self._transport is not None:
-            self._transport.write(response(self._decide(request)))
+            self._transport.write(encoded(self._decide(request)))
 
 
 @dataclass
 class Stage:
     """A world, the port it is asked at and what was counted there."""
 
-    terms: Terms
+    scenario: Scenario
     world: World
     counts: Counts = field(default_factory=Counts)
     listener: asyncio.Server | None = None
 
-    def decide(self, request: Request) -> Answer:
-        """Answer a request and count it."""
-        kind, answer = self.world.answer(request.target, time.time())
+    def decide(self, request: Request) -> Response:
+        """Respond to a request and count it."""
+        kind, response = self.world.respond(request.target, time.time())
         self.counts.requests[kind] = self.counts.requests.get(kind, 0) + 1
-        return answer
+        return response
 
 
 class Server:
-    """Opens worlds: one line of JSON with ``do`` asks, one line answers.
+    """Opens worlds: one line of JSON with ``do`` is the request, one line the response.
 
-    | do      | with                     | answer                                              |
-    |---------|--------------------------|-----------------------------------------------------|
-    | `open`  | ``terms``: Terms as JSON | ``key``, ``url``: a port of its own                   |
-    | `start` | ``key``                  | ``batches``: name and end (epoch seconds) of each one waited for |
-    | `close` | ``key``                  | ``requests``, ``connections``, ``open``, ``peak``    |
+    | do      | with                                | response                                          |
+    |---------|-------------------------------------|---------------------------------------------------|
+    | `open`  | ``scenario``: a `Scenario` as JSON  | ``key``, ``url``: a port of its own               |
+    | `start` | ``key``                             | ``waits``: the fields of each `Wait`              |
+    | `close` | ``key``                             | ``requests``, ``connections``, ``open``, ``peak`` |
     """
 
     def __init__(self) -> None:
         self._stages: dict[str, Stage] = {}
         self._keys = count(1)
 
-    async def answer_control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one control connection: one line in, one line out."""
-        wish: dict[str, Any] = json.loads(await reader.readline())
-        answers: dict[str, Callable[..., Awaitable[dict[str, Any]]]]
-        answers = {"open": self._open, "start": self._start, "close": self._close}
-        writer.write(json.dumps(await answers[wish.pop("do")](**wish)).encode() + b"\n")
+        request: dict[str, Any] = json.loads(await reader.readline())
+        actions: dict[str, Callable[..., Awaitable[dict[str, Any]]]]
+        actions = {"open": self._open, "start": self._start, "close": self._close}
+        writer.write(json.dumps(await actions[request.pop("do")](**request)).encode() + b"\n")
         await writer.drain()
         writer.close()
 
-    async def _open(self, terms: dict[str, Any]) -> dict[str, Any]:
+    async def _open(self, scenario: dict[str, Any]) -> dict[str, Any]:
         key = str(next(self._keys))
-        asked = Terms(**terms)
+        asked = Scenario(**scenario)
         stage = Stage(asked, World(asked, time.time()))
         stage.listener = await asyncio.get_running_loop().create_server(
-            lambda: Door(stage.decide, asked.latency, stage.counts), "127.0.0.1", 0, backlog=BACKLOG
+            lambda: Connection(stage.decide, asked.latency, stage.counts), "127.0.0.1", 0, backlog=BACKLOG
         )
         self._stages[key] = stage
         return {"key": key, "url": f"http://127.0.0.1:{stage.listener.sockets[0].getsockname()[1]}"}
 
     async def _start(self, key: str) -> dict[str, Any]:
         stage = self._stages[key]
-        stage.world = World(stage.terms, time.time())
-        return {"batches": [(batch.name, batch.ends) for batch in stage.world.waited_for]}
+        stage.world = World(stage.scenario, time.time())
+        return {"waits": [astuple(wait) for wait in stage.world.waits]}
 
     async def _close(self, key: str) -> dict[str, Any]:
         stage = self._stages.pop(key)
@@ -170,21 +171,21 @@ class Server:
 
 async def serve(server: Server) -> None:
     """Print the control address and serve until standard input closes."""
-    control = await asyncio.start_server(server.answer_control, "127.0.0.1", 0)
+    control = await asyncio.start_server(server.serve_control, "127.0.0.1", 0)
     host, port = control.sockets[0].getsockname()[:2]
     sys.stdout.write(f"{host}:{port}\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)
 
 
-def ask(control: str, **wish: Any) -> dict[str, Any]:
-    """Send one wish to the control address of a running server and return its answer."""
+def ask(control: str, **request: Any) -> dict[str, Any]:
+    """Send one request to the control address of a running server and return its response."""
     host, _, port = control.partition(":")
     with socket.create_connection((host, int(port)), timeout=30) as line, line.makefile("rwb") as stream:
-        stream.write(json.dumps(wish).encode() + b"\n")
+        stream.write(json.dumps(request).encode() + b"\n")
         stream.flush()
-        answer: dict[str, Any] = json.loads(stream.readline())
-    return answer
+        response: dict[str, Any] = json.loads(stream.readline())
+    return response
 
 
 @contextmanager

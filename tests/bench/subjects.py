@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from airflow.triggers.base import TriggerEvent
 
+    from tests.bench.scenarios import Wait
+
 POLL_SECONDS = 5.0
-PATIENCE_SECONDS = 900.0  # deadline of every wait, far behind the last end
+DEADLINE_SECONDS = 900.0  # deadline of every wait, far behind the last end
 
 
 class Waiter(Protocol):
@@ -33,8 +35,8 @@ class Waiter(Protocol):
         ...
 
 
-# name of the batch, when it ends, seconds between looks -> the wait for it
-MakeWaiter = Callable[[str, float, float], Waiter]
+# the wait, seconds between polls -> what waits
+MakeWaiter = Callable[["Wait", float], Waiter]
 
 
 @dataclass(frozen=True)
@@ -81,17 +83,21 @@ class Sleeper:
 class GetLoop:
     """The plain way: one shared client, a GET per batch and interval."""
 
-    def __init__(self, client: Any, address: str, poll_seconds: float, event: TriggerEvent) -> None:
+    def __init__(
+        self, client: Any, address: str, first_poll: float, poll_seconds: float, event: TriggerEvent
+    ) -> None:
         self._client = client
         self._address = address
+        self._first_poll = first_poll
         self._poll_seconds = poll_seconds
         self._event = event
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Ask until the batch has ended."""
+        await asyncio.sleep(max(0.0, self._first_poll - time.time()))
         while True:
-            answer = await self._client.get(self._address)
-            if answer.json()["status"] == "COMPLETED":
+            response = await self._client.get(self._address)
+            if response.json()["status"] == "COMPLETED":
                 yield self._event
                 return
             await asyncio.sleep(self._poll_seconds)
@@ -105,7 +111,7 @@ def load_empty() -> MakeWaiter:
     from airflow.triggers.base import TriggerEvent
 
     event = TriggerEvent({"status": "success"})
-    return lambda _name, ends, _poll: Sleeper(ends, event)
+    return lambda wait, _poll: Sleeper(wait.ends, event)
 
 
 def load_get_loop() -> MakeWaiter:
@@ -118,21 +124,29 @@ def load_get_loop() -> MakeWaiter:
     client = httpx.AsyncClient(
         base_url=fields["host"], headers={"Authorization": f"Bearer {fields['password']}"}
     )
-    return lambda name, _ends, poll: GetLoop(client, f"/api/v2/batches/bat-{name}", poll, event)
+    return lambda wait, poll: GetLoop(
+        client, f"/api/v2/batches/bat-{wait.name}", wait.first_poll, poll, event
+    )
 
 
 def load_llamabatch() -> MakeWaiter:
-    """Make waits of this package's trigger, looking at once as after a triggerer's restart."""
+    """Make waits of this package's trigger on the default connection."""
+    return llamabatch_waits("llamabatch_default")
+
+
+def llamabatch_waits(conn_id: str) -> MakeWaiter:
+    """Make waits of this package's trigger as the operators make it."""
     from airflow_provider_llamabatch.triggers.batch import BatchTrigger
 
-    def make(name: str, _ends: float, poll: float) -> Waiter:
-        now = time.time()
+    def make(wait: Wait, poll: float) -> Waiter:
         return BatchTrigger(
-            batch_id=f"bat-{name}",
-            llamabatch_conn_id="llamabatch_default",
+            batch_id=f"bat-{wait.name}",
+            llamabatch_conn_id=conn_id,
             poll_interval=poll,
-            deadline=now + PATIENCE_SECONDS,
-            first_look_at=now,
+            deadline=wait.begins + DEADLINE_SECONDS,
+            first_look_at=wait.first_poll,
+            since=wait.begins,
+            created_at=wait.created_at,
         )
 
     return make
@@ -142,11 +156,11 @@ def load_anthropic() -> MakeWaiter:
     """Make waits of the Anthropic provider's message batch trigger."""
     from airflow.providers.anthropic.triggers.batch import AnthropicBatchTrigger
 
-    return lambda name, _ends, poll: AnthropicBatchTrigger(
+    return lambda wait, poll: AnthropicBatchTrigger(
         conn_id="anthropic_default",
-        batch_id=f"msgbatch_{name}",
+        batch_id=f"msgbatch_{wait.name}",
         poll_interval=poll,
-        end_time=time.time() + PATIENCE_SECONDS,
+        end_time=time.time() + DEADLINE_SECONDS,
     )
 
 
@@ -154,11 +168,11 @@ def load_openai() -> MakeWaiter:
     """Make waits of the OpenAI provider's batch trigger."""
     from airflow.providers.openai.triggers.openai import OpenAIBatchTrigger
 
-    return lambda name, _ends, poll: OpenAIBatchTrigger(
+    return lambda wait, poll: OpenAIBatchTrigger(
         conn_id="openai_default",
-        batch_id=f"batch_{name}",
+        batch_id=f"batch_{wait.name}",
         poll_interval=poll,
-        timeout=PATIENCE_SECONDS,
+        timeout=DEADLINE_SECONDS,
     )
 
 
@@ -174,10 +188,10 @@ def load_dbt() -> MakeWaiter:
         return url.replace("https://", "http://", 1), parameters
 
     DbtCloudHook.get_request_url_params = staticmethod(plain)
-    return lambda name, _ends, poll: DbtCloudRunJobTrigger(
+    return lambda wait, poll: DbtCloudRunJobTrigger(
         conn_id="dbt_cloud_default",
-        run_id=int(name),
-        end_time=time.time() + PATIENCE_SECONDS,
+        run_id=int(wait.name),
+        end_time=time.time() + DEADLINE_SECONDS,
         poll_interval=poll,
         account_id=1,
     )
@@ -193,9 +207,9 @@ def reason_is_completed(event: Any) -> bool:
     return bool(event["reason"] == "completed")
 
 
-def llamabatch_environment(url: str) -> dict[str, str]:
+def llamabatch_environment(url: str, conn_id: str = "llamabatch_default") -> dict[str, str]:
     """Return the connection to LlamaCloud at ``url``."""
-    return connection("llamabatch_default", conn_type="llamabatch", host=url, password="llx-bench")
+    return connection(conn_id, conn_type="llamabatch", host=url, password="llx-bench")
 
 
 SUBJECTS: dict[str, Subject] = {

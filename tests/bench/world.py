@@ -1,39 +1,29 @@
-"""The batches the fake server answers from, as four services would show them. No I/O, the clock is passed in.
+"""The batches the fake server responds from, as four services would show them. No I/O, the clock is passed in.
 
-A world holds one set of waits: ``count`` batches that end at random between two moments after the start, and
-``foreign`` ones of the same project nobody waits for. The same batch is a LlamaCloud batch, an Anthropic
-message batch, an OpenAI batch and a dbt Cloud run, told apart by the address it is asked at.
+A world holds one set of waits: the batches of a `Scenario` that are waited for, and ``foreign`` ones of the same
+project nobody waits for. The same batch is a LlamaCloud batch, an Anthropic message batch, an OpenAI batch and a
+dbt Cloud run, told apart by the address it is asked at.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-LARGEST_PAGE = 100
+from tests.bench.scenarios import LARGEST_PAGE, Wait
+
+if TYPE_CHECKING:
+    from tests.bench.scenarios import Scenario
+
 QUEUED_SECONDS = 3.0  # a batch of this age is running
 DBT_RUNNING, DBT_SUCCESS = 3, 10
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a world is like. Times in seconds; ``first_end`` and ``last_end`` count from the start."""
-
-    count: int
-    seed: int = 1
-    first_end: float = 20.0
-    last_end: float = 40.0
-    latency: float = 0.05
-    oldest: float = 30.0  # batches were created at random over this time before the start
-    foreign: int = 0
-    page_limit: int = LARGEST_PAGE  # the list never answers with more
-    hidden: float = 0.0  # the list shows a batch only from this age on
-    list_status: int = 200  # what the list endpoint answers with
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,7 @@ View = Callable[[Batch, float], dict[str, object]]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What the server sends: the status code and the JSON body."""
 
     status: int
@@ -63,24 +53,40 @@ class Answer:
 
 
 class World:
-    """The batches of one run and the answers about them."""
+    """The batches of one run and the responses about them."""
 
-    def __init__(self, terms: Terms, started: float) -> None:
-        self.terms = terms
-        dice = random.Random(terms.seed)
-
-        def made(name: str) -> Batch:
-            created = epoch(iso(started - dice.uniform(0.0, terms.oldest)))  # as exact as it is shown
-            return Batch(name, created, started + dice.uniform(terms.first_end, terms.last_end))
-
-        self.waited_for = [made(f"{number:05d}") for number in range(terms.count)]
-        foreign = [made(f"f{number:05d}") for number in range(terms.foreign)]
-        self._by_name = {batch.name: batch for batch in [*self.waited_for, *foreign]}
+    def __init__(self, scenario: Scenario, started: float) -> None:
+        self.scenario = scenario
+        rng = random.Random(scenario.seed)
+        waited_for = self._made("", scenario.count, started, rng)
+        foreign = self._made("f", scenario.foreign, started, rng)
+        self.waits = [self._wait(batch, started, rng) for batch in waited_for]
+        self._by_name = {batch.name: batch for batch in [*waited_for, *foreign]}
         self._newest_first = sorted(self._by_name.values(), key=lambda batch: -batch.created)
         self._created_falling = [-batch.created for batch in self._newest_first]
 
-    def answer(self, target: str, now: float) -> tuple[str, Answer]:
-        """Return the kind of request (``list``, ``get`` or ``unknown``) and the answer to GET ``target``."""
+    def _made(self, prefix: str, count: int, started: float, rng: random.Random) -> list[Batch]:
+        scenario = self.scenario
+        within = scenario.begins_within
+        earliest, latest = (-scenario.oldest, 0.0) if within is None else (0.0, within)
+        # as exact as it is shown
+        created = [epoch(iso(started + rng.uniform(earliest, latest))) for _ in range(count)]
+        ends = [started + rng.uniform(scenario.first_end, scenario.last_end) for _ in range(count)]
+        if scenario.ordered:
+            created.sort()
+            ends.sort()
+        pairs = zip(created, ends, strict=True)
+        return [Batch(f"{prefix}{number:05d}", *times) for number, times in enumerate(pairs)]
+
+    def _wait(self, batch: Batch, started: float, rng: random.Random) -> Wait:
+        if self.scenario.begins_within is None:
+            return Wait(batch.name, started, batch.ends, first_poll=started)
+        first_poll = batch.created + rng.uniform(*self.scenario.first_poll_after)
+        known = batch.created if self.scenario.ages_known else None
+        return Wait(batch.name, batch.created, batch.ends, first_poll, known)
+
+    def respond(self, target: str, now: float) -> tuple[str, Response]:
+        """Return the kind of request (``list``, ``get`` or ``unknown``) and the response to GET ``target``."""
         path, _, query = target.partition("?")
         steps = path.strip("/").split("/")
         match steps:
@@ -94,36 +100,41 @@ class World:
                 return "get", self._one(name.removeprefix("batch_"), openai_view, now)
             case ["api", "v2", "accounts", _, "runs", number]:
                 return "get", self._one(f"{int(number):05d}", dbt_view, now)
-        return "unknown", Answer(404, b'{"detail": "Not Found"}')
+        return "unknown", Response(404, b'{"detail": "Not Found"}')
 
-    def _one(self, name: str, view: View, now: float) -> Answer:
+    def _one(self, name: str, view: View, now: float) -> Response:
         batch = self._by_name.get(name)
         if batch is None:
-            return Answer(404, b'{"detail": "Batch not found"}')
-        return Answer(200, json.dumps(view(batch, now)).encode())
+            return Response(404, b'{"detail": "Batch not found"}')
+        return Response(200, json.dumps(view(batch, now)).encode())
 
-    def _page(self, query: dict[str, list[str]], now: float) -> Answer:
+    def _page(self, query: dict[str, list[str]], now: float) -> Response:
         """Return a page of the list, newest batches first; the page token is the position it starts at."""
-        if self.terms.list_status != 200:
-            return Answer(self.terms.list_status, b'{"detail": "The list is out of order"}')
-        size = min(int(query.get("page_size", ["50"])[0]), LARGEST_PAGE, self.terms.page_limit)
-        first = max(int(query.get("page_token", ["0"])[0]), self._position(now - self.terms.hidden))
-        last = len(self._newest_first)
-        if since := query.get("created_at_on_or_after"):
-            # the oldest batch to show is the last one created at or after that moment
-            last = bisect_right(self._created_falling, -epoch(since[0]))
-        shown = self._newest_first[first : min(first + size, last)]
-        follows = str(first + size) if first + size < last else None
-        items = [llamacloud_view(batch, now) for batch in shown]
-        page = {"items": items, "next_page_token": follows, "total_size": None}
-        return Answer(200, json.dumps(page).encode())
+        if self.scenario.list_status != 200:
+            return Response(self.scenario.list_status, b'{"detail": "The list is out of order"}')
+        size = min(int(query.get("page_size", ["50"])[0]), LARGEST_PAGE, self.scenario.page_limit)
+        status, first, last = None, self._position(now - self.scenario.hidden), len(self._newest_first)
+        if self.scenario.filters:
+            status = query.get("status", [None])[0]
+            if before := query.get("created_at_on_or_before"):
+                first = max(first, self._position(epoch(before[0])))
+            if after := query.get("created_at_on_or_after"):
+                last = bisect_right(self._created_falling, -epoch(after[0]))
+        first = max(first, int(query.get("page_token", ["0"])[0]))
+        places = (
+            place
+            for place in range(first, last)
+            if status is None or self._newest_first[place].status(now) == status
+        )
+        shown = list(islice(places, size + 1))
+        items = [llamacloud_view(self._newest_first[place], now) for place in shown[:size]]
+        token = str(shown[size]) if len(shown) > size else None
+        page = {"items": items, "next_page_token": token, "total_size": None}
+        return Response(200, json.dumps(page).encode())
 
     def _position(self, latest_created: float) -> int:
         """Return where the batches created at ``latest_created`` or before begin, newest first."""
-        return next(
-            (at for at, falling in enumerate(self._created_falling) if -falling <= latest_created),
-            len(self._created_falling),
-        )
+        return bisect_left(self._created_falling, -latest_created)
 
 
 def epoch(moment: str) -> float:

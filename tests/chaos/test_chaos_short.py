@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_llamabatch.batches import waiting
-from airflow_provider_llamabatch.triggers import watcher
+from airflow_provider_llamabatch.batches import polling
+from airflow_provider_llamabatch.polling import lanes, schedule
+from airflow_provider_llamabatch.polling.backoff import Backoff
 from tests.chaos.cloud import Cloud
 from tests.chaos.killed_triggerers import BLOWS, strike_triggerers
 from tests.chaos.killed_workers import kill_workers
@@ -75,9 +76,11 @@ def test_lost_answers_cost_no_batch_and_the_official_client_some():
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 async def test_waits_in_trouble_end_right(way: Way, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(waiting, "FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(waiting, "LONGEST_PAUSE", 0.2)
-    monkeypatch.setattr(watcher, "SHORTEST_REST", 0.02)
+    for module in (polling, lanes):
+        monkeypatch.setattr(module, "BACKOFF", Backoff(0.02, 0.2))
+    monkeypatch.setattr(polling, "CONFIRM_AFTER", 0.1)
+    monkeypatch.setattr(polling, "ROTATION_GRACE", 0.5)
+    monkeypatch.setattr(schedule, "TOGETHER", 0.02)
     assert dirty(await wait_in_trouble(way, SHORT)) == ""
 
 

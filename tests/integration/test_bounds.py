@@ -165,6 +165,7 @@ PLACES = {
 
 def everything_about(error: BaseException) -> str:
     """An exception with the local variables of this package's frames, and whatever hangs on it."""
+    told: traceback.TracebackException | None
     told = traceback.TracebackException.from_exception(error, capture_locals=True)
     shown = [f"{error} {error!r} {vars(error)}"]
     while told is not None:

@@ -250,7 +250,7 @@ async def test_no_object_shows_a_secret_in_its_repr(hook, context):
                 str(call),
                 request,
                 operator,
-                Submitter(hook, request, call, context, logging.getLogger()),
+                Submitter(hook, request, call, context, operator.log),
                 operator.begin_poll(hook, "bat-1", deadline=0.0),
             ):
                 assert_hidden(repr(shown))
@@ -273,7 +273,7 @@ def test_rendered_webhook_secrets_are_masked_from_then_on():
     )
     assert templated in str(redact({"url": f"https://example.com/{templated}"}))
 
-    operator.render_template_fields({"secret": templated})
+    operator.render_template_fields({"secret": templated})  # type: ignore[typeddict-unknown-key]
 
     assert operator.webhook_configurations is not None
     assert operator.webhook_configurations[0]["webhook_signing_secret"] == templated

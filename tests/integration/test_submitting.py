@@ -129,11 +129,11 @@ def test_a_kill_at_any_step_costs_no_second_batch(
         real_send, store = LlamaBatchHook.send, context["task_state_store"]
         real_set = store.set
 
-        def send(self, call, policy=None):
+        def send(self, call, policy=None, *, within=None):
             posting = call.path.endswith("/batches") and call.method == "POST"
             if posting and killed_at == "before the POST":
                 raise Killed
-            value = real_send(self, call, policy)
+            value = real_send(self, call, policy, within=within)
             if posting and killed_at == "after the POST":
                 raise Killed
             return value
@@ -228,10 +228,12 @@ def test_a_record_that_cannot_be_read_stops_the_task_for_good(submit, made, cont
     assert made() == 0
 
 
-def test_a_refusal_is_not_retried_and_leaves_no_intent(submit, made, context):
+def test_a_refusal_is_not_retried_and_leaves_nothing_to_list_for(submit, made, context):
     with pytest.raises(RequestRefusedError, match=r"POST /api/v2/batches was answered with 404"):
         submit(configuration_id="cfg-unknown")
-    assert context["task_state_store"].values == {}
+    record = read_record(context["task_state_store"].get(RECORD_KEY), listed_seconds=0.0)
+    assert record is not None
+    assert (record.batch_id, record.unknown) == ("", 0)
     assert made() == 0
 
 
@@ -313,7 +315,7 @@ class TestWhatIsNoVerdict:
         self.later(monkeypatch)
         submit()
         next_try(context)
-        emulator.control.add_fault(kind="html", status=404, method="GET", path="/batches/", times=3)
+        emulator.control.add_fault(kind="html", status=404, method="GET", path="/batches/", times=6)
 
         with pytest.raises(submission.SubmissionUndecidedError):
             submit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import (
@@ -20,7 +21,7 @@ from airflow_provider_llamabatch.operators.batch import CancelBatchOperator, Cre
 from airflow_provider_llamabatch.polling.backoff import Backoff
 from airflow_provider_llamabatch.sensors.batch import BatchSensor
 
-MODES = {
+MODES: dict[str, dict[str, Any]] = {
     "deferred": {"deferrable": True},
     "poke": {"deferrable": False, "mode": "poke"},
     "reschedule": {"deferrable": False, "mode": "reschedule"},
@@ -360,7 +361,8 @@ def test_poke_interval_and_poll_interval_are_one_thing():
 
 def test_constructors_only_assign():
     """Nothing is looked at before templates are rendered."""
-    for value in ("{{ params.x }}", "", None, 7):
+    values: list[Any] = ["{{ params.x }}", "", None, 7]
+    for value in values:
         BatchSensor(task_id="a", batch_id=value)
         CreateBatchOperator(task_id="a", source_directory_id=value, configuration_id=value, job_type=value)
         CancelBatchOperator(task_id="a", batch_id=value)

@@ -22,9 +22,13 @@ def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--histories", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0, help="of the first history; the others count on from it")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the first history; the others count on from it"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--replay", type=int, metavar="SEED", help="print the history of one seed and shrink it")
+    parser.add_argument(
+        "--replay", type=int, metavar="SEED", help="print the history of one seed and shrink it"
+    )
     return parser.parse_args()
 
 

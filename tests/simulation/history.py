@@ -111,7 +111,9 @@ def _habits(choices: Choices, nature: Nature) -> Habits:
         lag=pick((0.0, 0.0, 5.0, 30.0, 58.0) if nature.keeps_record else (0.0, 5.0)),
         read_lag=pick((0.0, 0.0, 3.0, 60.0)),
         page_limit=pick((1000, 1000, 1, 2)),
-        ignores=pick(((), (), (), ("status",), ("created_at_on_or_after",), ("status", "source_directory_id"))),
+        ignores=pick(
+            ((), (), (), ("status",), ("created_at_on_or_after",), ("status", "source_directory_id"))
+        ),
         ascending=choices.chance(0.15),
         hides=choices.chance(0.1),
         whole_seconds=choices.chance(0.15),
@@ -237,7 +239,9 @@ def _check_end(world: World) -> None:
             if made is None or made.owner is not instance:
                 world.violate("own batch", f"{instance.name} ended with {instance.batch_id!r}")
         elif instance.ended_as not in (Reason.TIMED_OUT, *VERDICTS, Reason.FAILED, Reason.CANCELLED):
-            world.violate("comes to an end", f"{instance.name} failed ({instance.ended_as}) on a healthy service")
+            world.violate(
+                "comes to an end", f"{instance.name} failed ({instance.ended_as}) on a healthy service"
+            )
     for triggerer in world.triggerers:
         triggerer.check_left()
     left = [process.name for process in world.network.under_way.values() if not process.is_dead]

@@ -23,12 +23,25 @@ if TYPE_CHECKING:
     from tests.simulation.choices import Choices
     from tests.simulation.clockwork import Process
 
-LATEST = 58.0  # seconds after the end of a POST by which its batch exists and is listed: less than MAX_LIST_LAG
+LATEST = (
+    58.0  # seconds after the end of a POST by which its batch exists and is listed: less than MAX_LIST_LAG
+)
 STALE = 60.0  # seconds by which a read may be behind
 BREAK = 0.3  # seconds that most faults take
 
 # What can go wrong with one request, by what it is for.
-ANY = ("refused", "lost before", "slow", "gateway", "api 5xx", "api 429", "gateway 429", "broken", "problem", "drips")
+ANY = (
+    "refused",
+    "lost before",
+    "slow",
+    "gateway",
+    "api 5xx",
+    "api 429",
+    "gateway 429",
+    "broken",
+    "problem",
+    "drips",
+)
 READ = ("api 404", "api 403", "api 400", "api 401", "other id", "stale", "odd status", "odd date")
 LIST = ("omits", "same token", "endless", "reordered", "early", "malformed")
 POST = ("lost after", "late", "late effect", "no id", "odd id", "api 402", "gateway after", "known id")
@@ -63,7 +76,9 @@ class Network:
     is_over: bool = False
     _number: int = 0
 
-    async def send(self, process: Process, key: str, call: Call[Any], seconds: float, poster: Any) -> Response:
+    async def send(
+        self, process: Process, key: str, call: Call[Any], seconds: float, poster: Any
+    ) -> Response:
         """Return the response; raises ``NoResponseError``, after ``seconds`` at the latest."""
         self._number = number = self._number + 1
         if self.is_over:
@@ -152,7 +167,9 @@ class Network:
                 return gateway(choices.pick((503, 502, 404, 401, 403, 500, 504, 302, 413)))
             case "problem":
                 body = json.dumps({"title": "Not Found", "status": 404, "detail": "no"}).encode()
-                return Response(choices.pick((503, 404, 401)), {"content-type": "application/problem+json"}, body)
+                return Response(
+                    choices.pick((503, 404, 401)), {"content-type": "application/problem+json"}, body
+                )
             case "api 5xx":
                 return detail(choices.pick((500, 503, 408, 409, 425)), choices.pick(TEXTS) or "trouble")
             case "api 429":
@@ -167,7 +184,9 @@ class Network:
             case "gateway 429":
                 return gateway(429, {"retry-after": choices.pick(("1", "30", "999999999"))})
             case "broken":
-                return Response(200, {}, choices.pick((b"<html>", b"", b"{", b"null", b"[]", b'{"id": 1e400}', b"\xff")))
+                return Response(
+                    200, {}, choices.pick((b"<html>", b"", b"{", b"null", b"[]", b'{"id": 1e400}', b"\xff"))
+                )
         if key != self.service.key:
             return detail(401, "Invalid API key")
         return None
@@ -183,7 +202,9 @@ class Network:
                 if self.service.clockwork.now < ended_at + STALE:
                     row["status"], row["results"] = "RUNNING", None
             case "odd date":
-                row["created_at"] = self.choices.pick((None, "0001-01-01T00:00:00", 1e300, "\0", "3000-01-01"))
+                row["created_at"] = self.choices.pick(
+                    (None, "0001-01-01T00:00:00", 1e300, "\0", "3000-01-01")
+                )
 
     def _spoil_list(self, page: dict[str, Any], fault: str, call: Call[Any]) -> None:
         rows, choices = page["items"], self.choices
@@ -215,7 +236,16 @@ class Network:
         deliver: Callable[[Response | Exception], None],
     ) -> tuple[Response | Exception | None, float]:
         """Make the batch, or not, and say something about it."""
-        if fault in ("gateway 404", "gateway", "problem", "api 5xx", "api 429", "gateway 429", "api 402", "broken"):
+        if fault in (
+            "gateway 404",
+            "gateway",
+            "problem",
+            "api 5xx",
+            "api 429",
+            "gateway 429",
+            "api 402",
+            "broken",
+        ):
             if fault == "api 402":
                 return detail(402, "credits are used up"), BREAK
             return self._say_of_any(call, key, fault), BREAK
@@ -289,7 +319,9 @@ class Client:
     poster: Any = None
     verdicts: list[tuple[float, int, str]] = field(default_factory=list)
 
-    async def send(self, call: Call[Any], policy: RetryPolicy | None = None, *, within: float | None = None) -> Any:
+    async def send(
+        self, call: Call[Any], policy: RetryPolicy | None = None, *, within: float | None = None
+    ) -> Any:
         policy = policy or RetryPolicy()
         clockwork = self.process.clockwork
         began = clockwork.now

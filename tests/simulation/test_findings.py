@@ -22,7 +22,11 @@ class Story:
     """A world in which nothing happens by chance; ``outages`` are (begins, ends, what, fault)."""
 
     def __init__(
-        self, *outages: tuple[float, float, str, str], instances: int = 1, lag: float = 0.0, runs_for: float = 100.0
+        self,
+        *outages: tuple[float, float, str, str],
+        instances: int = 1,
+        lag: float = 0.0,
+        runs_for: float = 100.0,
     ) -> None:
         self.world = World(Choices(0, []))
         self._outages, self._instances = outages, instances
@@ -240,5 +244,3 @@ def test_a_worker_s_clock_an_hour_ahead_does_not_delay_the_first_poll_by_an_hour
 def test_a_killed_triggerer_s_wait_goes_on_elsewhere():
     story = Story(runs_for=300.0)
     paid_once(story.at(50.0, lambda: story.world.triggerers[0].kill()))
-
-

@@ -107,7 +107,9 @@ class Triggerer:
         ahead = process.ahead
         async for event in BatchTrigger(**trigger.arguments).run():
             payload = cast("dict[str, Any]", event.payload)  # type: ignore[attr-defined]
-            self.world.note(f"{process.name}: {trigger.instance.name} {payload['reason']} {payload['message'][:60]!r}")
+            self.world.note(
+                f"{process.name}: {trigger.instance.name} {payload['reason']} {payload['message'][:60]!r}"
+            )
             if not process.is_buried:
                 self._check(trigger, payload, began, ahead)
                 task = asyncio.current_task()
@@ -122,7 +124,9 @@ class Triggerer:
         deadline = trigger.arguments["deadline"] - EPOCH - ahead  # by the virtual clock
         if reason is Reason.TIMED_OUT:
             if now < deadline - 1e-3:
-                world.violate("no wait is lost", f"{who} timed out {deadline - now:.0f} s before its deadline")
+                world.violate(
+                    "no wait is lost", f"{who} timed out {deadline - now:.0f} s before its deadline"
+                )
         elif reason in STATUS_CODES:
             self._check_verdict(trigger, reason, began)
         else:
@@ -147,7 +151,9 @@ class Triggerer:
         ]
         apart = ROTATION_GRACE if reason is Reason.NOT_AUTHENTICATED else CONFIRM_AFTER
         if not said or said[-1] - said[0] < apart - 0.6:
-            self.world.violate("verdicts are confirmed", f"{trigger.instance.name}: {reason.value} after {said}")
+            self.world.violate(
+                "verdicts are confirmed", f"{trigger.instance.name}: {reason.value} after {said}"
+            )
 
     def check_left(self) -> None:
         """See that nothing is left behind once nobody waits."""
@@ -158,4 +164,6 @@ class Triggerer:
             self.world.violate("defect", f"{process.name}: {process.unhandled[0]}")
         left = [task for task in process.tasks if not task.done()]
         if left or poll_loops._loops.get(process):
-            self.world.violate("nothing is left", f"{process.name}: {len(left)} tasks, {poll_loops._loops.get(process)}")
+            self.world.violate(
+                "nothing is left", f"{process.name}: {len(left)} tasks, {poll_loops._loops.get(process)}"
+            )

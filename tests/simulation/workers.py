@@ -28,7 +28,13 @@ if TYPE_CHECKING:
     from tests.simulation.airflow import TaskInstance
     from tests.simulation.service import Made
 
-TROUBLE = (LlamaCloudError, SubmissionUndecidedError, RecordUnreadableError, StoreDownError, ResultsStayedNullError)
+TROUBLE = (
+    LlamaCloudError,
+    SubmissionUndecidedError,
+    RecordUnreadableError,
+    StoreDownError,
+    ResultsStayedNullError,
+)
 FREEZES = (3.0, 20.0, 45.0, 200.0, 700.0, 2500.0)  # seconds
 MOMENT = 1.0  # seconds between the last look at the record and the POST, in which another try may act
 MAX_REQUESTS = 900  # of one submission
@@ -187,12 +193,16 @@ class Worker:
         world.note(f"{self.name} has {submitted.batch_id}: {submitted.decision.reason}")
         made = world.service.batches.get(submitted.batch_id)
         if made is None or made.owner is not instance:
-            world.violate("own batch", f"{self.name} returns {submitted.batch_id}, which is not of {instance.name}")
+            world.violate(
+                "own batch", f"{self.name} returns {submitted.batch_id}, which is not of {instance.name}"
+            )
             return
         given = instance.given.get(made.key)
         if given is not None and given < self.number and made.ends_at < instance.cleared_at:
             if instance.was_overwritten:
-                world.counts["an old batch after a Clear, its record overwritten by a process that stood still"] += 1
+                world.counts[
+                    "an old batch after a Clear, its record overwritten by a process that stood still"
+                ] += 1
                 return
             world.violate("new batch after a Clear", f"{self.name} returns {made.key} again")
         if world.network.sent[self.name] > MAX_REQUESTS:
@@ -233,11 +243,16 @@ class Worker:
             self.world.check_clean("an XCom", concluded.job_references)
             self.world.check_clean("an XCom", poller.batch.model_dump(mode="json") if poller.batch else None)
             if batch.status(self.world.now) != "COMPLETED":
-                self.world.violate("true status", f"{batch.key} counts as COMPLETED, is {batch.status(self.world.now)}")
+                self.world.violate(
+                    "true status", f"{batch.key} counts as COMPLETED, is {batch.status(self.world.now)}"
+                )
             self.instance.on_success(self)
             return
         self.world.check_clean("a message", concluded.message)
         self.world.note(f"{self.name}: the wait ended as {concluded.reason}: {concluded.message[:80]}")
-        if concluded.reason in (Reason.FAILED, Reason.CANCELLED) and batch.status(self.world.now) != concluded.reason.name:
+        if (
+            concluded.reason in (Reason.FAILED, Reason.CANCELLED)
+            and batch.status(self.world.now) != concluded.reason.name
+        ):
             self.world.violate("true status", f"{batch.key} counts as {concluded.reason}")
         self.instance.on_bad_end(self, concluded.reason)

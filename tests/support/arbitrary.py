@@ -68,7 +68,7 @@ ANSWERED: list[tuple[Any, Any]] = [
     ),
     (calls.get_batch("bat-1", expand_results=True), BATCH),
     (calls.list_batches(), page_of(BATCH)),
-    (calls.list_batch_statuses(created_at_on_or_after=None, page_size=2), page_of(BATCH)),  # type: ignore[arg-type]
+    (calls.list_batch_statuses(created_at_on_or_after=None, page_size=2), page_of(BATCH)),
     (calls.get_directory("dir-1"), DIRECTORY),
     (calls.list_directories(), page_of(DIRECTORY)),
     (calls.delete_directory("dir-1"), None),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import parse_qsl, urlsplit
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _body(content_type: str | None, raw: bytes) -> Any:
             str(part.get_param("name", header="content-disposition")),
             part.get_filename(),
             part.get("Content-Type"),
-            part.get_payload(decode=True),
+            cast("bytes", part.get_payload(decode=True)),
         )
         for part in form.iter_parts()
     )

@@ -85,7 +85,7 @@ def test_the_xcoms_are_what_the_service_says(
     airflow: RealAirflow, llamacloud: LlamaCloud, finished: Finished
 ):
     [batch] = llamacloud.client.send(calls.list_batches(source_directory_id=finished.directory_id)).items
-    results = llamacloud.client.send(calls.get_batch(batch.id, expand_results=True)).results
+    results = llamacloud.client.send(calls.get_batch(batch.id, expand_results=True)).results or []
     by_file = sorted(
         (result.model_dump(mode="json") for result in results),
         key=lambda entry: entry["source_directory_file_id"],

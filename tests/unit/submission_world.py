@@ -3,6 +3,8 @@ A small simulated world around the submission: a service that bills, a store, se
 
 Each try is the real flow, driven one step at a time. A try can be killed or frozen before a step and after it, and a
 frozen one goes on hours later beside its successors. Histories are reproducible: all chance is one ``Random``.
+
+A *round* is what Airflow runs between two Clears: a try and its automatic retries. It may pay for one batch.
 """
 
 from __future__ import annotations
@@ -33,6 +35,13 @@ CREATE = calls.create_batch(source_directory_id=DIRECTORY, configuration_id=CONF
 BEGINNING = 1_800_000_000.0
 LOG = logging.getLogger("submission_world")
 MAX_REQUESTS = 150  # of one try
+LATEST = submission.defaults.MAX_LIST_LAG - 1  # seconds after a POST by which its batch is made and listed
+LONGEST_AT_POST = 3500.0  # a process that stands still longer than this just before its POST never sends it
+
+PAYS_ONCE = "one round pays for one batch"
+RETURNS_ITS_OWN = "what a try returns is the task's own batch"
+ENDS_WELL = "a try that nothing disturbs returns the batch of its round"
+STAYS_BOUNDED = "a try sends so many requests and no more"
 
 NOTHING_DONE: tuple[Exception, ...] = (
     e.NoResponseError("connection refused", reached_server=False),
@@ -61,12 +70,25 @@ class StoreDownError(RuntimeError):
     """The task state store could not be reached."""
 
 
+class BrokenError(AssertionError):
+    """A history broke what must hold; ``invariant`` says what."""
+
+    def __init__(self, invariant: str, found: object) -> None:
+        super().__init__(f"{invariant}: {found!r}")
+        self.invariant = invariant
+
+
+def hold(invariant: str, condition: object, found: object = None) -> None:
+    """Raise unless the condition is true."""
+    if not condition:
+        raise BrokenError(invariant, found)
+
+
 @dataclass
 class Made:
     """A batch and what the service knows of it; ``clear`` is the round of tries that paid for it, None a stranger."""
 
     batch: Batch
-    at: float  # by the worker's clock
     visible: float  # when list and GET begin to show it
     clear: int | None
 
@@ -80,16 +102,21 @@ class World:
     lag: float = 0.0  # seconds until a list or a GET may show a batch, at most
     skew: float = 0.0  # seconds that the service's clock is ahead
     spread: float = 0.0  # seconds by which its times of creation are out of order
-    hiccup: float = 0.0  # how likely a list leaves out what it showed before, or a GET is stale
+    hiccup: float = (
+        0.0  # how likely a read begins some seconds in which lists leave batches out and a GET finds none
+    )
+    strangers: bool = False  # other tasks submit the same request meanwhile
     status: str = "RUNNING"
     now: float = BEGINNING
     made: list[Made] = field(default_factory=list)
     stored: str | None = None
-    logged: list[str] = field(default_factory=list)
+    floors: dict[str, float] = field(default_factory=dict)  # by the id that was recorded under it
+    hiccup_ends: float = 0.0
+    had_hiccups: bool = False
 
-    def make(self, clear: int | None, *, configuration: str = CONFIGURATION) -> Batch:
-        """Make a batch: ours for a round of tries, or a stranger's."""
-        created = self.now + self.skew + self.random.uniform(-self.spread, self.spread)
+    def make(self, clear: int | None, *, configuration: str = CONFIGURATION, late: float = 0.0) -> Batch:
+        """Make a batch in ``late`` seconds: ours for a round of tries, or a stranger's."""
+        created = self.now + late + self.skew + self.random.uniform(-self.spread, self.spread)
         batch = Batch.model_validate(
             {
                 "id": f"bat-{len(self.made)}",
@@ -99,27 +126,36 @@ class World:
                 "created_at": datetime.fromtimestamp(created, UTC),
             }
         )
-        self.made.append(Made(batch, self.now, self.now + self.random.uniform(0, self.lag), clear))
+        self.made.append(Made(batch, self.now + late + self.random.uniform(0, self.lag), clear))
         return batch
+
+    def hiccups(self) -> bool:
+        """Say whether this read is one of a few bad seconds, which are never closer than a minute to each other."""
+        if self.now > self.hiccup_ends + 60.0 and self.random.random() < self.hiccup:
+            self.hiccup_ends = self.now + self.random.uniform(0.0, submission.defaults.CONFIRM_SECONDS - 0.1)
+        return self.now <= self.hiccup_ends
 
     def paid(self, clear: int) -> list[str]:
         """Return the ids of the batches that a round of tries has made."""
         return [made.batch.id for made in self.made if made.clear == clear]
 
     def read(self, call: Call[Any]) -> Any:
-        """Answer a GET: the list, in pages of two and in any order, or a batch."""
+        """Answer a GET: a batch, or the list in pages of two, the newest first; a bad page is partial and unordered."""
         if self.random.random() < self.trouble:
             raise self.random.choice(GATEWAYS)
+        bad = self.hiccups()
         shown = [made.batch for made in self.made if made.visible <= self.now]
         if not call.path.endswith("/batches"):
             for batch in shown:
-                if call.path.endswith(f"/{batch.id}") and self.random.random() >= self.hiccup:
+                if call.path.endswith(f"/{batch.id}") and not bad:
                     return batch
             raise e.NotFoundError("404", status_code=404, from_api=True)
         query = dict(call.query)
         assert query["source_directory_id"] == DIRECTORY
         since = datetime.fromisoformat(query["created_at_on_or_after"])
         items = [batch for batch in shown if batch.created_at is not None and batch.created_at >= since]
+        if bad:
+            items = self.random.sample(items, self.random.randint(0, len(items)))
         first = int(query.get("page_token", "0"))
         more = str(first + 2) if first + 2 < len(items) else None
         return Page(items=items[::-1][first : first + 2], next_page_token=more)
@@ -140,7 +176,10 @@ class Try:
     result: Submission | None = None
     error: BaseException | None = None
     ended: bool = False
-    raced: bool = False  # another try has acted between its last reading of the record and its POST
+    raced: bool = False  # another try has written or POSTed since this one last read the record
+    overwrites: bool = False  # another try has written since then
+    read_again: bool = False  # this one has read the record since it last wrote it
+    at_post: float | None = None  # when it came to its POST
     kept: Any = None
 
     def __post_init__(self) -> None:
@@ -194,7 +233,7 @@ class Try:
         world.now += world.random.uniform(0.01, 0.3)
         if isinstance(step, flow.Send):
             self.requests += 1
-            assert self.requests <= MAX_REQUESTS
+            hold(STAYS_BOUNDED, self.requests <= MAX_REQUESTS, self.requests)
             return self._post() if self.posting else world.read(step.call)
         if not self.keeps_record:
             self.kept = json.loads(json.dumps(getattr(step, "value", self.kept)))
@@ -203,8 +242,11 @@ class Try:
             raise StoreDownError
         if isinstance(step, flow.LoadRecord):
             return json.loads(world.stored) if world.stored is not None else None
-        world.stored = json.dumps(step.value) if isinstance(step, flow.SaveRecord) else None
-        assert world.stored is None or len(world.stored) < 60_000
+        assert isinstance(step, flow.SaveRecord)
+        world.stored = json.dumps(step.value)
+        assert len(world.stored) < 60_000
+        if step.value["batch_id"]:
+            world.floors[step.value["batch_id"]] = step.value["floor"]
         return None
 
     def _post(self) -> Batch:
@@ -212,16 +254,18 @@ class Try:
         self.posts += 1
         if world.random.random() >= world.trouble * 3:
             return world.make(self.clear)
-        kind = world.random.choice(("nothing", "refused", "lost before", "lost after", "no id", "stale"))
+        kind = world.random.choice(("nothing", "refused", "lost before", "lost after", "late", "stale"))
         if kind == "nothing":
             raise world.random.choice(NOTHING_DONE)
         if kind == "refused":
             raise world.random.choice(REFUSALS)
         if kind == "lost before":
             raise world.random.choice(AMBIGUOUS)
-        made = world.make(self.clear)
-        if kind == "no id":
-            return made.model_copy(update={"id": ""})
+        if kind == "late":
+            world.now += world.random.choice((0.0, 60.0))
+            world.make(self.clear, late=world.random.uniform(0, max(0.0, LATEST - world.lag)))
+            raise world.random.choice(AMBIGUOUS)
+        world.make(self.clear)
         if kind == "stale" and len(world.made) > 1 and world.made[0].clear is None:
             known = json.loads(world.stored or "{}").get("seen", [])
             if world.made[0].batch.id in known:
@@ -233,10 +277,11 @@ class Try:
 @dataclass
 class History:
     """
-    A task instance through tries, kills, freezes and clears; ``gaps`` counts what no record can prevent.
+    A task instance through tries, kills, freezes and clears.
 
-    A gap is a POST or a writing of the record before which another try has posted or written since this one's last
-    reading: the store has no way to write only what nobody else has written.
+    The store cannot write only what nobody else has written, so two things cannot be prevented and excuse a history.
+    ``gaps`` counts POSTs before which another try wrote or POSTed since this one read its own intent again.
+    ``overwritten`` counts records that went over what another try wrote since this one's last reading.
     """
 
     world: World
@@ -247,6 +292,7 @@ class History:
     clear: int = 0
     tries: list[Try] = field(default_factory=list)
     gaps: int = 0
+    overwritten: int = 0
 
     def begin(self) -> Try:
         """Have Airflow start the next try."""
@@ -264,33 +310,57 @@ class History:
 
     def _act(self, one: Try) -> None:
         random, world = self.world.random, self.world
+        one.at_post = (one.at_post or world.now) if one.posting else None
         chance = random.random()
-        if chance < world.trouble / 3:
+        if chance < world.trouble / 3 or world.now - (one.at_post or world.now) > LONGEST_AT_POST:
             one.kill()
             return
-        if self.freezes and chance < world.trouble * 2 / 3 and not one.posting:
+        if self.freezes and chance < world.trouble * 2 / 3:
             one.frozen_until = world.now + random.choice(
                 (6.0, 40.0, 400.0, 4000.0, 40_000.0)
             ) * random.uniform(1, 2)
             return
-        if one.posting or isinstance(one.step, flow.SaveRecord):
-            self.gaps += one.raced
-        if one.posting or isinstance(one.step, flow.SaveRecord | flow.DeleteRecord):
+        if world.strangers and random.random() < 0.02:
+            world.make(None)
+        self._note(one)
+        one.act()
+
+    def _note(self, one: Try) -> None:
+        """Keep count of who acts on what another one has changed meanwhile."""
+        writes = isinstance(one.step, flow.SaveRecord)
+        if one.posting:
+            self.gaps += one.raced and one.read_again
+        if writes:
+            self.overwritten += one.overwrites
+            one.read_again = False
+        if one.posting or writes:
             for other in self.tries:
                 other.raced |= other is not one
+                other.overwrites |= writes and other is not one
         if isinstance(one.step, flow.LoadRecord):
-            one.raced = False
-        one.act()
+            one.raced, one.overwrites, one.read_again = False, False, True
 
     def check(self) -> None:
         """Raise if more was paid than was wanted, or what a try returned is not the task's own."""
         world = self.world
         for clear in range(self.clear + 1):
             paid = world.paid(clear)
-            assert len(paid) <= 1 or self.gaps, paid
-        ours = {batch_id for clear in range(self.clear + 1) for batch_id in world.paid(clear)}
+            hold(PAYS_ONCE, len(paid) <= 1 or self.excused, paid)
         for one in self.tries:
-            assert one.result is None or one.result.batch_id in ours, one.result
+            hold(RETURNS_ITS_OWN, one.result is None or self._own(one.result.batch_id), one.result)
+
+    @property
+    def excused(self) -> bool:
+        """Say whether something happened that cannot be prevented."""
+        return self.gaps > 0 or self.overwritten > 0
+
+    def _own(self, batch_id: str) -> bool:
+        """Say whether a batch is the task's; a stranger's that came after the intent cannot be told apart."""
+        made = next(made for made in self.world.made if made.batch.id == batch_id)
+        if made.clear is not None or not (self.world.strangers or self.world.had_hiccups):
+            return made.clear is not None
+        created = submission.created(made.batch, self.world.now)
+        return created is not None and created >= self.world.floors[batch_id]
 
     def play(self, tries: int) -> None:
         """Play a history of some tries, then a last one that nothing disturbs, and check it all."""
@@ -300,14 +370,14 @@ class History:
             self.check()
             world.now += random.choice((0.0, 1.0, 30.0, 300.0, 4000.0, 90_000.0)) * random.random()
             if random.random() < 0.2:
-                world.make(None, configuration="cfg-2")
+                world.make(None, configuration=CONFIGURATION if world.strangers else "cfg-2")
             if self.clears and random.random() < 0.2:
                 self._clear()
         world.now += 10.0
         for one in self.tries:
             one.frozen_until = 0.0 if random.random() < 0.5 else one.frozen_until
         self.run(self.begin())
-        world.trouble = world.hiccup = 0.0
+        world.trouble, world.hiccup = 0.0, 0.0
         for one in self.tries:
             if not one.ended:
                 one.frozen_until = 0.0
@@ -317,22 +387,31 @@ class History:
         last = self.begin()
         self.run(last)
         self.check()
-        assert last.result is not None, last.error
+        hold(ENDS_WELL, last.result is not None, last.error)
         newest = world.paid(self.clear)
-        assert self.gaps or not newest or last.result.batch_id in newest
+        if not (self.excused or world.strangers or world.had_hiccups) and newest and last.result is not None:
+            hold(ENDS_WELL, last.result.batch_id in newest, last.result)
 
     def _clear(self) -> None:
         self.clear += 1
 
 
-def world_of(random: Random) -> World:
-    """Return a world with chance troubles within what the documentation allows for."""
+def world_of(random: Random, *, hiccups: bool) -> World:
+    """
+    Return a world with chance troubles within what the documentation allows for.
+
+    ``hiccups`` go with tries that do not stand still: one that does may meet two of them in two reads.
+    """
     calm = random.random() < 0.3
+    hiccup = random.choice((0.0, 0.1, 0.4)) if hiccups else 0.0
     return World(
         random,
         trouble=random.choice((0.0, 0.05, 0.15, 0.3)),
-        lag=random.choice((0.0, 0.0, 5.0, 30.0, submission.defaults.MAX_LIST_LAG - 1)),
+        lag=random.choice((0.0, 0.0, 5.0, 30.0, LATEST)),
         skew=random.choice((0.0, 30.0, -30.0, 3500.0, -3500.0)),
         spread=0.0 if calm else random.choice((0.0, 4.0)),
+        hiccup=hiccup,
+        had_hiccups=hiccup > 0,
+        strangers=random.random() < 0.3,
         status=random.choice(("RUNNING", "COMPLETED")),
     )

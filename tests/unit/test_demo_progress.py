@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 from dags_examples.demo.progress import summaries, table, task_name
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import pytest
 
 
 def test_the_table_shows_text_or_the_reason_and_fits_the_terminal(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "80")
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"file": "a.md", "job_id": "pjb-1", "status": "COMPLETED", "pages": 2, "first_line": "long " * 40},
         {"file": "b.pdf", "job_id": "pjb-2", "status": "FAILED", "error": "no PDF"},
         {"file": "c.csv", "status": "NO_JOB", "error": "unsupported"},

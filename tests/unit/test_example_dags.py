@@ -19,7 +19,7 @@ def bag(monkeypatch: pytest.MonkeyPatch) -> Any:
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # Airflow 2
-        from airflow.models.dagbag import DagBag
+        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
     monkeypatch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     return DagBag(str(EXAMPLES))
 

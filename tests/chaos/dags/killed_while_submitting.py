@@ -96,15 +96,15 @@ class KilledCreateBatchOperator(CreateBatchOperator):
 
 
 def _die_within_the_post(hook: LlamaBatchHook, event: str, dies: Callable[[], None]) -> None:
-    def trace(name: str, _info: Any) -> None:
+    async def trace(name: str, _info: Any) -> None:
         if name == event:
             dies()
 
-    def trace_posts(request: Any) -> None:
+    async def trace_posts(request: Any) -> None:
         if request.method == "POST":
             request.extensions["trace"] = trace
 
-    hook.get_conn()._http.event_hooks["request"] = [trace_posts]
+    hook.get_conn()._client._http.event_hooks["request"] = [trace_posts]
 
 
 with DAG(

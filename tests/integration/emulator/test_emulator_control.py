@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import httpx
 import pytest
 
-from airflow_provider_llamabatch.emulator import Control, Fault, LlamaCloudEmulator, Settings, routes_control
+from airflow_provider_llamabatch.emulator import Control, Fault, LlamaCloudEmulator, Settings
+from airflow_provider_llamabatch.emulator.routes import control as control_routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -223,7 +224,7 @@ def test_the_program_refuses_options_that_make_no_sense(options: tuple[str, ...]
 def test_importing_the_package_does_not_load_the_server() -> None:
     code = "import json, sys, airflow_provider_llamabatch; print(json.dumps([*sys.modules]))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
-    assert not {"starlette", "uvicorn", "pypdf"} & set(loaded)
+    assert not {"fastapi", "starlette", "uvicorn", "pypdf", "markitdown"} & set(loaded)
 
 
 def test_the_page_about_the_emulator_names_every_setting_fault_and_control() -> None:
@@ -232,7 +233,7 @@ def test_the_page_about_the_emulator_names_every_setting_fault_and_control() -> 
     controls = [
         f"{name}(" for name, part in vars(Control).items() if callable(part) and not name.startswith("_")
     ]
-    paths = {path for _, path, _ in routes_control.ROUTES}
+    paths = {route.path for route in control_routes.api.router.routes}
     assert [name for name in (*Settings.model_fields, *kinds, *controls, *paths) if name not in page] == []
 
 

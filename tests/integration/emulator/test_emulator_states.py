@@ -9,16 +9,20 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from fastapi import HTTPException
+from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from airflow_provider_llamabatch.emulator import Fault, Settings, batches, documents, jobs
-from airflow_provider_llamabatch.emulator.answers import Refusal
-from airflow_provider_llamabatch.emulator.asking import Paging
-from airflow_provider_llamabatch.emulator.clock import Clock, iso
-from airflow_provider_llamabatch.emulator.faults import FaultBook
-from airflow_provider_llamabatch.emulator.paging import page
-from airflow_provider_llamabatch.emulator.records import Batch, Blob, Entry, Job
-from airflow_provider_llamabatch.emulator.samples import BLOB
+from airflow_provider_llamabatch.emulator import Fault, Settings
+from airflow_provider_llamabatch.emulator.faults import FaultRules
+from airflow_provider_llamabatch.emulator.models.requests import Paging
+from airflow_provider_llamabatch.emulator.routes.paging import newest_page
+from airflow_provider_llamabatch.emulator.state import batches, jobs
+from airflow_provider_llamabatch.emulator.state.blobs import Summary
+from airflow_provider_llamabatch.emulator.state.clock import Clock, iso
+from airflow_provider_llamabatch.emulator.state.outcomes import outcome
+from airflow_provider_llamabatch.emulator.state.records import Batch, Entry, FileResult, Job
+from airflow_provider_llamabatch.emulator.state.tables import Table
 
 T0 = 1_000_000.0
 THROTTLED = Settings(
@@ -51,20 +55,20 @@ def a_batch(settings: Settings = THROTTLED, entries: int = 0) -> Batch:
     ],
 )
 def test_a_batch_walks_through_its_statuses(seconds: float, status: str, ended: bool) -> None:
-    state = batches.moment(a_batch(), T0 + seconds)
+    state = batches.snapshot(a_batch(), T0 + seconds)
     assert (state.status, state.ended) == (status, ended)
 
 
 def test_a_batch_that_nothing_throttles_goes_from_pending_to_running() -> None:
     settings = Settings(batch_pending_seconds=1, batch_running_seconds=1)
-    seen = [batches.moment(a_batch(settings), T0 + second).status for second in (0, 1, 2)]
+    seen = [batches.snapshot(a_batch(settings), T0 + second).status for second in (0, 1, 2)]
     assert seen == ["PENDING", "RUNNING", "COMPLETED"]
 
 
 @pytest.mark.parametrize("word", ["FAILED", "CANCELLED", "ARCHIVED"])
 def test_a_batch_ends_as_it_was_set_to_end(word: str) -> None:
     batch = a_batch(Settings(final_status=word))
-    assert batches.moment(batch, T0 + 1e6).status == word
+    assert batches.snapshot(batch, T0 + 1e6).status == word
 
 
 @pytest.mark.parametrize(
@@ -75,8 +79,8 @@ def test_a_cancel_takes_its_time_and_keeps_the_status_meanwhile(
 ) -> None:
     batch = a_batch()
     batches.ask_to_cancel(batch, T0 + asked_at, THROTTLED)
-    assert batches.moment(batch, T0 + stays).status == before
-    assert batches.moment(batch, T0 + asked_at + 3) == batches.Moment(
+    assert batches.snapshot(batch, T0 + stays).status == before
+    assert batches.snapshot(batch, T0 + asked_at + 3) == batches.BatchSnapshot(
         "CANCELLED", T0 + asked_at + 3, ended=True
     )
 
@@ -85,7 +89,7 @@ def test_a_second_cancel_does_not_prolong_the_first() -> None:
     batch = a_batch()
     batches.ask_to_cancel(batch, T0 + 20, THROTTLED)
     batches.ask_to_cancel(batch, T0 + 22, THROTTLED)
-    assert batches.moment(batch, T0 + 23).status == "CANCELLED"
+    assert batches.snapshot(batch, T0 + 23).status == "CANCELLED"
 
 
 def test_a_cancelled_batch_keeps_the_jobs_made_so_far_and_makes_no_more() -> None:
@@ -173,9 +177,11 @@ def test_jobs_end_before_the_batch_or_after_it(
 
 
 def a_job(
-    created_at: float = T0, running_at: float = T0 + 1, ended_at: float = T0 + 2, blob: Blob = BLOB
+    created_at: float = T0, running_at: float = T0 + 1, ended_at: float = T0 + 2, error: str | None = None
 ) -> Job:
-    return Job("pjb-1", 1, created_at, running_at, ended_at, "parse_v2", blob, "dfl-1", {"tier": "agentic"})
+    job = Job("pjb-1", 1, created_at, running_at, ended_at, "parse_v2", "blob", "dfl-1", {"tier": "agentic"})
+    job.pages, job.error = (1,), error
+    return job
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(0, "PENDING"), (1, "RUNNING"), (2, "COMPLETED")])
@@ -183,8 +189,8 @@ def test_a_job_walks_through_its_statuses(seconds: float, status: str) -> None:
     assert jobs.status(a_job(), T0 + seconds) == status
 
 
-def test_a_job_over_an_unreadable_document_fails() -> None:
-    job = a_job(blob=Blob(b"", documents.read("empty.txt", b"")))
+def test_a_job_that_is_to_fail_fails_at_its_end() -> None:
+    job = a_job(error="NO_DATA_FOUND_IN_FILE: the file is empty")
     assert jobs.status(job, T0 + 1.9) == "RUNNING"
     assert jobs.status(job, T0 + 2) == "FAILED"
 
@@ -231,13 +237,25 @@ class Numbered:
     order: int
     created_at: float
 
+    @property
+    def id(self) -> str:
+        return str(self.order)
 
-def walk(records: list[Numbered], size: int, between: Any = lambda: None) -> list[int]:
+
+def numbered(records: list[Numbered]) -> Table[Numbered]:
+    table: Table[Numbered] = Table()
+    for record in records:
+        table.add(record)
+    return table
+
+
+def walk(table: Table[Numbered], size: int, between: Any = lambda: None) -> list[int]:
     seen: list[int] = []
     token: str | None = None
     while True:
-        cut = page(records, Paging(page_size=size, page_token=token), Settings(), lambda one: one.order)
-        seen += cut["items"]
+        asked = Paging(page_size=size, page_token=token)
+        cut = newest_page(table, asked, Settings(), lambda one: {"order": one.order}, now=T0 + 1e6)
+        seen += [one["order"] for one in cut["items"]]
         token = cut["next_page_token"]
         if token is None:
             return seen
@@ -246,29 +264,95 @@ def walk(records: list[Numbered], size: int, between: Any = lambda: None) -> lis
 
 @pytest.mark.parametrize(("count", "size"), [*itertools.product([0, 1, 9, 10, 11, 25], [1, 10, 100])])
 def test_pages_show_everything_once_and_newest_first(count: int, size: int) -> None:
-    records = [Numbered(index, T0 + index // 3) for index in range(count)]
+    records = numbered([Numbered(index, T0 + index // 3) for index in range(count)])
     assert walk(records, size) == list(reversed(range(count)))
 
 
 def test_records_made_between_two_pages_shift_nothing() -> None:
-    records = [Numbered(index, T0 + index) for index in range(20)]
+    records = numbered([Numbered(index, T0 + index) for index in range(20)])
     new = itertools.count(100)
-    seen = walk(records, 3, between=lambda: records.append(Numbered(number := next(new), T0 + number)))
+    seen = walk(records, 3, between=lambda: records.add(Numbered(number := next(new), T0 + number)))
     assert seen == list(reversed(range(20)))
 
 
-def test_a_page_size_out_of_bounds_and_a_foreign_token_are_refused() -> None:
-    for asked, status in (
-        (Paging(page_size=0), 422),
-        (Paging(page_size=101), 422),
-        (Paging(page_token="x"), 400),
-    ):
-        with pytest.raises(Refusal) as caught:
-            page([], asked, Settings(), lambda one: one)
-        assert caught.value.status == status
+def test_records_of_the_future_are_not_listed_and_removed_ones_are_gone() -> None:
+    records = numbered([Numbered(index, T0 + index) for index in range(4)])
+    records.remove("1")
+    records.remove("none")
+    cut = newest_page(records, Paging(), Settings(), lambda one: {"order": one.order}, now=T0 + 2)
+    assert [one["order"] for one in cut["items"]] == [2, 0]
+    assert len(records) == 3
 
 
-def fired(book: FaultBook, count: int) -> list[bool]:
+@pytest.mark.parametrize("size", [0, 101, -1])
+def test_a_page_size_out_of_bounds_is_refused(size: int) -> None:
+    with pytest.raises(RequestValidationError):
+        newest_page(Table(), Paging(page_size=size), Settings(), lambda _: {}, now=T0)
+
+
+@pytest.mark.parametrize(
+    "token", ["x", "W10=", "bnVsbA==", "WyJhIiwgMV0=", "WzFlOTk5LCAxXQ==", "WzEuMF0=", "\ud800"]
+)
+def test_a_forged_token_is_refused(token: str) -> None:
+    with pytest.raises(HTTPException) as caught:
+        newest_page(Table(), Paging.model_construct(page_token=token), Settings(), lambda _: {}, now=T0)
+    assert caught.value.status_code == 400
+
+
+def document_of(pages: int, failed: tuple[int, ...] = ()) -> Summary:
+    return Summary(1, pages, failed, None)
+
+
+@pytest.mark.parametrize(
+    ("pages", "failed", "ratio", "fails"),
+    [
+        (100, 5, None, False),
+        (100, 6, None, True),
+        (2, 1, None, True),
+        (2, 1, 0.5, False),
+        (3, 3, 1, True),
+        (3, 0, 0.01, False),
+    ],
+)
+def test_a_job_fails_when_more_pages_fail_than_are_allowed(
+    pages: int, failed: int, ratio: float | None, fails: bool
+) -> None:
+    conditions = {} if ratio is None else {"allowed_page_failure_ratio": ratio}
+    parameters = {"processing_control": {"job_failure_conditions": conditions}}
+    document = document_of(pages, tuple(range(1, failed + 1)))
+    assert (outcome(Settings(), document, parameters, None).error is not None) == fails
+
+
+@pytest.mark.parametrize(
+    ("parameters", "pages"),
+    [
+        ({}, (1, 2, 3, 4, 5)),
+        ({"target_pages": "1,3-4"}, (1, 3, 4)),
+        ({"page_ranges": {"target_pages": "2-99"}}, (2, 3, 4, 5)),
+        ({"page_ranges": {"max_pages": 2}}, (1, 2)),
+        ({"target_pages": "4,5", "max_pages": 1}, (4,)),
+        ({"target_pages": "6"}, ()),
+    ],
+)
+def test_a_job_reads_the_pages_that_were_asked_for(
+    parameters: dict[str, Any], pages: tuple[int, ...]
+) -> None:
+    decided = outcome(Settings(), document_of(5), parameters, None)
+    assert (decided.pages, decided.error is None) == (pages, bool(pages))
+
+
+def test_what_is_set_for_a_file_is_what_its_job_comes_to() -> None:
+    def decided(**result: Any) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
+        made = outcome(Settings(), document_of(3), {}, FileResult(**result))
+        return made.pages, made.failed, made.error is not None
+
+    assert decided(markdown="one\ftwo") == ((1, 2), (), False)
+    assert decided(failed_pages=(2,)) == ((1, 2, 3), (2,), False)
+    assert decided(failed_pages=(1, 2, 3)) == ((1, 2, 3), (1, 2, 3), True)
+    assert decided(error_message="TIMEOUT: too slow") == ((1, 2, 3), (), True)
+
+
+def fired(book: FaultRules, count: int) -> list[bool]:
     return [book.pick("GET", "/api/v2/batches") is not None for _ in range(count)]
 
 
@@ -286,13 +370,13 @@ def fired(book: FaultBook, count: int) -> list[bool]:
     ],
 )
 def test_a_fault_fires_when_it_is_due(scope: dict[str, Any], shots: list[bool]) -> None:
-    book = FaultBook()
+    book = FaultRules()
     book.add(Fault(kind="drop_before", **scope))
     assert fired(book, 6) == shots
 
 
 def test_a_seed_makes_a_chance_fault_repeatable() -> None:
-    books = [FaultBook(), FaultBook()]
+    books = [FaultRules(), FaultRules()]
     for book in books:
         book.add(Fault(kind="drop_before", probability=0.5, seed=7))
     first, second = (fired(book, 50) for book in books)
@@ -301,7 +385,7 @@ def test_a_seed_makes_a_chance_fault_repeatable() -> None:
 
 
 def test_the_first_fault_that_is_due_fires_and_then_the_next() -> None:
-    book = FaultBook()
+    book = FaultRules()
     book.add(Fault(kind="status", status=503, times=1))
     book.add(Fault(kind="html"))
     picked = [book.pick("GET", "/x") for _ in range(3)]

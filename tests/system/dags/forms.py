@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.sensors.batch import BatchSensor
 
-BATCH = {
+BATCH: dict[str, Any] = {
     "task_id": "create",
     "source_directory_id": "{{ params.source_directory_id }}",
     "configuration_id": "cfg-PARSE_AGENTIC",

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from airflow_provider_llamabatch.batches.outcome import outcome_of, problem_with
-from airflow_provider_llamabatch.llamacloud.models import BatchResult
+from airflow_provider_llamabatch.llamacloud.models import BatchResult, JobReference
 
 
 def job(file_id: str, error: str | None = None) -> BatchResult:
-    reference = {"id": f"pjb-{file_id}", "type": "parse_v2"}
+    reference = JobReference(id=f"pjb-{file_id}", type="parse_v2")
     return BatchResult(source_directory_file_id=file_id, job_reference=reference, error_message=error)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -103,7 +104,7 @@ def test_pages_are_followed_by_their_tokens_and_a_circle_is_an_error():
 
 
 def test_what_webhooks_hide_is_found_wherever_it_stands():
-    webhooks = [
+    webhooks: list[Any] = [
         {"webhook_signing_secret": "s1", "webhook_headers": {"X-Any": "s2"}},
         {"webhook_headers": None},
         {},

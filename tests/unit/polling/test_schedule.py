@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.polling.sweep import Kind
 from tests.support.simulated_service import Run, Service
+
+if TYPE_CHECKING:
+    from airflow_provider_llamabatch.polling.schedule import Update
 
 OUTAGE = e.UnavailableError("503", status_code=503)
 
@@ -303,7 +307,7 @@ def test_the_deadline_ends_a_wait_whatever_is_under_way():
 def test_two_waits_for_one_batch_are_one_request_and_both_end():
     service = Service()
     service.add("bat-0", 0.0, 20.0)
-    ends = []
+    ends: list[Update] = []
     run = Run(service)
     run._take = lambda updates: ends.extend(u for u in updates if u.result)  # type: ignore[method-assign]
     for _ in range(2):

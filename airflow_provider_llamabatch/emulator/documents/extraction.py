@@ -1,0 +1,205 @@
+"""Filling a data schema from a document, so that the result validates against it. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from airflow_provider_llamabatch.emulator.documents.values import Values, fold, names
+
+Json = dict[str, Any]
+
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_YES = frozenset({"true", "yes", "y", "1", "on"})
+_NO = frozenset({"false", "no", "n", "0", "off"})
+_FORMATS = {
+    "date": "1970-01-01",
+    "time": "00:00:00Z",
+    "date-time": "1970-01-01T00:00:00Z",
+    "email": "nobody@example.com",
+    "uri": "https://example.com",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
+_MISSING = object()
+MAX_DEPTH = 20
+"""How often a schema may refer to itself before what it describes ends."""
+
+
+class NoFitError(ValueError):
+    """Nothing that validates against the schema could be made."""
+
+
+def extract(schema: Json, found: Values) -> Json:
+    """
+    Return an object that validates against the schema, with every value that the document offers.
+
+    What the document does not offer is left out where the schema allows that, null where it allows null, and else
+    the plainest value that is allowed. Raises NoFitError.
+    """
+    try:
+        result = _Filler(schema, found).object(schema, found, 0)
+        fits = Draft202012Validator(schema).is_valid(result)
+    except Exception as error:
+        raise NoFitError(f"the data_schema cannot be used: {str(error)[:200]}") from None
+    if not fits:
+        raise NoFitError("no result that validates against the data_schema could be made of this document")
+    return result
+
+
+def schema_of(text: str) -> Json:
+    """Return the properties of a schema that ``extract`` can fill from this text."""
+    keys = (re.sub(r"[^a-z0-9]+", "_", name.casefold()).strip("_") for name in names(text))
+    return {key: {"type": "string"} for key in keys if key}
+
+
+class _Filler:
+    def __init__(self, schema: Json, found: Values) -> None:
+        self._root = schema
+        self._rows = found.rows
+
+    def object(self, schema: Json, found: Values, depth: int) -> Json:
+        schema = self._resolved(schema)
+        required = schema.get("required", [])
+        filled: Json = {}
+        for name, part in schema.get("properties", {}).items():
+            value = self._value(name, part, found, depth + 1)
+            if value is _MISSING and (name in required or self._fits(None, part)):
+                value = None if self._fits(None, part) else self._plain(part, depth + 1)
+            if value is not _MISSING:
+                filled[name] = value
+        for name in required:
+            if name not in filled:
+                filled[name] = found.named.get(fold(name), "")
+        return filled
+
+    def _value(self, name: str, schema: Any, found: Values, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            return _MISSING
+        if not isinstance(schema, dict):
+            return found.named.get(fold(name), _MISSING)
+        for alternative in self._alternatives(schema):
+            value = self._typed(name, alternative, found, depth)
+            if value is not _MISSING and self._fits(value, schema):
+                return value
+        return _MISSING
+
+    def _typed(self, name: str, schema: Json, found: Values, depth: int) -> Any:
+        kinds = _kinds(schema)
+        raw = next((found.named[key] for key in _keys(name, schema) if key in found.named), None)
+        if "object" in kinds:
+            inner = self.object(schema, found, depth)
+            return inner if any(value not in (None, "", [], {}) for value in inner.values()) else _MISSING
+        if "array" in kinds:
+            return self._array(name, schema, raw, found, depth)
+        return _MISSING if raw is None else _scalar(raw, schema, kinds)
+
+    def _array(self, name: str, schema: Json, raw: str | None, found: Values, depth: int) -> Any:
+        item = self._resolved(schema.get("items", {}))
+        if "object" in _kinds(item):
+            return self._records(item, depth) or _MISSING
+        parts = next((found.lists[key] for key in _keys(name, schema) if key in found.lists), None)
+        if parts is None:
+            parts = re.split(r"[,;]", raw) if raw is not None else self._column(name)
+        made = [_scalar(part.strip(), item, _kinds(item)) for part in parts if part.strip()]
+        return [value for value in made if value is not _MISSING] or _MISSING
+
+    def _records(self, item: Json, depth: int) -> list[Json]:
+        wanted = {fold(name) for name in item.get("properties", {})}
+        table = max(self._rows, key=lambda rows: len(wanted & {*rows[0]}) if rows else 0, default=[])
+        if not table or not wanted & {*table[0]}:
+            return []
+        return [self.object(item, Values(named=row), depth) for row in table]
+
+    def _column(self, name: str) -> list[str]:
+        return next(
+            ([row[fold(name)] for row in rows] for rows in self._rows if rows and fold(name) in rows[0]), []
+        )
+
+    def _plain(self, schema: Any, depth: int) -> Any:
+        """Return the plainest value that the schema allows."""
+        if not isinstance(schema, dict) or depth > MAX_DEPTH:
+            return ""
+        for alternative in self._alternatives(schema):
+            for value in self._candidates(alternative, depth):
+                if self._fits(value, schema):
+                    return value
+        return None
+
+    def _candidates(self, schema: Json, depth: int) -> list[Any]:
+        kinds = _kinds(schema)
+        given = [schema[key] for key in ("default", "const") if key in schema]
+        given += [*schema.get("enum", []), *schema.get("examples", [])]
+        if "object" in kinds:
+            return [*given, self.object(schema, Values(), depth)]
+        if "array" in kinds:
+            count = schema.get("minItems", 0)
+            return [
+                *given,
+                [self._plain(schema.get("items", {}), depth + 1) for _ in range(min(count, 1000))],
+            ]
+        return [*given, *_scalars(schema)]
+
+    def _alternatives(self, schema: Json) -> list[Json]:
+        schema = self._resolved(schema)
+        options = schema.get("anyOf") or schema.get("oneOf")
+        return [self._resolved(one) for one in options if isinstance(one, dict)] if options else [schema]
+
+    def _resolved(self, schema: Any) -> Json:
+        """Follow references within the schema and join ``allOf``."""
+        for _ in range(MAX_DEPTH):
+            if not isinstance(schema, dict) or "$ref" not in schema:
+                break
+            target: Any = self._root
+            for step in str(schema["$ref"]).lstrip("#").strip("/").split("/"):
+                target = target[step.replace("~1", "/").replace("~0", "~")] if step else target
+            schema = target
+        joined: Json = dict(schema) if isinstance(schema, dict) else {}
+        for part in joined.pop("allOf", []):
+            more = self._resolved(part)
+            properties = {**joined.get("properties", {}), **more.get("properties", {})}
+            needed = [*joined.get("required", []), *more.get("required", [])]
+            joined |= {**more, **({"properties": properties} if properties else {})}
+            joined |= {"required": needed} if needed else {}
+        return joined
+
+    def _fits(self, value: Any, schema: Any) -> bool:
+        return bool(Draft202012Validator(self._root).evolve(schema=schema).is_valid(value))
+
+
+def _keys(name: str, schema: Json) -> list[str]:
+    return [fold(name), *([fold(str(schema["title"]))] if "title" in schema else [])]
+
+
+def _kinds(schema: Json) -> list[str]:
+    kind = schema.get("type")
+    if kind is None:
+        kind = "object" if "properties" in schema else "array" if "items" in schema else []
+    return [kind] if isinstance(kind, str) else [str(one) for one in kind]
+
+
+def _scalar(raw: str, schema: Json, kinds: list[str]) -> Any:
+    if "enum" in schema or "const" in schema:
+        allowed = [*schema.get("enum", []), *([schema["const"]] if "const" in schema else [])]
+        return next((one for one in allowed if fold(str(one)) == fold(raw)), _MISSING)
+    if "boolean" in kinds:
+        return True if raw.casefold() in _YES else False if raw.casefold() in _NO else _MISSING
+    if "string" in kinds or not {"number", "integer"} & {*kinds}:
+        return raw
+    found = _NUMBER.search(raw)
+    if found is None:
+        return _MISSING
+    number = float(found.group().replace(",", ""))
+    return int(number) if "integer" in kinds else number
+
+
+def _scalars(schema: Json) -> list[Any]:
+    lowest = [schema[key] for key in ("minimum", "maximum", "multipleOf") if key in schema]
+    if "exclusiveMinimum" in schema:
+        lowest += [schema["exclusiveMinimum"] + step for step in (1, 0.5)]
+    if "exclusiveMaximum" in schema:
+        lowest += [schema["exclusiveMaximum"] - step for step in (1, 0.5)]
+    shortest = "x" * min(schema.get("minLength", 0), 10_000)
+    text = [_FORMATS[schema["format"]]] if schema.get("format") in _FORMATS else []
+    return [*text, shortest, 0, *lowest, False, None, [], {}]

@@ -1,0 +1,1 @@
+"""The emulated API and the control, one module per resource."""

@@ -1,0 +1,142 @@
+"""Who may ask for what: the key, the project it belongs to, rates, sizes. Checked before a body is read."""
+
+import json
+import re
+from collections import deque
+from urllib.parse import parse_qs
+
+from fastapi import HTTPException
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from airflow_provider_llamabatch.emulator.settings import Settings
+from airflow_provider_llamabatch.emulator.state.service import EmulatorState, Project
+
+NO_KEY = "Invalid API key. Check that the key belongs to the region of this host"
+TOO_LARGE = "The request body is too large"
+FORM_SLACK = 64 * 1024
+"""What a form may add to the file in it."""
+
+
+class RouteTable:
+    """Finds the route of a request by its path alone."""
+
+    def __init__(self, routes: list[BaseRoute]) -> None:
+        self._routes = [route for route in routes if isinstance(route, APIRoute)]
+        self._patterns: dict[str, re.Pattern[str]] = {}
+        for method in {method for route in self._routes for method in route.methods}:
+            parts = [
+                f"(?P<r{index}>{re.sub(r'{[^}]+}', '[^/]+', route.path)})"
+                for index, route in enumerate(self._routes)
+                if method in route.methods
+            ]
+            self._patterns[method] = re.compile("|".join(parts))
+
+    def find(self, method: str, path: str) -> APIRoute | None:
+        """Return the route of a request."""
+        pattern = self._patterns.get(method)
+        match = pattern.fullmatch(path) if pattern is not None else None
+        return self._routes[int(str(match.lastgroup)[1:])] if match else None
+
+    def methods(self, path: str) -> list[str]:
+        """Return the methods that a path answers."""
+        return sorted(method for method in self._patterns if self.find(method, path) is not None)
+
+
+class Guard:
+    """Stands before the application: only what is allowed gets through, with its project."""
+
+    def __init__(self, app: ASGIApp, service: EmulatorState, routes: RouteTable) -> None:
+        self._app = app
+        self._service = service
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        service, settings = self._service, self._service.settings
+        scope["state"]["service"] = service
+        route = self._routes.find(scope["method"], scope["path"])
+        try:
+            if route is not None and route.openapi_extra is not None:
+                with service.lock:
+                    project = project_of(service, scope)
+                    _check_rate(service, project, settings)
+                scope["state"]["project"] = project
+            body = _Body(receive, send, _length(scope), settings.max_upload_bytes + FORM_SLACK)
+        except HTTPException as refused:
+            await _refuse(send, refused, settings)
+            return
+        await self._app(scope, body.receive, body.send)
+
+
+class _Body:
+    """Passes a body on until it is too long, and then says so."""
+
+    def __init__(self, receive: Receive, send: Send, announced: int, most: int) -> None:
+        if announced > most:
+            raise HTTPException(413, TOO_LARGE)
+        self._receive = receive
+        self._send = send
+        self._left = most
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise ValueError(TOO_LARGE)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self._left >= 0:
+            await self._send(message)
+        elif message["type"] == "http.response.start":  # what came of it is said in another way
+            await _refuse(self._send, HTTPException(413, TOO_LARGE), None)
+
+
+def project_of(service: EmulatorState, scope: Scope) -> Project:
+    """Return the project of the key. Raises HTTPException: 401, 403 for a project or organization of others."""
+    given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    scheme, _, key = given.decode("latin-1").partition(" ")
+    project = service.keys.get(key.strip()) if scheme.lower() == "bearer" else None
+    if project is None:
+        raise HTTPException(401, NO_KEY, {"WWW-Authenticate": "Bearer"})
+    if scope["query_string"]:
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        for name, mine in (("project_id", project.id), ("organization_id", project.organization_id)):
+            if any(value != mine for value in query.get(name, [])):
+                kind = name.removesuffix("_id")
+                raise HTTPException(403, f"You do not have access to {kind} {query[name][-1]}")
+    return project
+
+
+def retry_after(settings: Settings, status: int) -> dict[str, str]:
+    """Return the header that a 429 carries, where it is switched on."""
+    seconds = settings.retry_after_seconds
+    return {"retry-after": str(seconds)} if status == 429 and seconds is not None else {}
+
+
+def _check_rate(service: EmulatorState, project: Project, settings: Settings) -> None:
+    most = settings.requests_per_minute
+    if most is None:
+        return
+    times = service.limits.setdefault(project.organization_id, deque())
+    while times and times[0] <= service.now - 60:
+        times.popleft()
+    if len(times) >= most:
+        raise HTTPException(429, f"Rate limit exceeded: {most} requests per minute")
+    times.append(service.now)
+
+
+def _length(scope: Scope) -> int:
+    given = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return int(given) if given.isdigit() else 0
+
+
+async def _refuse(send: Send, refused: HTTPException, settings: Settings | None) -> None:
+    extra = {**(refused.headers or {}), **(retry_after(settings, refused.status_code) if settings else {})}
+    body = json.dumps({"detail": refused.detail}).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **extra}
+    encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": refused.status_code, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})

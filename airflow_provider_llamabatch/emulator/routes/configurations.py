@@ -1,0 +1,99 @@
+"""``/api/v1/beta/configurations``: save, list, get, change, delete."""
+
+from typing import Annotated, Any
+
+from fastapi import Query
+
+from airflow_provider_llamabatch.emulator.models.products import (
+    ConfigurationChange,
+    ConfigurationCreate,
+    ConfigurationList,
+    Parameters,
+)
+from airflow_provider_llamabatch.emulator.models.responses import ConfigurationResponse, Page
+from airflow_provider_llamabatch.emulator.routes.base import Api, ApiRequest, refuse_when
+from airflow_provider_llamabatch.emulator.routes.paging import newest_page
+from airflow_provider_llamabatch.emulator.state.clock import iso
+from airflow_provider_llamabatch.emulator.state.records import Configuration
+from airflow_provider_llamabatch.emulator.state.service import PRESET_ID
+
+Json = dict[str, Any]
+
+api = Api("/api/v1/beta/configurations", "Configurations")
+
+
+@api.route("POST", "", ConfigurationResponse, status=201)
+def save_configuration(request: ApiRequest, body: ConfigurationCreate) -> Json:
+    """Create a configuration, or change the one with the same name and product."""
+    known = (
+        one
+        for one in request.project.configurations
+        if (one.name, one.product_type) == (body.name, body.parameters.product_type) and one.id != PRESET_ID
+    )
+    configuration = next(known, None)
+    if configuration is None:
+        service, now = request.service, request.now
+        id_ = service.ids.new("cfg")
+        configuration = Configuration(id_, service.order(), now, now, body.name, {}, version="")
+        request.project.configurations.add(configuration)
+    _set_parameters(request, configuration, body.parameters)
+    return _configuration_json(configuration)
+
+
+@api.route("GET", "", Page[ConfigurationResponse])
+def list_configurations(request: ApiRequest, query: Annotated[ConfigurationList, Query()]) -> Json:
+    """List configurations and presets, newest first."""
+
+    def keep(one: Configuration) -> bool:
+        return query.name in {None, one.name} and (
+            not query.product_type or one.product_type in query.product_type
+        )
+
+    table, settings = request.project.configurations, request.settings
+    longest = settings.max_page_size_of_files
+    return newest_page(
+        table, query, settings, _configuration_json, now=request.now, keep=keep, longest=longest
+    )
+
+
+@api.route("GET", "/{config_id}", ConfigurationResponse)
+def get_configuration(request: ApiRequest, config_id: str) -> Json:
+    """Show a configuration."""
+    return _configuration_json(request.configuration(config_id))
+
+
+@api.route("PUT", "/{config_id}", ConfigurationResponse)
+def change_configuration(request: ApiRequest, config_id: str, body: ConfigurationChange) -> Json:
+    """Change a configuration. Jobs and batches made before keep what they were made with."""
+    configuration = request.configuration(config_id)
+    refuse_when(configuration.id == PRESET_ID, 403, "A built-in preset cannot be changed")
+    configuration.name = body.name or configuration.name
+    if body.parameters is not None:
+        _set_parameters(request, configuration, body.parameters)
+    return _configuration_json(configuration)
+
+
+@api.route("DELETE", "/{config_id}", status=204)
+def delete_configuration(request: ApiRequest, config_id: str) -> None:
+    """Delete a configuration."""
+    configuration = request.configuration(config_id)
+    refuse_when(configuration.id == PRESET_ID, 403, "A built-in preset cannot be deleted")
+    request.project.configurations.remove(configuration.id)
+
+
+def _set_parameters(request: ApiRequest, configuration: Configuration, parameters: Parameters) -> None:
+    configuration.parameters = parameters.model_dump(exclude_unset=True)
+    configuration.updated_at = request.now
+    configuration.version = iso(request.now)
+
+
+def _configuration_json(configuration: Configuration) -> Json:
+    return {
+        "id": configuration.id,
+        "name": configuration.name,
+        "product_type": configuration.product_type,
+        "version": configuration.version,
+        "parameters": configuration.parameters,
+        "created_at": iso(configuration.created_at),
+        "updated_at": iso(configuration.updated_at),
+    }

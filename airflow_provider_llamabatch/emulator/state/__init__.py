@@ -1,0 +1,1 @@
+"""What the emulated service knows, and the clock it moves by."""

@@ -1,0 +1,108 @@
+"""Uploads on disk, and what was read from them. Memory holds only what is being looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+import weakref
+from collections import OrderedDict
+from dataclasses import astuple, dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from airflow_provider_llamabatch.emulator.documents import reading
+from airflow_provider_llamabatch.emulator.documents.reading import Document, Page
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+CHUNK = 1024 * 1024
+KEPT_DOCUMENTS = 64
+KEPT_BYTES = 256 * 1024
+"""A larger document is read from disk whenever it is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a job needs to know of a document before it shows its pages; ``failed`` are numbers of pages."""
+
+    size: int
+    pages: int
+    failed: tuple[int, ...]
+    error: str | None
+
+
+class Blobs:
+    """
+    Uploads by key; equal uploads share one. Storing is safe from every thread.
+
+    A key is the name of a file in a temporary folder, beside which lies what was read from it; the folder goes with
+    this object.
+    """
+
+    def __init__(self) -> None:
+        self._root = Path(tempfile.mkdtemp(prefix="llamacloud-emulator-"))
+        weakref.finalize(self, shutil.rmtree, self._root, ignore_errors=True)
+        self._summaries: dict[str, Summary] = {}
+        self._documents: OrderedDict[str, Document] = OrderedDict()
+
+    def store(self, name: str, content: BinaryIO) -> str:
+        """Keep an upload, read it, and return its key."""
+        digest = hashlib.sha256()
+        with tempfile.NamedTemporaryFile(dir=self._root, delete=False) as copy:
+            while chunk := content.read(CHUNK):
+                digest.update(chunk)
+                copy.write(chunk)
+        suffix = PurePosixPath(name).suffix.lower()
+        key = digest.hexdigest() + (suffix if suffix[1:].isalnum() and len(suffix) < 12 else "")
+        Path(copy.name).rename(self._root / key)
+        if key not in self._summaries:
+            self.read(key)
+        return key
+
+    def read(self, key: str) -> None:
+        """Read a stored upload."""
+        path = self.path(key)
+        document = reading.read(key, path)
+        pages = self._pages_path(key)
+        pages.write_text(json.dumps([document.error, [astuple(page) for page in document.pages]]))
+        failed = tuple(number for number, page in enumerate(document.pages, 1) if page.error)
+        self._summaries[key] = Summary(path.stat().st_size, len(document.pages), failed, document.error)
+
+    def path(self, key: str) -> Path:
+        """Return where the bytes of an upload are."""
+        return self._root / key
+
+    def keys(self) -> list[str]:
+        """Return all keys."""
+        return [*self._summaries]
+
+    def summary(self, key: str) -> Summary:
+        """Return what is known of an upload without looking into it."""
+        return self._summaries[key]
+
+    def document(self, key: str) -> Document:
+        """Return what was read from an upload."""
+        if key in self._documents:
+            self._documents.move_to_end(key)
+            return self._documents[key]
+        path = self._pages_path(key)
+        error, pages = json.loads(path.read_text())
+        document = Document(tuple(Page(*page) for page in pages), error)
+        if path.stat().st_size <= KEPT_BYTES:
+            self._documents[key] = document
+            if len(self._documents) > KEPT_DOCUMENTS:
+                self._documents.popitem(last=False)
+        return document
+
+    def clear(self) -> None:
+        """Delete everything."""
+        self._summaries.clear()
+        self._documents.clear()
+        for path in self._root.iterdir():
+            path.unlink(missing_ok=True)
+
+    def _pages_path(self, key: str) -> Path:
+        return self._root / f"{key}.pages"

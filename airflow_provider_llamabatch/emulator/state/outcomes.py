@@ -1,0 +1,97 @@
+"""What a job will come to: fixed when the job is made. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_llamabatch.emulator.documents.reading import of_markdown
+from airflow_provider_llamabatch.emulator.documents.results import JobPage
+from airflow_provider_llamabatch.emulator.models.options import page_numbers
+
+if TYPE_CHECKING:
+    from airflow_provider_llamabatch.emulator.documents.reading import Document
+    from airflow_provider_llamabatch.emulator.settings import Settings
+    from airflow_provider_llamabatch.emulator.state.blobs import Summary
+    from airflow_provider_llamabatch.emulator.state.records import FileResult, Job
+
+UNREADABLE = "Page could not be parsed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The pages that a job reads, those that it cannot read, and the reason why it fails, if it does."""
+
+    pages: tuple[int, ...]
+    failed: tuple[int, ...]
+    error: str | None
+
+
+def given_result(settings: Settings, name: str) -> FileResult | None:
+    """Return the result that is set for a file of this name; the first pattern that matches wins."""
+    found = (result for pattern, result in settings.file_results.items() if fnmatchcase(name, pattern))
+    return next(found, None)
+
+
+def outcome(
+    settings: Settings, summary: Summary, parameters: dict[str, Any], given: FileResult | None
+) -> Outcome:
+    """
+    Decide what a job over a document comes to.
+
+    Pages that cannot be read end the job when they are more than its configuration allows, or all of them. Pages that
+    a setting lets fail count only against a ratio that the configuration names: they are there to be seen.
+    """
+    count, by_itself, error = summary.pages, set(summary.failed), summary.error
+    switched = set(settings.failed_pages)
+    if given is not None:
+        switched |= {*given.failed_pages}
+        if given.markdown is not None:
+            document = of_markdown(given.markdown)
+            count, by_itself, error = len(document.pages), set(), document.error
+        error = given.error_message or error
+    try:
+        pages = _chosen(count, parameters)
+    except ValueError as problem:
+        pages, error = (), error or f"TARGET_PAGES_INVALID: {problem}"
+    failed = tuple(page for page in pages if page in by_itself or page in switched)
+    if error is None and count and not pages:
+        error = "NO_DATA_FOUND_IN_FILE: the file has none of the pages that were asked for"
+    return Outcome(pages, failed, error or _too_many_failed(settings, pages, failed, by_itself, parameters))
+
+
+def pages_of(job: Job, document: Document) -> list[JobPage]:
+    """Return the pages that a job was asked for."""
+    if job.result is not None and job.result.markdown is not None:
+        document = of_markdown(job.result.markdown)
+    return [
+        JobPage(number, page, (page.error or UNREADABLE) if number in job.failed_pages else None)
+        for number, page in ((number, document.pages[number - 1]) for number in job.pages)
+    ]
+
+
+def _chosen(count: int, parameters: dict[str, Any]) -> tuple[int, ...]:
+    asked = parameters.get("page_ranges") or parameters
+    pages = range(1, count + 1)
+    chosen = list(pages)
+    if asked.get("target_pages"):
+        wanted = page_numbers(asked["target_pages"])
+        chosen = [page for page in pages if any(page in part for part in wanted)]
+    return tuple(chosen[: asked.get("max_pages")])
+
+
+def _too_many_failed(
+    settings: Settings,
+    pages: tuple[int, ...],
+    failed: tuple[int, ...],
+    by_itself: set[int],
+    parameters: dict[str, Any],
+) -> str | None:
+    conditions = parameters.get("processing_control", {}).get("job_failure_conditions", {})
+    named = conditions.get("allowed_page_failure_ratio")
+    counted = len(failed) if named is not None else len(by_itself & {*failed})
+    allowed = settings.allowed_page_failure_ratio if named is None else named
+    if failed and (len(failed) == len(pages) or counted > allowed * len(pages)):
+        return f"{len(failed)} of {len(pages)} pages could not be parsed"
+    return None

@@ -1,0 +1,217 @@
+"""Telling others about jobs and batches: saved and inline webhooks, signed, with retries, by the emulator's clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import ipaddress
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_provider_llamabatch.emulator.errors import invalid
+from airflow_provider_llamabatch.emulator.models.requests import MAX_WEBHOOKS, SavedWebhook
+from airflow_provider_llamabatch.emulator.state import batches, jobs
+from airflow_provider_llamabatch.emulator.state.clock import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import httpx
+
+    from airflow_provider_llamabatch.emulator.routes.base import ApiRequest
+    from airflow_provider_llamabatch.emulator.state.records import Batch, Job
+    from airflow_provider_llamabatch.emulator.state.service import EmulatorState
+
+USER_AGENT = "llamaindex-webhook-service/1.0"
+LOOK_SECONDS = 0.05
+EVENTS = {"PENDING": "pending", "RUNNING": "running", "COMPLETED": "success", "FAILED": "error"}
+EVENTS["CANCELLED"] = "cancelled"
+
+
+@dataclass(slots=True)
+class Watched:
+    """A job or batch that somebody wants to hear about, and the events it has had."""
+
+    id: str
+    project_id: str
+    product: str
+    status: Callable[[float], str]
+    targets: list[SavedWebhook]
+    told: set[str] = field(default_factory=set)
+
+    def news(self, now: float) -> Iterator[str]:
+        """Go through the statuses that have come since the last look; what was passed unseen is told too."""
+        word = self.status(now)
+        passed = ["PENDING", *(["RUNNING"] if word in {"RUNNING", "COMPLETED", "FAILED"} else []), word]
+        for status in passed:
+            if status in EVENTS and status not in self.told:
+                self.told.add(status)
+                yield status
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come."""
+        return bool(self.told & {"COMPLETED", "FAILED", "CANCELLED"})
+
+
+def targets(request: ApiRequest, asked: Any) -> list[SavedWebhook]:
+    """Return the webhooks of a create. Refuses unknown ids and more than four (422)."""
+    found = []
+    for id_ in asked.webhook_configuration_ids or []:
+        saved = request.project.webhooks.get(id_)
+        if saved is None:
+            raise invalid("body", "webhook_configuration_ids", f"Webhook configuration {id_} not found", id_)
+        found.append(saved.webhook)
+    inline = asked.webhook_configurations or []
+    if len(inline) > MAX_WEBHOOKS:
+        message = f"List should have at most {MAX_WEBHOOKS} items"
+        raise invalid("body", "webhook_configurations", message, len(inline))
+    for one in inline:
+        if one.webhook_url and one.webhook_url.startswith(("http://", "https://")):
+            found.append(SavedWebhook.model_construct(**one.model_dump()))
+    return found
+
+
+def watch_batch(service: EmulatorState, project_id: str, batch: Batch, told: list[SavedWebhook]) -> None:
+    """Tell about a batch."""
+    _watch(
+        service, Watched(batch.id, project_id, "batch", lambda now: batches.snapshot(batch, now).status, told)
+    )
+
+
+def watch_job(service: EmulatorState, project_id: str, job: Job, told: list[SavedWebhook]) -> None:
+    """Tell about a job."""
+    product = "parse" if job.type == "parse_v2" else "extract"
+    _watch(service, Watched(job.id, project_id, product, lambda now: jobs.status(job, now), told))
+
+
+def _watch(service: EmulatorState, watched: Watched) -> None:
+    if watched.targets:
+        service.watched.append(watched)
+        service.on_change()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event for one target."""
+
+    target: SavedWebhook
+    event: str
+    event_id: str
+    body: bytes
+
+    def headers(self) -> dict[str, str]:
+        """Return the documented headers, the target's own, and the signature over the body."""
+        headers = {
+            **(self.target.webhook_headers or {}),
+            "Content-Type": "application/json",
+            "User-Agent": USER_AGENT,
+            "X-Webhook-Event-ID": self.event_id,
+            "X-Webhook-Event-Type": self.event,
+        }
+        if self.target.webhook_signing_secret:
+            secret = self.target.webhook_signing_secret.encode()
+            headers["LC-Signature"] = f"sha256={hmac.new(secret, self.body, hashlib.sha256).hexdigest()}"
+        return headers
+
+
+def due(service: EmulatorState) -> list[Delivery]:
+    """Return what is to be sent now and take it off the list."""
+    now, found = service.now, []
+    for watched in service.watched:
+        for status in watched.news(now):
+            event = f"{watched.product}.{EVENTS[status]}"
+            wanting = [one for one in watched.targets if event in (one.webhook_events or [event])]
+            found += [_delivery(service, watched, target, status, event) for target in wanting]
+    service.watched = [watched for watched in service.watched if not watched.has_ended]
+    return found
+
+
+def _delivery(
+    service: EmulatorState, watched: Watched, target: SavedWebhook, status: str, event: str
+) -> Delivery:
+    event_id, now = service.ids.uuid(), service.now
+    data = {"id": watched.id, "job_id": watched.id, "project_id": watched.project_id, "status": status}
+    envelope = {"event_id": event_id, "event_type": event, "timestamp": now}
+    body = json.dumps({**envelope, "data": {**data, "updated_at": iso(now)}}).encode()
+    return Delivery(target, event, event_id, body)
+
+
+class Deliverer:
+    """Sends what is due, from the server's loop. It costs nothing while nobody wants to hear anything."""
+
+    def __init__(self, service: EmulatorState) -> None:
+        self._service = service
+        self._wake: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sending: set[asyncio.Task[None]] = set()
+        service.on_change = self._changed
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            while True:
+                await self._wait()
+                with self._service.lock:
+                    found = due(self._service)
+                for delivery in found:
+                    task = asyncio.create_task(self._deliver(delivery))
+                    self._sending.add(task)
+                    task.add_done_callback(self._sending.discard)
+        finally:
+            for task in self._sending:
+                task.cancel()
+
+    async def _wait(self) -> None:
+        assert self._wake is not None
+        timeout = LOOK_SECONDS if self._service.watched else None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), timeout)
+        self._wake.clear()
+
+    def _changed(self) -> None:
+        if self._loop is not None and self._wake is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        import httpx
+
+        settings, url = self._service.settings, str(delivery.target.webhook_url)
+        seen: dict[str, Any] = {"url": url, "event_type": delivery.event, "event_id": delivery.event_id}
+        seen |= {"attempts": 0, "status": None, "delivered": False, "body": json.loads(delivery.body)}
+        with self._service.lock:
+            self._service.deliveries.append(seen)
+        if not settings.webhook_private_targets and _is_private(url):
+            return
+        async with httpx.AsyncClient(timeout=settings.webhook_timeout_seconds, trust_env=False) as client:
+            pause = settings.webhook_retry_seconds
+            for attempt in range(1, settings.webhook_attempts + 1):
+                seen["attempts"] = attempt
+                seen["status"] = status = await _send(client, url, delivery)
+                seen["delivered"] = status is not None and status < 300
+                if seen["delivered"] or attempt == settings.webhook_attempts:
+                    return
+                await asyncio.sleep(pause)
+                pause *= 2
+
+
+async def _send(client: httpx.AsyncClient, url: str, delivery: Delivery) -> int | None:
+    import httpx
+
+    try:
+        return (await client.post(url, content=delivery.body, headers=delivery.headers())).status_code
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return None
+
+
+def _is_private(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith(".local")

@@ -1,0 +1,181 @@
+"""Extract results validate against their schema, whatever it asks for; values come from the document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from airflow_provider_llamabatch.emulator.documents.extraction import NoFitError, extract
+from airflow_provider_llamabatch.emulator.documents.items import items
+from airflow_provider_llamabatch.emulator.documents.values import values
+
+TEXT = """# Invoice 7
+
+Vendor: Acme GmbH
+- **Currency**: EUR
+
+| Item | Amount | Paid |
+| --- | --- | --- |
+| Bolts | 1,200.50 | yes |
+| Nuts | 3 | no |
+
+## Approved by
+
+Jane Roe
+
+## Tags
+
+- urgent
+- export
+
+| Field | Value |
+| --- | --- |
+| Due date | 2026-12-01 |
+"""
+
+LINES = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "item": {"type": "string"},
+            "amount": {"type": "number"},
+            "paid": {"type": "boolean"},
+        },
+        "required": ["item", "amount"],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"vendor": {"type": "string"}}, {"vendor": "Acme GmbH"}),
+        ({"currency": {"enum": ["USD", "EUR"]}}, {"currency": "EUR"}),
+        ({"currency": {"const": "eur"}}, {"currency": "eur"}),
+        ({"due_date": {"type": "string", "format": "date"}}, {"due_date": "2026-12-01"}),
+        ({"approved_by": {"type": "string"}}, {"approved_by": "Jane Roe"}),
+        ({"tags": {"type": "array", "items": {"type": "string"}}}, {"tags": ["urgent", "export"]}),
+        (
+            {"lines": LINES},
+            {
+                "lines": [
+                    {"item": "Bolts", "amount": 1200.5, "paid": True},
+                    {"item": "Nuts", "amount": 3.0, "paid": False},
+                ]
+            },
+        ),
+        ({"lines": {"$ref": "#/$defs/lines"}}, {"lines": [{"item": "Bolts"}, {"item": "Nuts"}]}),
+        (
+            {"seller": {"allOf": [{"$ref": "#/$defs/party"}, {"type": "object"}]}},
+            {"seller": {"vendor": "Acme GmbH"}},
+        ),
+        ({"missing": {"type": "string"}}, {}),
+        ({"missing": {"type": ["string", "null"]}}, {"missing": None}),
+    ],
+)
+def test_values_are_taken_from_the_document(schema: dict[str, Any], expected: dict[str, Any]) -> None:
+    line = {"type": "object", "properties": {"item": {"type": "string"}}, "additionalProperties": False}
+    party = {"type": "object", "properties": {"vendor": {"type": "string"}}}
+    defs = {"lines": {"type": "array", "items": line}, "party": party}
+    whole = {"type": "object", "properties": schema, "$defs": defs}
+    assert extract(whole, values(TEXT)) == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "plain"),
+    [
+        ({"type": "string"}, ""),
+        ({"type": "string", "minLength": 3}, "xxx"),
+        ({"type": "integer", "minimum": 5}, 5),
+        ({"type": "number", "exclusiveMinimum": 2}, 3),
+        ({"type": "boolean"}, False),
+        ({"enum": ["a", "b"]}, "a"),
+        ({"const": 7}, 7),
+        ({"type": "array", "minItems": 2, "items": {"type": "integer"}}, [0, 0]),
+        ({"type": "object", "required": ["x"], "properties": {"x": {"type": "integer"}}}, {"x": 0}),
+        ({"type": ["integer", "null"]}, None),
+        ({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "boolean"}]}, 1),
+    ],
+)
+def test_what_is_required_and_not_offered_is_the_plainest_value_allowed(
+    part: dict[str, Any], plain: Any
+) -> None:
+    schema = {"type": "object", "properties": {"missing": part}, "required": ["missing"]}
+    assert extract(schema, values(TEXT)) == {"missing": plain}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {
+            "type": "object",
+            "properties": {"x": {"type": "string", "pattern": "^[A-Z]{7}$"}},
+            "required": ["x"],
+        },
+        {"type": "object", "properties": {"x": {"$ref": "#/$defs/none"}}},
+        {"type": "object", "properties": {"x": {"type": "string", "pattern": "("}}, "required": ["x"]},
+        {"type": "object", "properties": {"x": False}, "required": ["x"]},
+        {"not": {}},
+    ],
+)
+def test_a_schema_that_nothing_fits_is_an_error(schema: dict[str, Any]) -> None:
+    with pytest.raises(NoFitError):
+        extract(schema, values(TEXT))
+
+
+def test_a_schema_that_refers_to_itself_ends() -> None:
+    node = {"type": "object", "properties": {"vendor": {"type": "string"}, "next": {"$ref": "#"}}}
+    assert Draft202012Validator(node).is_valid(extract(node, values(TEXT)))
+
+
+SCALARS = st.sampled_from(
+    [
+        {"type": "string"},
+        {"type": "number", "maximum": 9},
+        {"type": ["integer", "null"]},
+        {"enum": ["EUR", 1, None]},
+        {"type": "string", "format": "date"},
+        {},
+    ]
+)
+NAMES = st.sampled_from(["vendor", "currency", "item", "amount", "tags", "due date", "other"])
+
+
+def grown(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    properties = st.dictionaries(NAMES, parts, max_size=4)
+    objects = st.builds(
+        lambda found, required: {"type": "object", "properties": found, "required": [*found][:required]},
+        properties,
+        st.integers(0, 4),
+    )
+    arrays = st.builds(
+        lambda item, least: {"type": "array", "items": item, "minItems": least}, parts, st.integers(0, 2)
+    )
+    return objects | arrays | st.builds(lambda one, two: {"anyOf": [one, two]}, parts, parts)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(NAMES, st.recursive(SCALARS, grown, max_leaves=8), max_size=5))
+def test_every_result_validates_or_is_an_error(properties: dict[str, Any]) -> None:
+    schema = {"type": "object", "properties": properties, "required": [*properties][:2]}
+    try:
+        result = extract(schema, values(TEXT))
+    except NoFitError:
+        return
+    Draft202012Validator(schema).validate(result)
+
+
+def test_the_items_of_a_page_are_headings_tables_lists_and_text() -> None:
+    found = items("# Title\nIntro\n\n1. one\n2. two\n\n| a | b |\n|---|---|\n| 1 | x,y |\n\nEnd")
+    assert [one["type"] for one in found] == ["heading", "text", "list", "table", "text"]
+    assert (found[0]["level"], found[0]["value"]) == (1, "Title")
+    assert found[2]["ordered"] is True
+    assert [one["value"] for one in found[2]["items"]] == ["one", "two"]
+    assert found[3]["rows"] == [["a", "b"], ["1", "x,y"]]
+    assert found[3]["csv"] == 'a,b\n1,"x,y"\n'
+    assert "<td>x,y</td>" in found[3]["html"]

@@ -1,0 +1,167 @@
+"""What no well-meaning client sends: refused, and nothing of it is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
+
+DIRECTORIES = "/api/v1/beta/directories"
+CONFIGURATIONS = "/api/v1/beta/configurations"
+
+
+@pytest.fixture
+def http(emulator: LlamaCloudEmulator) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {emulator.api_key}"}
+    with httpx.Client(base_url=emulator.url, headers=headers) as plain:
+        yield plain
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1e999",
+        "-1e999",
+        "NaN",
+        '"\\ud800"',
+        "[" * 100_000 + "]" * 100_000,
+        '{"a":' * 500 + "1" + "}" * 500,
+        "9" * 5000,
+    ],
+)
+def test_values_that_could_not_be_sent_back_are_refused_and_not_kept(http: httpx.Client, value: str) -> None:
+    body = f'{{"name": "x", "system_metadata": {{"value": {value}}}}}'
+    answer = http.post(DIRECTORIES, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {400, 422}
+    assert http.get(DIRECTORIES).json()["items"] == []
+    files = {"upload_file": ("a.txt", b"Alpha")}
+    directory = http.post(DIRECTORIES, json={"name": "fine"}).json()["id"]
+    form = {"metadata": f'{{"value": {value}}}'}
+    assert http.post(f"{DIRECTORIES}/{directory}/files/upload", files=files, data=form).status_code == 422
+    assert http.get(f"{DIRECTORIES}/{directory}/files").json()["items"] == []
+
+
+def test_a_form_without_a_boundary_is_a_bad_request(http: httpx.Client) -> None:
+    headers = {"Content-Type": "multipart/form-data"}
+    assert http.post("/api/v1/beta/files", content=b"x", headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize("word", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_of_the_key_is_read_in_any_case(emulator: LlamaCloudEmulator, word: str) -> None:
+    headers = {"Authorization": f"{word} {emulator.api_key}"}
+    assert httpx.get(f"{emulator.url}/api/v2/batches", headers=headers).status_code == 200
+
+
+def test_a_method_that_is_none_names_those_that_are(http: httpx.Client) -> None:
+    answer = http.delete("/api/v2/batches")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_over_the_limit_is_413_and_nothing_is_kept(
+    emulator: LlamaCloudEmulator, http: httpx.Client, announced: bool
+) -> None:
+    emulator.control.change(max_upload_bytes=100_000)
+    body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n' + b"x" * 300_000
+    content: Any = body if announced else iter([body])
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = http.post("/api/v1/beta/files", content=content, headers=headers)
+    assert (answer.status_code, answer.json()["detail"]) == (413, "The request body is too large")
+    assert http.get("/api/v1/beta/files").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "where"),
+    [
+        ("/api/v2/parse", {"file_id": "x", "tier": "best", "version": "latest"}, "tier"),
+        ("/api/v2/parse", {"file_id": "x", "tier": "fast", "version": "latest", "oops": 1}, "oops"),
+        ("/api/v2/parse", {"file_id": "x", "version": "latest"}, "tier"),
+        (
+            "/api/v2/extract",
+            {"file_input": "x", "configuration": {"data_schema": {"type": "oops"}}},
+            "data_schema",
+        ),
+        (
+            "/api/v2/extract",
+            {"file_input": "x", "configuration": {"data_schema": {}, "tier": "fast"}},
+            "tier",
+        ),
+        (CONFIGURATIONS, {"name": "x", "parameters": {"product_type": "parse_v3"}}, "parameters"),
+        ("/api/v1/beta/webhook-configs", {"webhook_url": "https://x", "webhook_events": ["batch.done"]}, 0),
+        (
+            "/api/v1/beta/webhook-configs",
+            {"webhook_url": "https://x", "webhook_events": []},
+            "webhook_events",
+        ),
+    ],
+)
+def test_closed_lists_are_closed(http: httpx.Client, path: str, body: Any, where: str | int) -> None:
+    answer = http.post(path, json=body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"][-1] == where
+
+
+def test_the_bound_of_a_page_is_that_of_its_list(http: httpx.Client) -> None:
+    sizes = {"/api/v1/beta/files": 1000, CONFIGURATIONS: 1000, "/api/v2/batches": 100, "/api/v2/parse": 100}
+    for path, longest in sizes.items():
+        assert http.get(path, params={"page_size": longest}).status_code == 200
+        assert http.get(path, params={"page_size": longest + 1}).status_code == 422
+
+
+def test_a_configured_tier_is_that_of_the_saved_configuration(http: httpx.Client) -> None:
+    file_id = http.post(
+        "/api/v1/beta/files", files={"file": ("a.txt", b"A")}, data={"purpose": "parse"}
+    ).json()["id"]
+    parameters = {"product_type": "parse_v2", "tier": "fast", "version": "latest"}
+    saved = http.post(CONFIGURATIONS, json={"name": "x", "parameters": parameters}).json()["id"]
+    for more in ({}, {"tier": "configured", "version": "configured"}):
+        answer = http.post("/api/v2/parse", json={"file_id": file_id, "configuration_id": saved, **more})
+        assert (answer.status_code, answer.json()["tier"]) == (200, "fast")
+    unknown = http.post("/api/v2/parse", json={"file_id": file_id, "configuration_id": "cfg-none"})
+    assert unknown.status_code == 404
+
+
+def test_a_key_reaches_nothing_of_another_project(emulator: LlamaCloudEmulator, http: httpx.Client) -> None:
+    other = emulator.control.add_project("other")
+    mine = http.post(DIRECTORIES, json={"name": "mine"}).json()
+    headers = {"Authorization": f"Bearer {other['api_key']}"}
+    with httpx.Client(base_url=emulator.url, headers=headers) as foreign:
+        assert foreign.get(DIRECTORIES).json()["items"] == []
+        assert foreign.get(f"{DIRECTORIES}/{mine['id']}").status_code == 404
+        assert foreign.get(DIRECTORIES, params={"project_id": mine["project_id"]}).status_code == 403
+        assert foreign.get("/api/v1/projects").json()[0]["id"] == other["project_id"] != mine["project_id"]
+        fine = {"project_id": other["project_id"], "organization_id": other["organization_id"]}
+        assert foreign.get(DIRECTORIES, params=fine).status_code == 200
+
+
+def test_quotas_are_refused_as_the_documentation_says(
+    emulator: LlamaCloudEmulator, http: httpx.Client
+) -> None:
+    def upload() -> httpx.Response:
+        return http.post("/api/v1/beta/files", files={"file": ("a.txt", b"A")}, data={"purpose": "parse"})
+
+    emulator.control.change(max_files_per_project=1, credits_available=10)
+    file_id = upload().json()["id"]
+    assert upload().status_code == 402
+    job = {"file_id": file_id, "tier": "agentic", "version": "latest"}
+    assert http.post("/api/v2/parse", json=job).status_code == 200
+    emulator.control.advance(60)
+    assert http.post("/api/v2/parse", json=job).status_code == 402
+    emulator.control.change(requests_per_minute=2)
+    assert [http.get("/api/v2/parse").status_code for _ in range(3)] == [200, 200, 429]
+    emulator.control.advance(61)
+    assert http.get("/api/v2/parse").status_code == 200
+
+
+def test_settings_of_files_survive_the_way_over_http(emulator: LlamaCloudEmulator) -> None:
+    results = {"*.pdf": {"error_message": "no"}}
+    answer = httpx.patch(f"{emulator.url}/_emulator/settings", json={"file_results": results})
+    assert answer.status_code == 200
+    assert json.loads(answer.text)["file_results"]["*.pdf"]["error_message"] == "no"

@@ -1,0 +1,135 @@
+"""Webhooks: saved and inline, signed, in time, tried again."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import llama_cloud
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
+
+JOB: Any = {"type": "parse_v2", "configuration_id": "cfg-PARSE_AGENTIC"}
+
+
+class Receiver(HTTPServer):
+    """Keeps what it gets; answers with ``statuses``, the last one for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.statuses = [204]
+        self.arrived = threading.Condition()
+        self.url = f"http://127.0.0.1:{self.server_port}/hook"
+
+    def wait_for(self, count: int) -> list[tuple[dict[str, str], bytes]]:
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: len(self.got) >= count, timeout=20)
+        return self.got
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        server: Any = self.server
+        body = self.rfile.read(int(self.headers["content-length"]))
+        status = server.statuses.pop(0) if len(server.statuses) > 1 else server.statuses[0]
+        self.send_response(status)
+        self.end_headers()
+        with server.arrived:
+            server.got.append((dict(self.headers.items()), body))
+            server.arrived.notify_all()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_a_saved_webhook_hears_of_a_batch_as_the_clock_comes_to_it(
+    emulator: LlamaCloudEmulator, client: Any, make_directory: Callable[..., str], receiver: Receiver
+) -> None:
+    saved = client.webhook_configs.create(
+        webhook_url=receiver.url, webhook_signing_secret="hush", webhook_headers={"X-Mine": "yes"}
+    )
+    assert (saved.has_secret, saved.webhook_headers) == (True, {"X-Mine": "********"})
+    directory_id = make_directory()
+    batch = client.batches.create(
+        source_directory_id=directory_id, config={"job": JOB}, webhook_configuration_ids=[saved.id]
+    )
+    receiver.wait_for(1)
+    emulator.control.advance(600)
+    got = receiver.wait_for(3)
+    events = {json.loads(body)["event_type"]: (headers, body) for headers, body in got}
+    assert {*events} == {"batch.pending", "batch.running", "batch.success"}
+    headers, body = events["batch.success"]
+    signature = hmac.new(b"hush", body, hashlib.sha256).hexdigest()
+    assert headers["LC-Signature"] == f"sha256={signature}"
+    assert (headers["X-Mine"], headers["User-Agent"]) == ("yes", "llamaindex-webhook-service/1.0")
+    told = json.loads(body)
+    assert headers["X-Webhook-Event-ID"] == told["event_id"]
+    assert headers["X-Webhook-Event-Type"] == told["event_type"]
+    assert (told["data"]["id"], told["data"]["status"]) == (batch.id, "COMPLETED")
+    assert isinstance(told["timestamp"], float)
+
+
+def test_an_inline_webhook_hears_only_what_it_asked_for_and_is_tried_again(
+    emulator: LlamaCloudEmulator, client: Any, receiver: Receiver
+) -> None:
+    emulator.control.change(webhook_retry_seconds=0.01)
+    receiver.statuses = [500, 503, 200]
+    hook = {"webhook_url": receiver.url, "webhook_events": ["parse.success"]}
+    file = client.files.create(file=("a.txt", b"A"), purpose="parse")
+    client.parsing.create(file_id=file.id, tier="fast", version="latest", webhook_configurations=[hook])
+    emulator.control.advance(60)
+    got = receiver.wait_for(3)
+    assert {headers["X-Webhook-Event-Type"] for headers, _ in got} == {"parse.success"}
+    assert "LC-Signature" not in got[0][0]
+    while not (seen := emulator.control.deliveries())[0]["delivered"]:
+        threading.Event().wait(0.01)
+    assert [(one["attempts"], one["status"]) for one in seen] == [(3, 200)]
+
+
+def test_a_receiver_that_is_not_there_harms_nobody_and_private_ones_can_be_refused(
+    emulator: LlamaCloudEmulator, client: Any, make_directory: Callable[..., str], receiver: Receiver
+) -> None:
+    emulator.control.change(webhook_retry_seconds=0, webhook_private_targets=False)
+    hooks = [{"webhook_url": url} for url in ("http://127.0.0.1:9/x", receiver.url, "http://[", "oops")]
+    client.batches.create(
+        source_directory_id=make_directory(), config={"job": JOB}, webhook_configurations=hooks
+    )
+    emulator.control.advance(60)
+    while len(emulator.control.deliveries()) < 6:
+        threading.Event().wait(0.01)
+    assert receiver.got == []
+    assert httpx.get(f"{emulator.url}/_emulator/deliveries").status_code == 200
+
+
+def test_unknown_webhooks_and_more_than_four_are_refused(
+    emulator: LlamaCloudEmulator, client: Any, make_directory: Callable[..., str]
+) -> None:
+    directory_id = make_directory()
+    for wrong in (
+        {"webhook_configuration_ids": ["whc-none"]},
+        {"webhook_configuration_ids": ["whc-none"] * 5},
+        {"webhook_configurations": [{"webhook_url": "https://example.com"}] * 9},
+    ):
+        with pytest.raises(llama_cloud.UnprocessableEntityError):
+            client.batches.create(source_directory_id=directory_id, config={"job": JOB}, **wrong)
+    assert emulator.control.counters()["batches"] == 0
