@@ -1,4 +1,4 @@
-"""One history: a world drawn from the choices, its disturbances, the calm after them, and what must be true at its end."""
+"""One history: a world drawn from the choices, its disturbances, the calm after them, and what holds at its end."""
 
 from __future__ import annotations
 

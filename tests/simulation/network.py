@@ -160,7 +160,7 @@ class Network:
             said = ok(value)
         return said
 
-    def _say_of_any(self, call: Call[Any], key: str, fault: str) -> Response | None:
+    def _say_of_any(self, call: Call[Any], key: str, fault: str) -> Response | None:  # noqa: C901, PLR0911
         choices = self.choices
         match fault:
             case "gateway" | "gateway after":

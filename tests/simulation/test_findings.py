@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.simulation.airflow import TaskInstance
 from tests.simulation.choices import Choices
 from tests.simulation.history import Result, run
 from tests.simulation.network import Outage
@@ -110,8 +111,15 @@ def test_one_404_at_a_retry_long_after_the_submission_pays_no_second_batch(fault
 
 
 def test_a_directory_s_list_that_lags_and_a_later_refusal_pay_no_second_batch():
-    story = Story((0.0, 1.0, "post", "lost after"), (1.0, 300.0, "post", "api 402"), lag=20.0)
-    paid_once(story.at(100.0, lambda: story.first.clear()))
+    story = Story(
+        (0.0, 1.0, "post", "lost after"), (1.0, 300.0, "post", "api 402"), lag=20.0, runs_for=1000.0
+    )
+    paid_once(
+        story.at(
+            100.0,
+            lambda: story.first.clear(),  # noqa: PLW0108  # there is none before it is played
+        )
+    )
 
 
 def test_a_gateway_s_404_to_a_second_post_leaves_the_first_one_s_intent():
@@ -243,4 +251,9 @@ def test_a_worker_s_clock_an_hour_ahead_does_not_delay_the_first_poll_by_an_hour
 
 def test_a_killed_triggerer_s_wait_goes_on_elsewhere():
     story = Story(runs_for=300.0)
-    paid_once(story.at(50.0, lambda: story.world.triggerers[0].kill()))
+    paid_once(
+        story.at(
+            50.0,
+            lambda: story.world.triggerers[0].kill(),  # noqa: PLW0108
+        )
+    )
