@@ -72,7 +72,7 @@ class Story:
             batch.odd_date = self.odd_date
             return batch
 
-        world.service.make = made  # type: ignore[method-assign]
+        world.service.make = made  # type: ignore[method-assign, assignment]
         world.network.outages = [Outage(*outage) for outage in self._outages]
         Triggerer(world, "triggerer-0")
         for number in range(self._instances):

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches import flow
@@ -59,7 +59,7 @@ class Worker:
     def __post_init__(self) -> None:
         world, nature = self.world, self.world.nature
         ahead = nature.ahead + world.choices.between(0, nature.apart)
-        self.process = Process(world.clockwork, self.name, ahead)
+        self.process = Process(world.clockwork, self.name, ahead)  # type: ignore[abstract]
         self.process.poster = self  # type: ignore[attr-defined]
         self.log = Log(world, self.name)
         self.hook = LlamaBatchHook()
@@ -211,7 +211,7 @@ class Worker:
     def _poller(self, batch_id: str, deadline: float) -> BatchPoller:
         now = self.process.clock()
         state = PollState(batch_id, deadline, self.instance.poll_interval, since=now, next_poll=now)
-        return BatchPoller(state, self.log, self.process.clock, random=random.random)
+        return BatchPoller(state, cast("Any", self.log), self.process.clock, random=random.random)
 
     async def _wait(self, batch_id: str) -> None:
         instance = self.instance
