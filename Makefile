@@ -3,6 +3,8 @@
 VENV ?= .venv
 PYTHONS ?= 3.13 3.12 3.11 3.14
 AIRFLOW ?= 3.3.2
+HISTORIES ?= 100000
+SEED ?= 0
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 BENCH := .venv-bench
@@ -11,7 +13,7 @@ BENCH := .venv-bench
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench chaos clean
+.PHONY: help demo test lint types bench chaos simulate clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +37,9 @@ bench: $(BENCH)/.installed ## measure what waiting costs, beside other providers
 
 chaos: $(INSTALLED) ## kill processes and break connections while batches run
 	@$(PYTHON) -m tests.chaos
+
+simulate: $(INSTALLED) ## play 100,000 random histories on a virtual clock (HISTORIES=, SEED=)
+	@$(PYTHON) -m tests.simulation --histories $(HISTORIES) --seed $(SEED)
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) $(BENCH) .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,14 @@ from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.batches.submission import Request
 from airflow_provider_llamabatch.llamacloud import calls
 from tests.simulation.clockwork import EPOCH
-from tests.simulation.triggerers import Triggerer
 from tests.simulation.workers import Worker
 
 if TYPE_CHECKING:
+    import asyncio
+
     from airflow_provider_llamabatch.batches.poller import BatchPoller
     from tests.simulation.service import Made
+    from tests.simulation.triggerers import Triggerer
     from tests.simulation.world import World
 
 RETRIES = 2

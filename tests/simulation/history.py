@@ -1,4 +1,4 @@
-"""One history: a world drawn from the choices, its disturbances, the calm after them, and what must be true at its end."""
+"""One history: a world drawn from the choices, its disturbances, the calm after them, and what holds at its end."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _habits(choices: Choices, nature: Nature) -> Habits:
         hides=choices.chance(0.1),
         whole_seconds=choices.chance(0.15),
         shortest=pick((5.0, 60.0)),
-        longest=pick((60.0, 600.0, 5000.0)),
+        longest=pick((60.0, 300.0, 1500.0)),
         failing=pick((0.0, 0.0, 0.4)),
         expiring=pick((0.0, 0.0, 0.0, 0.2)),
     )
@@ -204,7 +204,7 @@ def _live(world: World) -> None:
         states = {instance.name: instance.state for instance in world.instances}
         world.violate("no wait is lost", f"not over in the end: {states}")
     if not world.violation:
-        clockwork.run(clockwork.now + 7000.0, stop=lambda: bool(world.violation))
+        clockwork.run(clockwork.now + 3000.0, stop=lambda: bool(world.violation))
         _check_end(world)
 
 

@@ -151,7 +151,7 @@ class Network:
         common = self._say_of_any(call, key, fault)
         if common is not None:
             return common
-        if fault.startswith("api 4"):
+        if fault.startswith("api 4") and fault[4:].isdecimal():
             return detail(int(fault[4:]), self.choices.pick(TEXTS) or "no")
         said = self.service.answer(call)
         if said.status == 200 and fault:
@@ -160,7 +160,7 @@ class Network:
             said = ok(value)
         return said
 
-    def _say_of_any(self, call: Call[Any], key: str, fault: str) -> Response | None:
+    def _say_of_any(self, call: Call[Any], key: str, fault: str) -> Response | None:  # noqa: C901, PLR0911
         choices = self.choices
         match fault:
             case "gateway" | "gateway after":
@@ -175,6 +175,12 @@ class Network:
             case "api 429":
                 wait = choices.pick(("1", "5", "100", "86400", "-1", "soon", "Wed, 21 Oct 2099 07:28:00 GMT"))
                 return detail(429, "slow down", {"retry-after": wait})
+            case "gateway 401" | "gateway 403" | "gateway 404":
+                return gateway(int(fault[-3:]))
+            case "api 429 for a day":
+                return detail(429, "slow down", {"retry-after": "86400"})
+            case "api 400 with a NUL":
+                return detail(400, "no\0pe \x1b[31m")
             case "gateway 429":
                 return gateway(429, {"retry-after": choices.pick(("1", "30", "999999999"))})
             case "broken":
@@ -230,7 +236,16 @@ class Network:
         deliver: Callable[[Response | Exception], None],
     ) -> tuple[Response | Exception | None, float]:
         """Make the batch, or not, and say something about it."""
-        if fault in ("gateway", "problem", "api 5xx", "api 429", "gateway 429", "api 402", "broken"):
+        if fault in (
+            "gateway 404",
+            "gateway",
+            "problem",
+            "api 5xx",
+            "api 429",
+            "gateway 429",
+            "api 402",
+            "broken",
+        ):
             if fault == "api 402":
                 return detail(402, "credits are used up"), BREAK
             return self._say_of_any(call, key, fault), BREAK

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches import flow
@@ -35,7 +35,7 @@ TROUBLE = (
     StoreDownError,
     ResultsStayedNullError,
 )
-FREEZES = (3.0, 20.0, 45.0, 200.0, 700.0, 5000.0)  # seconds
+FREEZES = (3.0, 20.0, 45.0, 200.0, 700.0, 2500.0)  # seconds
 MOMENT = 1.0  # seconds between the last look at the record and the POST, in which another try may act
 MAX_REQUESTS = 900  # of one submission
 
@@ -59,7 +59,7 @@ class Worker:
     def __post_init__(self) -> None:
         world, nature = self.world, self.world.nature
         ahead = nature.ahead + world.choices.between(0, nature.apart)
-        self.process = Process(world.clockwork, self.name, ahead)
+        self.process = Process(world.clockwork, self.name, ahead)  # type: ignore[abstract]
         self.process.poster = self  # type: ignore[attr-defined]
         self.log = Log(world, self.name)
         self.hook = LlamaBatchHook()
@@ -211,7 +211,7 @@ class Worker:
     def _poller(self, batch_id: str, deadline: float) -> BatchPoller:
         now = self.process.clock()
         state = PollState(batch_id, deadline, self.instance.poll_interval, since=now, next_poll=now)
-        return BatchPoller(state, self.log, self.process.clock, random=random.random)
+        return BatchPoller(state, cast("Any", self.log), self.process.clock, random=random.random)
 
     async def _wait(self, batch_id: str) -> None:
         instance = self.instance

@@ -103,11 +103,9 @@ class World:
         status = made.status(self.now)
         if status in ("FAILED", "CANCELLED") or self.now >= made.gone_at:
             return True
-        if status != "COMPLETED":
-            return False
         if not self.nature.keeps_record and owner.clears:
             return True  # documented: below Airflow 3.3 the retries of a cleared task count as cleared
-        return bool(owner.cleared_at > made.at)
+        return bool(status == "COMPLETED" and owner.cleared_at > made.at)
 
 
 class Log(logging.Logger):
