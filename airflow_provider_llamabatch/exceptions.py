@@ -7,7 +7,8 @@ How a task fails: one class per reason, the same whether it waited deferred, on 
     ├── FilesWithoutJobError     files got no job, and that counts as a failure
     ├── ResultsMissingError      COMPLETED, but its results stayed null
     ├── WaitFailedError          the batch can no longer be looked at: not found, not permitted, ...
-    └── RequestRefusedError      an argument, the connection or the request is at fault
+    ├── RequestRefusedError      an argument, the connection or the request is at fault
+    └── DocumentsRefusedError    there are documents that cannot be processed, or too many, or none
     AirflowException (retried as the task's ``retries`` say)
     └── BatchTimeoutError        the deadline passed before the batch ended
     AirflowSensorTimeout
@@ -47,6 +48,10 @@ class WaitFailedError(AirflowFailException):
 
 class RequestRefusedError(AirflowFailException):
     """An argument, the connection or the request is at fault: another try cannot help."""
+
+
+class DocumentsRefusedError(AirflowFailException):
+    """There are documents that cannot be processed, more than allowed, or none; nothing was sent."""
 
 
 class BatchTimeoutError(AirflowException):

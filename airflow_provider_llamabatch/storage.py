@@ -14,7 +14,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
@@ -86,9 +86,9 @@ class Storage:
                     files.append(SourceFile(path, int(info.get("size") or 0), _version(info)))
         return sorted(files, key=lambda file: file.path)
 
-    def open(self, path: str) -> IO[bytes]:
+    def open(self, path: str) -> BinaryIO:
         """Open a file for reading; use ``read(n)`` (iterating fails with some storages)."""
-        opened: IO[bytes] = self._fs.open(self._full(path), "rb", **self._reading())
+        opened: BinaryIO = self._fs.open(self._full(path), "rb", **self._reading())
         return opened
 
     def read_bytes(self, path: str) -> bytes | None:

@@ -79,6 +79,11 @@ def plan_paths(documents: Iterable[str], outputs: Sequence[str], taken: Iterable
     return planned
 
 
+def manifest_name(map_index: int | None) -> str:
+    """Return what the manifest of a task is called; each instance of a mapped task writes its own."""
+    return MANIFEST if map_index is None or map_index < 0 else f"manifest-{map_index}.jsonl"
+
+
 def safe_path(document: str) -> str:
     """Return a document's path without anything that leads elsewhere or is read as something else."""
     parts = [_safe_component(part) for part in document.split("/") if part not in {"", "."}]

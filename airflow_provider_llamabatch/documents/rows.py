@@ -55,14 +55,16 @@ def rows_of(
     gets a row under its directory file's id. A document of which no batch says anything is NO_JOB.
     """
     told = {entry["source_directory_file_id"]: entry.get("error_message") for entry in file_errors}
-    waiting = {row.directory_file_id: row for row in known if row.directory_file_id and not row.reused}
+    waiting: dict[str, Row] = {
+        row.directory_file_id: row for row in known if row.directory_file_id and not row.reused
+    }
     rows = [row for row in known if row.reused or not row.directory_file_id]
     for reference in references:
         file_id = reference["source_directory_file_id"]
-        row = waiting.pop(file_id, None) or Row(file_id, manifest.UPLOADED, directory_file_id=file_id)
+        row = waiting.pop(file_id, _unnamed(file_id))
         rows.append(_with_job(row, reference, configuration))
     for file_id, reason in told.items():
-        row = waiting.pop(file_id, None) or Row(file_id, manifest.UPLOADED, directory_file_id=file_id)
+        row = waiting.pop(file_id, _unnamed(file_id))
         error = reason or "the batch gave neither a job nor a reason"
         rows.append(replace(row, status=manifest.NO_JOB, error=error))
     rows += [replace(row, status=manifest.NO_JOB, error=NOT_IN_ANY_BATCH) for row in waiting.values()]
@@ -72,6 +74,10 @@ def rows_of(
 def missing(rows: Iterable[Row]) -> list[Row]:
     """Return the rows of documents that no batch says anything about."""
     return [row for row in rows if row.error == NOT_IN_ANY_BATCH]
+
+
+def _unnamed(directory_file_id: str) -> Row:
+    return Row(directory_file_id, manifest.UPLOADED, directory_file_id=directory_file_id)
 
 
 def _with_job(row: Row, reference: Mapping[str, Any], configuration: str | None) -> Row:
