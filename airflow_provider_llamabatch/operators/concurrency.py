@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.llamacloud.models import Page
+    from airflow_provider_llamabatch.llamacloud.settings import ClientSettings
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
 T = TypeVar("T")
@@ -56,3 +58,9 @@ async def iterate(client: AsyncClient, call: Call[Page[T]]) -> AsyncIterator[T]:
     while walk.call is not None:
         for item in walk.items(await client.send(walk.call)):
             yield item
+
+
+def settings_for(hook: LlamaBatchHook, project_id: str | None, organization_id: str | None) -> ClientSettings:
+    """Return the settings of a client, with these ids where given. Asks Airflow for the connection: not in a loop."""
+    given = {"project_id": project_id, "organization_id": organization_id}
+    return hook.get_conn().settings.model_copy(update={name: value for name, value in given.items() if value})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.storage import Storage
 
 UPLOAD_KEY = "upload"
+ALWAYS = "always"
 _WORDS = {"if_empty": ("skip", "fail", "succeed"), "on_unsupported": ("skip", "fail")}
 
 
@@ -56,6 +58,8 @@ class UploadDirectoryOperator(BaseOperator):
     :param configuration_id: the configuration that the files will be processed with, for ``reuse``.
     :param outputs: what will be saved of each document, for ``reuse``.
     :param max_concurrency: files under way at once.
+    :param project_id: the project, the connection's where None.
+    :param organization_id: the organization, the connection's where None.
     :param llamabatch_conn_id: the Airflow connection with the API key.
     """
 
@@ -68,6 +72,8 @@ class UploadDirectoryOperator(BaseOperator):
         "target",
         "target_conn_id",
         "configuration_id",
+        "project_id",
+        "organization_id",
         "llamabatch_conn_id",
     )
     ui_color = "#e8e4ff"
@@ -94,6 +100,8 @@ class UploadDirectoryOperator(BaseOperator):
         configuration_id: str | None = None,
         outputs: Sequence[str] = ("markdown",),
         max_concurrency: int = MAX_CONCURRENCY,
+        project_id: str | None = None,
+        organization_id: str | None = None,
         llamabatch_conn_id: str = "llamabatch_default",
         **kwargs: Any,
     ) -> None:
@@ -117,6 +125,8 @@ class UploadDirectoryOperator(BaseOperator):
         self.configuration_id = configuration_id
         self.outputs = outputs
         self.max_concurrency = max_concurrency
+        self.project_id = project_id
+        self.organization_id = organization_id
         self.llamabatch_conn_id = llamabatch_conn_id
         for argument, words in _WORDS.items():
             if getattr(self, argument) not in words:
@@ -203,7 +213,9 @@ class UploadDirectoryOperator(BaseOperator):
         present = {target.url_of(file.path): file.size for file in target.files("**/*")}
         return earlier(
             manifest.from_lines(content),
-            configuration=configuration_of(hook, self.configuration_id or ""),
+            configuration=configuration_of(
+                hook, self.configuration_id or "", self.project_id, self.organization_id
+            ),
             outputs=self.outputs,
             present=present,
         )
@@ -295,6 +307,60 @@ class UploadDirectoryOperator(BaseOperator):
         if self.if_empty == "skip":
             raise AirflowSkipException(fact)
         self.log.info(fact)
+
+
+class DeleteDirectoryOperator(BaseOperator):
+    """
+    Delete directories of LlamaCloud, with what they hold, and return their ids. One that is gone already is no error.
+
+    :param directory_id: a directory's id, or a list of ids; None and an empty list delete nothing.
+    :param only_after: when given, a value that must be there, such as the output of the task that saves the results:
+        without it (the task failed) nothing is deleted, so that the failed task can be cleared.
+    :param llamabatch_conn_id: the Airflow connection with the API key.
+    """
+
+    template_fields: Sequence[str] = (
+        "directory_id",
+        "only_after",
+        "project_id",
+        "organization_id",
+        "llamabatch_conn_id",
+    )
+    ui_color = "#e8e4ff"
+
+    def __init__(
+        self,
+        *,
+        directory_id: Any,
+        only_after: Any = ALWAYS,
+        project_id: str | None = None,
+        organization_id: str | None = None,
+        llamabatch_conn_id: str = "llamabatch_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.directory_id = directory_id
+        self.only_after = only_after
+        self.project_id = project_id
+        self.organization_id = organization_id
+        self.llamabatch_conn_id = llamabatch_conn_id
+
+    def execute(self, context: Context) -> list[str]:
+        """Delete the directories."""
+        from airflow_provider_llamabatch.llamacloud import calls
+        from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
+
+        given = self.directory_id
+        directory_ids = [given] if isinstance(given, str) else list(given or ())
+        if not self.only_after:
+            raise AirflowSkipException(f"Left alone, since a task before this one failed: {directory_ids}")
+        scope = {"project_id": self.project_id, "organization_id": self.organization_id}
+        with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            for directory_id in directory_ids:
+                with contextlib.suppress(NotFoundError):
+                    hook.send(calls.delete_directory(directory_id, **scope))
+                self.log.info("Deleted directory %s", directory_id)
+        return directory_ids
 
 
 def _outside_of(target: Storage | None, source: Storage, files: list[SourceFile]) -> list[SourceFile]:

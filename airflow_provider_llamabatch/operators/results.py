@@ -47,6 +47,8 @@ class SaveBatchResultsOperator(BaseOperator):
     :param configuration_id: the configuration that the jobs were made with; a later run reuses results by it.
     :param fail_on_partial_error: fail, after saving, when any document has no result. Without it the task fails only
         when documents were uploaded and no batch says anything about them.
+    :param project_id: the project, the connection's where None.
+    :param organization_id: the organization, the connection's where None.
     :param llamabatch_conn_id: the Airflow connection with the API key.
     """
 
@@ -58,6 +60,8 @@ class SaveBatchResultsOperator(BaseOperator):
         "file_errors",
         "upload",
         "configuration_id",
+        "project_id",
+        "organization_id",
         "llamabatch_conn_id",
     )
     ui_color = "#e8e4ff"
@@ -75,6 +79,8 @@ class SaveBatchResultsOperator(BaseOperator):
         upload: Any = None,
         configuration_id: str | None = None,
         fail_on_partial_error: bool = False,
+        project_id: str | None = None,
+        organization_id: str | None = None,
         llamabatch_conn_id: str = "llamabatch_default",
         **kwargs: Any,
     ) -> None:
@@ -89,6 +95,8 @@ class SaveBatchResultsOperator(BaseOperator):
         self.upload = upload
         self.configuration_id = configuration_id
         self.fail_on_partial_error = fail_on_partial_error
+        self.project_id = project_id
+        self.organization_id = organization_id
         self.llamabatch_conn_id = llamabatch_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -133,6 +141,11 @@ class SaveBatchResultsOperator(BaseOperator):
         from airflow_provider_llamabatch.documents import manifest
 
         if self.upload is None:
+            if self.job_references is None:
+                raise ResultsMissingError(
+                    "There is neither a job reference nor an upload: the tasks before this one failed, so there is "
+                    "nothing to save. Clear the one that failed."
+                )
             return []
         if not self.upload["files"]:
             raise AirflowSkipException("There was no file to upload, so there is no result to save.")
@@ -154,13 +167,22 @@ class SaveBatchResultsOperator(BaseOperator):
         return [
             from_directory_file(file, directory_id)
             for directory_id in ([given] if isinstance(given, str) else given or ())
-            for file in hook.iterate(calls.list_directory_files(directory_id, page_size=PAGE_SIZE))
+            for file in hook.iterate(
+                calls.list_directory_files(
+                    directory_id,
+                    page_size=PAGE_SIZE,
+                    project_id=self.project_id,
+                    organization_id=self.organization_id,
+                )
+            )
         ]
 
     def _configuration(self, hook: LlamaBatchHook) -> str | None:
         from airflow_provider_llamabatch.operators.saving import configuration_of
 
-        return configuration_of(hook, self.configuration_id) if self.configuration_id else None
+        if self.configuration_id is None:
+            return None
+        return configuration_of(hook, self.configuration_id, self.project_id, self.organization_id)
 
     def _save(
         self,

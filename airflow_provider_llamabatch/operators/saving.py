@@ -261,10 +261,13 @@ def _is_extract_job(job: ExtractJob | ParseResult) -> TypeIs[ExtractJob]:
     return isinstance(job, ExtractJob)
 
 
-def configuration_of(hook: LlamaBatchHook, configuration_id: str) -> str:
+def configuration_of(
+    hook: LlamaBatchHook, configuration_id: str, project_id: str | None, organization_id: str | None
+) -> str:
     """Return what a manifest calls a configuration; built-in presets, which the API may not show, are their id."""
+    scope = {"project_id": project_id, "organization_id": organization_id}
     try:
-        version = hook.send(calls.get_configuration(configuration_id)).version
+        version = hook.send(calls.get_configuration(configuration_id, **scope)).version
     except (NotFoundError, RefusedError):
         version = None
     return reuse.configuration_key(configuration_id, version)
