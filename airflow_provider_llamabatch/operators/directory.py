@@ -35,7 +35,8 @@ class UploadDirectoryOperator(BaseOperator):
     Each file is uploaded once, whatever dies in between: a retry goes on where the last try was. More than
     ``max_files_per_directory`` files become several directories. XCom ``upload`` holds counts: ``directories``,
     ``files``, ``uploaded``, ``kept`` (were there already), ``reused``, ``skipped``, ``removed`` and ``bytes``, and
-    ``record``, where below ``target`` it is recorded what became of each file (None without a target).
+    ``record``, where below ``target`` it is recorded what became of each file (None without a target); ``files`` is
+    None until the task has succeeded.
 
     :param source: folder, single file or glob: a local path, or a URL of any storage that Airflow reaches.
     :param pattern: which files below the folder; ``**`` crosses folders.
@@ -142,6 +143,8 @@ class UploadDirectoryOperator(BaseOperator):
         from airflow_provider_llamabatch.storage import Storage, split_pattern
 
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            ti = context["ti"]
+            ti.xcom_push(key=UPLOAD_KEY, value={"files": None})  # whoever pulls it after a failure finds this
             url, pattern = split_pattern(self.source, self.pattern)
             source = Storage(url, self.source_conn_id, argument="source")
             target = Storage(self.target, self.target_conn_id) if self.target is not None else None
@@ -151,7 +154,6 @@ class UploadDirectoryOperator(BaseOperator):
             reused, known = self._reused(hook, source, target, files)
             sending = [file for file in files if file.path not in reused]
             self._refuse_surprises(source, sending)
-            ti = context["ti"]
             identity = upload_plan.identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index))
             uploaded = self._upload(hook, source, sending, known, identity)
             uploaded.rows |= reused

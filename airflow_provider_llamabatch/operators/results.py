@@ -141,12 +141,11 @@ class SaveBatchResultsOperator(BaseOperator):
         from airflow_provider_llamabatch.documents import manifest
 
         if self.upload is None:
-            if self.job_references is None:
-                raise ResultsMissingError(
-                    "There is neither a job reference nor an upload: the tasks before this one failed, so there is "
-                    "nothing to save. Clear the one that failed."
-                )
             return []
+        if self.upload["files"] is None:
+            raise ResultsMissingError(
+                "The upload failed, so there is nothing to save: clear the task that uploads."
+            )
         if not self.upload["files"]:
             raise AirflowSkipException("There was no file to upload, so there is no result to save.")
         record = self.upload["record"]

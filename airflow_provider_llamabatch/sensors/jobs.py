@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_llamabatch.batches.jobs import Jobs, problem_with
 from airflow_provider_llamabatch.defaults import POLL_INTERVAL, WAIT_TIMEOUT
@@ -32,7 +32,7 @@ class BatchJobsSensor(BaseSensorOperator):
     An outcome is the job reference with the job's ``status``, ``error_message`` and ``credits`` (where the API reports
     them). A thousand jobs take ten requests per look, and fewer as they end. Jobs that have not ended at the deadline
     do not hold up the others: they come with the status they have then, and a message. XCom ``summary`` counts the
-    jobs by status. Without any reference (None, as from mapped tasks that were skipped) the task is skipped.
+    jobs by status. Without any reference the list is empty.
 
     :param job_references: what ``BatchSensor`` returned; several such lists, as from mapped tasks, are fine too.
     :param poll_interval: seconds between looks.

@@ -56,7 +56,7 @@ def test_two_nights(airflow: RealAirflow, emulator: LlamaCloudEmulator, llamaclo
     assert states(airflow, second) == {
         "upload": "success",
         "create_batch": "skipped",
-        "wait_for_jobs": "skipped",
+        "wait_for_jobs": "success",
         "save_results": "success",
         "delete_directories": "success",
     }
