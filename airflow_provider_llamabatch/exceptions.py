@@ -40,7 +40,7 @@ class FilesWithoutJobError(AirflowFailException):
 
 
 class JobsFailedError(AirflowFailException):
-    """Some jobs did not complete and ``fail_on_partial_error`` is set, or none did."""
+    """Some jobs did not complete and ``fail_on_partial_error`` is set."""
 
 
 class ResultsMissingError(AirflowFailException):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import TaskGroup, XComArg
 
+from airflow_provider_llamabatch import xcom
 from airflow_provider_llamabatch.defaults import (
     MAX_CONCURRENCY,
     MAX_FILES_PER_DIRECTORY,
@@ -13,13 +14,8 @@ from airflow_provider_llamabatch.defaults import (
     WAIT_TIMEOUT,
 )
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
-from airflow_provider_llamabatch.operators.directory import (
-    UPLOAD_KEY,
-    DeleteDirectoryOperator,
-    UploadDirectoryOperator,
-)
+from airflow_provider_llamabatch.operators.directory import DeleteDirectoryOperator, UploadDirectoryOperator
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
-from airflow_provider_llamabatch.sensors.jobs import BatchJobsSensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +34,8 @@ def process_directory(
     source_conn_id: str | None = None,
     target_conn_id: str | None = None,
     reuse: bool = True,
+    max_file_attempts: int = 1,
+    retry_configuration_id: str | None = None,
     if_empty: str = "skip",
     on_unsupported: str = "skip",
     max_files: int | None = None,
@@ -54,8 +52,8 @@ def process_directory(
     """
     Process every document of ``source`` and write the results below ``target``: a folder in, a folder out.
 
-    Five kinds of tasks, however many documents there are: ``upload``, ``create_batch`` (one instance per 1,000 files),
-    ``wait_for_jobs``, ``save_results`` and ``delete_directories``. What has a result from an earlier run is reused
+    Four tasks, however many documents there are: ``upload``, ``create_batch`` (one instance per 1,000 files; it waits
+    for the jobs, and gives failed files further attempts), ``save_results`` and ``delete_directories``. What has a result from an earlier run is reused
     (``reuse=False`` processes everything again). One batch that fails does not keep the others' results from being
     saved; ``save_results`` then fails in the end. The directories are deleted once everything was saved; after a
     failure they stay, so that the failed task can be cleared, until LlamaCloud cleans them up.
@@ -89,31 +87,25 @@ def process_directory(
             task_id="create_batch",
             configuration_id=configuration_id,
             job_type=job_type,
-            wait_for_completion=True,
+            wait_for_jobs=True,
+            max_file_attempts=max_file_attempts,
+            retry_configuration_id=retry_configuration_id,
             poll_interval=poll_interval,
             timeout=timeout,
             **connection,
         ).expand(source_directory_id=upload.output)
-        wait = BatchJobsSensor(
-            task_id="wait_for_jobs",
-            job_references=XComArg(create, key="job_references"),
-            poll_interval=poll_interval,
-            timeout=timeout,
-            trigger_rule="all_done",  # one batch that failed does not keep the others from being saved
-            **connection,
-        )
         save = SaveBatchResultsOperator(
             task_id="save_results",
-            job_references=wait.output,
-            file_errors=XComArg(create, key="file_errors"),
-            upload=XComArg(upload, key=UPLOAD_KEY),
+            job_references=XComArg(create, key=xcom.JOB_REFERENCES),
+            file_errors=XComArg(create, key=xcom.FILE_ERRORS),
+            upload=XComArg(upload, key=xcom.UPLOAD),
             target=target,
             target_conn_id=target_conn_id,
             outputs=outputs,
             configuration_id=configuration_id,
             max_concurrency=max_concurrency,
             fail_on_partial_error=fail_on_partial_error,
-            trigger_rule="all_done",
+            trigger_rule="all_done",  # one batch that failed does not keep the others from being saved
             **connection,
         )
         delete = DeleteDirectoryOperator(

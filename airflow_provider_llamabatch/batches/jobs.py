@@ -7,15 +7,14 @@ The jobs of a batch end on their own, after the batch. Asked for in bulk: a hund
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch.defaults import PAGE_SIZE
+from airflow_provider_llamabatch.defaults import MAX_LISTED_FILES, PAGE_SIZE
 from airflow_provider_llamabatch.llamacloud.models import is_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_provider_llamabatch.llamacloud.models import JobStatusRow
 
@@ -98,14 +97,14 @@ class Jobs:
         return {**reference, "status": status, "error_message": error, "credits": reference.get("credits")}
 
 
-def problem_with(outcomes: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return what is wrong with jobs that did not complete, None where all did."""
+def problem_with(outcomes: list[dict[str, Any]], *, fail_on_partial_error: bool) -> str | None:
+    """Return why outcomes count as a failure, or None; without ``fail_on_partial_error`` they never do."""
     bad = [outcome for outcome in outcomes if outcome["status"] != COMPLETED]
-    if not bad:
+    if not bad or not fail_on_partial_error:
         return None
     named = "; ".join(
         f"{outcome['source_directory_file_id']}: {outcome['status']} {outcome['error_message'] or ''}".strip()
-        for outcome in bad[:10]
+        for outcome in bad[:MAX_LISTED_FILES]
     )
-    more = f"; and {len(bad) - 10} more" if len(bad) > 10 else ""
-    return f"{len(bad)} jobs did not complete: {named}{more}"
+    more = f"; and {len(bad) - MAX_LISTED_FILES} more" if len(bad) > MAX_LISTED_FILES else ""
+    return f"{len(bad)} of {len(outcomes)} jobs did not complete: {named}{more}"

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.xcom import UPLOAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.operators.uploading import Target, Uploaded
     from airflow_provider_llamabatch.storage import Storage
 
-UPLOAD_KEY = "upload"
 ALWAYS = "always"
 _WORDS = {"if_empty": ("skip", "fail", "succeed"), "on_unsupported": ("skip", "fail")}
 
@@ -144,7 +144,7 @@ class UploadDirectoryOperator(BaseOperator):
 
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             ti = context["ti"]
-            ti.xcom_push(key=UPLOAD_KEY, value={"files": None})  # whoever pulls it after a failure finds this
+            ti.xcom_push(key=UPLOAD, value={"files": None})  # whoever pulls it after a failure finds this
             url, pattern = split_pattern(self.source, self.pattern)
             source = Storage(url, self.source_conn_id, argument="source")
             target = Storage(self.target, self.target_conn_id) if self.target is not None else None
@@ -159,7 +159,7 @@ class UploadDirectoryOperator(BaseOperator):
             uploaded.rows |= reused
             uploaded.rows |= {one.path: _skipped(one) for one in refused}
             record = _record(target, uploaded.rows.values(), identity) if target is not None else None
-            ti.xcom_push(key=UPLOAD_KEY, value=self._summary(uploaded, reused, record))
+            ti.xcom_push(key=UPLOAD, value=self._summary(uploaded, reused, record))
             if not reused and not uploaded.directory_ids:
                 self._end_empty(len(found))
             return uploaded.directory_ids

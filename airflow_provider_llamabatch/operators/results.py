@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.xcom import SUMMARY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.operators.saving import Checkpoints
     from airflow_provider_llamabatch.storage import Storage
 
-SUMMARY_KEY = "summary"
 PARQUET_OUTPUT = "parquet"
 EXTRACT = "extract_v2"
 
@@ -247,7 +247,7 @@ class SaveBatchResultsOperator(BaseOperator):
             "skipped": sum(row.status == manifest.SKIPPED for row in documents),
             "statuses": manifest.statuses_of(documents),
         }
-        context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
+        context["ti"].xcom_push(key=SUMMARY, value=summary)
         _count(summary)
         self.log.info("Wrote %s: %s", manifest_url, summary)
         if failed:

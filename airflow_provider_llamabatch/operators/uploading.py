@@ -11,10 +11,9 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO, TypeVar
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from airflow_provider_llamabatch.defaults import (
-    LOOKUP_PAUSES,
     MAX_UPLOAD_ATTEMPTS,
     PAGE_SIZE,
     SMALL_FILE_BYTES,
@@ -32,10 +31,11 @@ from airflow_provider_llamabatch.llamacloud.errors import (
 )
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown
 from airflow_provider_llamabatch.operators.concurrency import for_each, iterate
+from airflow_provider_llamabatch.operators.following import create_directory, find_directory, looked_for
 from airflow_provider_llamabatch.storage import chunks_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from airflow.sdk.types import Logger
 
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
     from airflow_provider_llamabatch.storage import Storage
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +132,7 @@ class Uploader:
         if self.target.directory_id is not None:
             return [(await self.client.send(calls.get_directory(self.target.directory_id))).id]
         found: list[str] = []
-        while (directory_id := await self._find_directory(self._name(len(found)))) is not None:
+        while (directory_id := await find_directory(self.client, self._name(len(found)))) is not None:
             found.append(directory_id)
         if found:
             self.log.info("Going on with %s directories of an earlier try: %s", len(found), ", ".join(found))
@@ -152,32 +150,8 @@ class Uploader:
                 "takes; leave directory_id out to have them spread over several directories",
             )
         while len(self._ids) < count:
-            self._ids.append(await self._create_directory(self._name(len(self._ids))))
-
-    async def _create_directory(self, name: str) -> str:
-        call = calls.create_directory(name=name, type=self.target.type)
-        for attempt in range(1, MAX_UPLOAD_ATTEMPTS + 1):
-            try:
-                directory_id = (await self.client.send(call)).id
-            except LlamaCloudError as error:
-                if not outcome_unknown(error):
-                    raise
-                found = await _looked_for(lambda: self._find_directory(name))
-                if found is None and attempt == MAX_UPLOAD_ATTEMPTS:
-                    raise
-                if found is None:
-                    continue
-                directory_id = found
-            self.log.info("Created directory %s (%s)", directory_id, name)
-            return directory_id
-        raise AssertionError("unreachable")
-
-    async def _find_directory(self, name: str) -> str | None:
-        call = calls.list_directories(name=name, page_size=PAGE_SIZE)
-        async for directory in iterate(self.client, call):
-            if directory.name == name and directory.deleted_at is None:
-                return directory.id
-        return None
+            name = self._name(len(self._ids))
+            self._ids.append(await create_directory(self.client, name, self.target.type, self.log))
 
     def _name(self, index: int) -> str:
         return upload_plan.directory_name(self.target.name, self.target.identity, index + 1)
@@ -232,7 +206,7 @@ class Uploader:
                 self.log.warning(
                     "It is not known whether %s was stored, so it is looked for: %s", file.path, error
                 )
-                found = await _looked_for(lambda: self._find_file(directory_id, wanted))
+                found = await looked_for(lambda: self._find_file(directory_id, wanted))
                 if found is None and attempt == MAX_UPLOAD_ATTEMPTS:
                     raise
                 if found is None:
@@ -307,15 +281,6 @@ def hash_of(source: Storage, path: str, copy: IO[bytes] | None = None) -> tuple[
 
 def _opened(path: str) -> BinaryIO:
     return Path(path).open("rb")
-
-
-async def _looked_for(look: Callable[[], Awaitable[T | None]]) -> T | None:
-    """Look a few times for what a lost answer may have made; lists may lag behind."""
-    for pause in LOOKUP_PAUSES:
-        await asyncio.sleep(pause)
-        if (found := await look()) is not None:
-            return found
-    return None
 
 
 def _row(file: SourceFile, sha256: str, directory_id: str, directory_file_id: str) -> Row:

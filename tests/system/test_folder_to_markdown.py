@@ -43,7 +43,7 @@ def test_two_nights(airflow: RealAirflow, emulator: LlamaCloudEmulator, llamaclo
     names = sorted(path.name for path in DOCUMENTS.iterdir())
     first = run(airflow, target)
     assert set(states(airflow, first).values()) == {"success"}
-    assert len(airflow.api.task_instances(DAG_ID, first)) == 5
+    assert len(airflow.api.task_instances(DAG_ID, first)) == 4
     rows = manifest.from_lines((target / "manifest.jsonl").read_bytes())
     assert [row.file for row in rows] == names
     assert Counter(row.status for row in rows) == {"COMPLETED": len(names) - 1, "FAILED": 1}
@@ -56,7 +56,6 @@ def test_two_nights(airflow: RealAirflow, emulator: LlamaCloudEmulator, llamaclo
     assert states(airflow, second) == {
         "upload": "success",
         "create_batch": "skipped",
-        "wait_for_jobs": "success",
         "save_results": "success",
         "delete_directories": "success",
     }
