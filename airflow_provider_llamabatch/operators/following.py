@@ -132,7 +132,7 @@ def follow_up_directory(
     project_id: str | None,
     organization_id: str | None,
 ) -> tuple[str, dict[str, str]] | None:
-    """Make, or find, the follow-up directory of these files of a directory; None where none of them is there any more."""
+    """Make, or find, the follow-up directory of these files of a directory; None where none is there any more."""
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
     settings = settings_for(hook, project_id, organization_id)
