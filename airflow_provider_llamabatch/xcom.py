@@ -39,11 +39,13 @@ class Round(TypedDict):
     """
     One batch of a task. ``origin`` leads from the files of a follow-up directory to those of the first one.
 
-    ``jobs_known`` says that the batch has completed, and the wait is for its jobs.
+    ``directory_id`` is where the files come from, ``batch_directory_id`` what the batch is over: the same, or a
+    follow-up directory. ``jobs_known`` says that the batch has completed, and the wait is for its jobs.
     """
 
     batch_id: str
     directory_id: str
+    batch_directory_id: str
     configuration_id: str
     origin: dict[str, str]
     jobs_known: bool

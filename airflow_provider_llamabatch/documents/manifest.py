@@ -45,7 +45,8 @@ class Row:
     result: the target as it was given, and the path below it; ``bytes`` and ``sha256`` are the result's. With several
     outputs the first one asked for is there and the others are in ``other_outputs``, by name. ``source_...`` are the
     document's own. ``credits`` are what the API reports, None where it reports nothing (yet). ``configuration`` is the
-    configuration's id and, where it has one, its version. ``attempt`` counts from 1; ``reused`` says that an earlier
+    id of the configuration that was asked for and, where it has one, its version (a further attempt may have used
+    another one). ``attempt`` counts from 1; ``reused`` says that an earlier
     run made the result.
     """
 

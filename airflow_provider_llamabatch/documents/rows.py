@@ -47,12 +47,15 @@ def rows_of(
     references: Iterable[Mapping[str, Any]],
     file_errors: Iterable[Mapping[str, Any]],
     configuration: str | None,
+    *,
+    is_complete: bool,
 ) -> list[Row]:
     """
     Return a row per document; those with a ``job_id`` have a result to fetch.
 
     ``known`` are the documents as the upload or the directory tells of them. A job whose document is in none of them
-    gets a row under its directory file's id. A document of which no batch says anything is NO_JOB.
+    gets a row under its directory file's id. With ``is_complete`` (an upload's record) a document of which no batch
+    says anything is NO_JOB; without it (a directory) such a document has no row.
     """
     told = {entry["source_directory_file_id"]: entry.get("error_message") for entry in file_errors}
     waiting: dict[str, Row] = {
@@ -67,8 +70,15 @@ def rows_of(
         row = waiting.pop(file_id, _unnamed(file_id))
         error = reason or "the batch gave neither a job nor a reason"
         rows.append(replace(row, status=manifest.NO_JOB, error=error))
-    rows += [replace(row, status=manifest.NO_JOB, error=NOT_IN_ANY_BATCH) for row in waiting.values()]
+    if is_complete:
+        rows += [replace(row, status=manifest.NO_JOB, error=NOT_IN_ANY_BATCH) for row in waiting.values()]
     return _told_apart(rows)
+
+
+def with_earlier(rows: Sequence[Row], earlier: Iterable[Row]) -> list[Row]:
+    """Return rows together with those of an earlier manifest, reused, that are about other documents."""
+    present = {row.file for row in rows}
+    return [*rows, *(replace(row, reused=True) for row in earlier if row.file not in present)]
 
 
 def missing(rows: Iterable[Row]) -> list[Row]:
@@ -89,7 +99,7 @@ def _with_job(row: Row, reference: Mapping[str, Any], configuration: str | None)
         job_id=job["id"],
         job_type=job["type"],
         credits=reference.get("credits"),
-        configuration=reference.get("configuration") or configuration,
+        configuration=configuration,
         attempt=reference.get("attempt") or 1,
     )
 

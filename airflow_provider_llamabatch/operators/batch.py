@@ -51,6 +51,10 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
     :param max_file_attempts: with ``wait_for_jobs``, how often a file is tried in all: files whose job failed or hangs,
         and files without a job, go into a batch of their own. Each entry of ``job_references`` tells its ``attempt``.
     :param retry_configuration_id: the configuration of further attempts, such as one of a higher tier.
+    :param only_new: process only files that are new or changed since earlier runs of this task, at most 1,000 per run,
+        in a follow-up directory; skip when there are none. Needs ``wait_for_jobs``, and ``max_active_runs=1`` of the
+        DAG. What was processed is kept in an Airflow Variable. A backfill takes what is new when it runs; a Clear goes
+        on with the run's batch (with ``fresh=True`` a new one over the same files).
     :param deferrable: wait in the triggerer instead of holding a worker.
     :param poll_interval: seconds between polls once the batch is no longer young.
     :param timeout: seconds to wait at most.
@@ -90,6 +94,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         wait_for_jobs: bool = False,
         max_file_attempts: int = 1,
         retry_configuration_id: str | None = None,
+        only_new: bool = False,
         deferrable: bool = default_deferrable(),
         poll_interval: float | timedelta = defaults.POLL_INTERVAL,
         timeout: float | timedelta = defaults.WAIT_TIMEOUT,
@@ -117,7 +122,12 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         self.wait_for_completion = wait_for_completion
         self.wait_for_jobs = wait_for_jobs
         self.max_file_attempts = max_file_attempts
+        if only_new and not wait_for_jobs:
+            raise ValueError(
+                "only_new=True needs wait_for_jobs=True: what was processed is known at the batch's end"
+            )
         self.retry_configuration_id = retry_configuration_id
+        self.only_new = only_new
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
@@ -140,18 +150,24 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
     def execute(self, context: Context) -> str:
         """Submit the batch, or find the one an earlier try submitted; then wait for it, if that is asked for."""
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
-            directory_id, configuration_id = self.source_directory_id, self.configuration_id
-            submitter = self._submitter(hook, context, directory_id, configuration_id, RECORD_KEY)
-            submission = submitter.submit_or_rejoin()
+            directory_id, origin, batch = self.source_directory_id, dict[str, str](), None
+            if self.only_new:
+                directory_id, origin, batch = self.recurring(hook, context).prepare()
+            if batch is None or self.fresh:
+                submitter = self._submitter(hook, context, directory_id, self.configuration_id, RECORD_KEY)
+                submission = submitter.submit_or_rejoin()
+                batch_id, batch = submission.batch_id, submission.batch
+            else:
+                batch_id = batch.id
             settings = hook.get_conn().settings
-            project_id = (submission.batch.project_id if submission.batch else None) or self.project_id
+            project_id = (batch.project_id if batch else None) or self.project_id
             url = project_url(settings.base_url, project_id or settings.project_id)
-            xcom.push_submission(context, submission.batch_id, url)
+            xcom.push_submission(context, batch_id, url)
             if self.wait_for_jobs:
-                self.begin_round(context, submission.batch_id, directory_id, configuration_id, {})
+                self.begin_round(context, batch_id, directory_id, self.configuration_id, origin)
             if self.wait_for_completion or self.wait_for_jobs:
-                self._wait(hook, submission.batch_id, context)
-        return submission.batch_id
+                self._wait(hook, batch_id, context)
+        return batch_id
 
     def execute_complete(self, context: Context, event: Any) -> str:
         """Go on after the trigger has fired: collect the references, or fail with the reason."""

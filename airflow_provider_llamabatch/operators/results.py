@@ -45,6 +45,7 @@ class SaveBatchResultsOperator(BaseOperator):
     :param upload: XCom ``upload`` of ``UploadDirectoryOperator`` with the same ``target``: then the manifest also has
         the documents that were reused, skipped, or never came to a job.
     :param configuration_id: the configuration that the jobs were made with; a later run reuses results by it.
+    :param keep_earlier: keep the rows that the manifest has of other documents, as ``reused``: for a target that grows.
     :param fail_on_partial_error: fail, after saving, when any document has no result. Without it the task fails only
         when documents were uploaded and no batch says anything about them.
     :param project_id: the project, the connection's where None.
@@ -78,6 +79,7 @@ class SaveBatchResultsOperator(BaseOperator):
         file_errors: Any = None,
         upload: Any = None,
         configuration_id: str | None = None,
+        keep_earlier: bool = False,
         fail_on_partial_error: bool = False,
         project_id: str | None = None,
         organization_id: str | None = None,
@@ -94,6 +96,7 @@ class SaveBatchResultsOperator(BaseOperator):
         self.file_errors = file_errors
         self.upload = upload
         self.configuration_id = configuration_id
+        self.keep_earlier = keep_earlier
         self.fail_on_partial_error = fail_on_partial_error
         self.project_id = project_id
         self.organization_id = organization_id
@@ -116,7 +119,10 @@ class SaveBatchResultsOperator(BaseOperator):
                 rows.flat(self.job_references),
                 rows.flat(self.file_errors),
                 self._configuration(hook),
+                is_complete=self.upload is not None,
             )
+            if self.keep_earlier:
+                documents = rows.with_earlier(documents, self._earlier(target))
             documents = self._save(hook, target, checkpoints, documents, outputs)
             self._write_records(hook, target, documents, outputs)
             path = result_plan.manifest_name(ti.map_index)
@@ -175,6 +181,11 @@ class SaveBatchResultsOperator(BaseOperator):
                 )
             )
         ]
+
+    def _earlier(self, target: Storage) -> list[Row]:
+        from airflow_provider_llamabatch.documents import manifest, result_plan
+
+        return manifest.from_lines(target.read_bytes(result_plan.MANIFEST) or b"")
 
     def _configuration(self, hook: LlamaBatchHook) -> str | None:
         from airflow_provider_llamabatch.operators.saving import configuration_of

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.batches.outcome import Outcome
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from airflow_provider_llamabatch.operators.polling import PolledBatch
+    from airflow_provider_llamabatch.operators.recurring import Recurring
     from airflow_provider_llamabatch.operators.submitting import Submitter
 
 # What ends a batch of a later round without results: what the rounds before it have given is kept.
@@ -56,6 +57,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
     retry_configuration_id: str | None
     wait_for_jobs: bool
     max_file_attempts: int
+    only_new: bool
     deferrable: bool
     execution_timeout: timedelta | None
 
@@ -66,6 +68,13 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         ) -> Submitter: ...
 
         def _wait(self, hook: LlamaBatchHook, batch_id: str, context: Context) -> None: ...
+
+    def recurring(self, hook: LlamaBatchHook, context: Context) -> Recurring:
+        """Return what finds out what is new in the directory."""
+        from airflow_provider_llamabatch.operators.recurring import Recurring
+
+        scope = {"project_id": self.project_id, "organization_id": self.organization_id}
+        return Recurring(hook, self.source_directory_id, context, self.log, scope)
 
     def jobs_complete(self, context: Context, event: Any) -> str:
         """Go on after the jobs' trigger has fired."""
@@ -87,15 +96,17 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         self,
         context: Context,
         batch_id: str,
-        directory_id: str,
+        batch_directory_id: str,
         configuration_id: str,
         origin: dict[str, str],
+        *,
+        earlier: Sequence[xcom.Round] = (),
     ) -> None:
         """Note a batch that was submitted, before anything is waited for."""
-        earlier = self._rounds(context) if origin else []
         this = xcom.Round(
             batch_id=batch_id,
-            directory_id=directory_id,
+            directory_id=self.source_directory_id,
+            batch_directory_id=batch_directory_id,
             configuration_id=configuration_id,
             origin=origin,
             jobs_known=False,
@@ -118,6 +129,9 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         )
         self._push(context, xcom.JOB_REFERENCES, outcomes)
         self._push(context, xcom.ROUNDS, rounds)
+        if self.only_new and len(rounds) == 1:
+            with_job = [outcome["source_directory_file_id"] for outcome in outcomes]
+            self.recurring(hook, context).ended(rounds[0]["batch_directory_id"], with_job)
         jobs = Jobs(outcomes)
         deadline = deadline_in(checked_seconds("timeout", self.timeout), self.execution_timeout)
         self.look_at_jobs(hook, jobs)
@@ -139,7 +153,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         """Push the files without a job of all rounds; with attempts left they are no failure yet."""
         from airflow_provider_llamabatch.documents.repair import without_job
 
-        if self.max_file_attempts < 2:
+        if self.max_file_attempts < 2 and not self.only_new:
             return super()._published(context, outcome, polled)
         rounds = self._rounds(context)
         earlier = self._pull(context, xcom.FILE_ERRORS) if len(rounds) > 1 else []
@@ -185,7 +199,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         configuration_id = self.retry_configuration_id or self.configuration_id
         submitter = self._submitter(hook, context, directory_id, configuration_id, f"{RECORD_KEY}_{attempt}")
         batch_id = submitter.submit_or_rejoin().batch_id
-        self.begin_round(context, batch_id, directory_id, configuration_id, origin)
+        self.begin_round(context, batch_id, directory_id, configuration_id, origin, earlier=rounds)
         self._wait(hook, batch_id, context)
 
     def _finish(self, context: Context, outcomes: list[dict[str, Any]]) -> None:

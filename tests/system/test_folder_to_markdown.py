@@ -13,8 +13,8 @@ from airflow_provider_llamabatch.llamacloud import calls
 
 if TYPE_CHECKING:
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
-    from dags_examples.demo.airflow_processes import RealAirflow
-    from dags_examples.demo.llamacloud import LlamaCloud
+    from tests.support.airflow_processes import RealAirflow
+    from tests.support.llamacloud import LlamaCloud
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -22,14 +22,7 @@ DAG_ID = "folder_to_markdown"
 DOCUMENTS = Path(__file__).parents[2] / "dags_examples" / "documents"
 
 
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("target")
-
-
-def run(airflow: RealAirflow, target: Path) -> str:
-    airflow.wait_for_dag(DAG_ID)
-    run_id = airflow.api.trigger(DAG_ID, {"source": str(DOCUMENTS), "target": str(target)})
+def ended(airflow: RealAirflow, run_id: str) -> str:
     assert airflow.wait_for_run(DAG_ID, run_id, seconds=150) == "success"
     return run_id
 
@@ -39,9 +32,10 @@ def states(airflow: RealAirflow, run_id: str) -> dict[str, Any]:
     return {task["task_id"].rpartition(".")[2]: task["state"] for task in tasks}
 
 
-def test_two_nights(airflow: RealAirflow, emulator: LlamaCloudEmulator, llamacloud: LlamaCloud, target: Path):
+def test_two_nights(airflow: RealAirflow, emulator: LlamaCloudEmulator, llamacloud: LlamaCloud):
     names = sorted(path.name for path in DOCUMENTS.iterdir())
-    first = run(airflow, target)
+    target = airflow.home / "markdown"
+    first = ended(airflow, airflow.wait_for_scheduled_run(DAG_ID))
     assert set(states(airflow, first).values()) == {"success"}
     assert len(airflow.api.task_instances(DAG_ID, first)) == 4
     rows = manifest.from_lines((target / "manifest.jsonl").read_bytes())
@@ -52,7 +46,7 @@ def test_two_nights(airflow: RealAirflow, emulator: LlamaCloudEmulator, llamaclo
     assert llamacloud.client.send(calls.list_directories()).items == []
     assert len(llamacloud.client.send(calls.list_batches()).items) == 1
 
-    second = run(airflow, target)
+    second = ended(airflow, airflow.api.trigger(DAG_ID))
     assert states(airflow, second) == {
         "upload": "success",
         "create_batch": "skipped",

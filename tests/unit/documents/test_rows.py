@@ -25,6 +25,7 @@ def test_every_document_has_a_row_whatever_became_of_it():
         [reference("dfl-a"), reference("dfl-x", status="FAILED", credits=2.0, attempt=2)],
         [{"source_directory_file_id": "dfl-b", "error_message": None}],
         "cfg-1@v1",
+        is_complete=True,
     )
     assert {row.file: (row.status, row.job_id) for row in made} == {
         "a.pdf": ("UPLOADED", "pjb-dfl-a"),
@@ -39,7 +40,7 @@ def test_every_document_has_a_row_whatever_became_of_it():
 
 
 def test_documents_of_the_same_name_are_told_apart():
-    made = rows.rows_of([known("a.pdf", "dfl-1"), known("a.pdf", "dfl-2")], [], [], None)
+    made = rows.rows_of([known("a.pdf", "dfl-1"), known("a.pdf", "dfl-2")], [], [], None, is_complete=True)
     assert sorted(row.file for row in made) == ["a (dfl-1).pdf", "a (dfl-2).pdf"]
 
 
