@@ -7,6 +7,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, ResultsMissingError
 from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.loaders import documents_from_manifest
 from tests.integration.documents.conftest import fill, rows_of
 
 if TYPE_CHECKING:
@@ -183,3 +184,13 @@ def test_documents_that_no_batch_took_make_the_save_fail_after_it_has_saved_the_
         "b.txt": "NO_JOB",
     }
     assert line.contexts["save"]["ti"].xcoms["summary"]["saved"] == 1
+
+
+def test_results_are_handed_on_as_texts_with_metadata(line: Line, source: Path, target: Path):
+    fill(source, {"a.txt": b"alpha", "broken.pdf": b"%PDF-nonsense"})
+    line.process(line.upload(source=str(source), target=str(target)))
+    manifest = line.save(target)["manifest"]
+    [document] = documents_from_manifest(manifest)
+    assert document["text"] == "alpha"
+    assert document["metadata"]["file"] == "a.txt"
+    assert document["metadata"]["path"] == f"{target}/a.txt.md"
