@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def process_directory(
     group_id: str = "process_directory",
     *,
-    source: str,
+    source: str | None = None,
+    directory_id: str | None = None,
     target: str,
     configuration_id: str,
     job_type: str = "parse_v2",
@@ -45,6 +46,8 @@ def process_directory(
     poll_interval: float | timedelta = POLL_INTERVAL,
     timeout: float | timedelta = WAIT_TIMEOUT,
     fail_on_partial_error: bool = False,
+    project_id: str | None = None,
+    organization_id: str | None = None,
     llamabatch_conn_id: str = "llamabatch_default",
     default_args: Mapping[str, Any] | None = None,
     **kwargs: Any,
@@ -53,21 +56,59 @@ def process_directory(
     Process every document of ``source`` and write the results below ``target``: a folder in, a folder out.
 
     Four tasks, however many documents there are: ``upload``, ``create_batch`` (one instance per 1,000 files; it waits
-    for the jobs, and gives failed files further attempts), ``save_results`` and ``delete_directories``. What has a result from an earlier run is reused
-    (``reuse=False`` processes everything again). One batch that fails does not keep the others' results from being
-    saved; ``save_results`` then fails in the end. The directories are deleted once everything was saved; after a
-    failure they stay, so that the failed task can be cleared, until LlamaCloud cleans them up.
+    for the jobs, and gives failed files further attempts), ``save_results`` and ``delete_directories``. What has a
+    result from an earlier run is reused (``reuse=False`` processes everything again). One batch that fails does not
+    keep the others' results from being saved; ``save_results`` then fails in the end. The directories are deleted once
+    everything was saved; after a failure they stay, so that the failed task can be cleared, until LlamaCloud cleans
+    them up.
+
+    With ``directory_id`` instead of ``source``, a directory that others keep filling, two tasks: ``create_batch`` takes
+    what is new since earlier runs, and ``save_results`` adds its results to the manifest; both are skipped when there
+    is nothing new. The DAG needs ``max_active_runs=1``.
 
     The XCom of ``save_results`` names the manifest and counts. ``timeout`` counts for the batches and for the jobs.
     ``default_args`` and ``kwargs`` (``tooltip``, ``prefix_group_id``, ...) are the task group's own; the other
     arguments are those of the operators of the same names.
     """
-    connection: dict[str, Any] = {"llamabatch_conn_id": llamabatch_conn_id}
+    if (source is None) == (directory_id is None):
+        raise ValueError("process_directory takes either source or directory_id")
+    common: dict[str, Any] = {
+        "project_id": project_id,
+        "organization_id": organization_id,
+        "llamabatch_conn_id": llamabatch_conn_id,
+    }
+    creating: dict[str, Any] = {
+        "task_id": "create_batch",
+        "configuration_id": configuration_id,
+        "job_type": job_type,
+        "wait_for_jobs": True,
+        "max_file_attempts": max_file_attempts,
+        "retry_configuration_id": retry_configuration_id,
+        "poll_interval": poll_interval,
+        "timeout": timeout,
+        **common,
+    }
+    saving: dict[str, Any] = {
+        "task_id": "save_results",
+        "target": target,
+        "target_conn_id": target_conn_id,
+        "outputs": outputs,
+        "configuration_id": configuration_id,
+        "max_concurrency": max_concurrency,
+        "fail_on_partial_error": fail_on_partial_error,
+        **common,
+    }
     retries: dict[str, Any] = {"retries": 2, **(default_args or {})}  # a retry goes on where the last try was
     with TaskGroup(group_id, default_args=retries, **kwargs) as group:
+        if directory_id is not None:
+            new = CreateBatchOperator(source_directory_id=directory_id, only_new=True, **creating)
+            SaveBatchResultsOperator(
+                **_results_of(new), source_directory_id=directory_id, keep_earlier=True, **saving
+            )
+            return group
         upload = UploadDirectoryOperator(
             task_id="upload",
-            source=source,
+            source=source or "",
             pattern=pattern,
             source_conn_id=source_conn_id,
             max_files_per_directory=max_files_per_directory,
@@ -81,38 +122,24 @@ def process_directory(
             configuration_id=configuration_id,
             outputs=outputs,
             max_concurrency=max_concurrency,
-            **connection,
+            **common,
         )
-        create = CreateBatchOperator.partial(
-            task_id="create_batch",
-            configuration_id=configuration_id,
-            job_type=job_type,
-            wait_for_jobs=True,
-            max_file_attempts=max_file_attempts,
-            retry_configuration_id=retry_configuration_id,
-            poll_interval=poll_interval,
-            timeout=timeout,
-            **connection,
-        ).expand(source_directory_id=upload.output)
+        create = CreateBatchOperator.partial(**creating).expand(source_directory_id=upload.output)
         save = SaveBatchResultsOperator(
-            task_id="save_results",
-            job_references=XComArg(create, key=xcom.JOB_REFERENCES),
-            file_errors=XComArg(create, key=xcom.FILE_ERRORS),
+            **_results_of(create),
             upload=XComArg(upload, key=xcom.UPLOAD),
-            target=target,
-            target_conn_id=target_conn_id,
-            outputs=outputs,
-            configuration_id=configuration_id,
-            max_concurrency=max_concurrency,
-            fail_on_partial_error=fail_on_partial_error,
             trigger_rule="all_done",  # one batch that failed does not keep the others from being saved
-            **connection,
+            **saving,
         )
         delete = DeleteDirectoryOperator(
-            task_id="delete_directories",
-            directory_id=upload.output,
-            only_after=save.output,
-            **connection,
+            task_id="delete_directories", directory_id=upload.output, only_after=save.output, **common
         )
         save >> delete.as_teardown()
     return group
+
+
+def _results_of(create: Any) -> dict[str, Any]:
+    return {
+        "job_references": XComArg(create, key=xcom.JOB_REFERENCES),
+        "file_errors": XComArg(create, key=xcom.FILE_ERRORS),
+    }
