@@ -99,7 +99,7 @@ def process_directory(
         **common,
     }
     retries: dict[str, Any] = {"retries": 2, **(default_args or {})}  # a retry goes on where the last try was
-    with TaskGroup(group_id, default_args=retries, **kwargs) as group:
+    with TaskGroup(group_id, **{"default_args": retries, **kwargs}) as group:
         if directory_id is not None:
             new = CreateBatchOperator(source_directory_id=directory_id, only_new=True, **creating)
             SaveBatchResultsOperator(

@@ -7,27 +7,25 @@ and Airflow 3.1 or newer for the approval; below that it is left out.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from airflow.providers.common.compat.sdk import dag, task
 
 from airflow_provider_llamabatch.task_groups import process_directory
 
-try:
-    from airflow.providers.standard.operators.hitl import ApprovalOperator
-except ImportError:
-    ApprovalOperator = None
+HAS_APPROVALS = find_spec("airflow.providers.standard.operators.hitl") is not None
 
 
 @task.short_circuit
 def has_doubtful_documents(summary: dict[str, Any]) -> bool:
     """Go on to a person only when there is something to decide."""
-    return summary["failed"] > 0
+    return bool(summary["failed"])
 
 
 @dag(schedule="@daily", catchup=False, max_active_runs=1, doc_md=__doc__)
 def invoices_to_parquet() -> None:
-    group = process_directory(
+    invoices = process_directory(
         "invoices",
         source="{{ var.value.invoices_folder }}",
         target="{{ var.value.records_folder }}",
@@ -36,9 +34,11 @@ def invoices_to_parquet() -> None:
         outputs=("records", "parquet"),
         max_file_attempts=2,
     )
-    saved = group.children["invoices.save_results"].output
-    doubtful = has_doubtful_documents(saved)
-    if ApprovalOperator is not None:
+    save: Any = invoices.children["invoices.save_results"]
+    doubtful = has_doubtful_documents(save.output)
+    if HAS_APPROVALS:
+        from airflow.providers.standard.operators.hitl import ApprovalOperator
+
         approve = ApprovalOperator(
             task_id="approve",
             subject="Some invoices could not be read",

@@ -5,26 +5,29 @@ The pool bounds how many batches run at the same time. Create it with ``airflow 
 check "include deferred": waiting tasks are deferred, and count only then.
 """
 
-from airflow.providers.common.compat.sdk import Param, dag
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import Param, dag, task
 
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
 
 
+@task
+def directory_ids(params: dict[str, Any]) -> list[str]:
+    """Return the directories as a task's output, over which tasks can be mapped."""
+    return list(params["directory_ids"])
+
+
 @dag(
     schedule=None,
-    render_template_as_native_obj=True,
     params={"directory_ids": Param([], type="array"), "target": Param("/data/markdown", type="string")},
     doc_md=__doc__,
 )
 def many_directories() -> None:
-    from airflow.providers.common.compat.sdk import task
-
-    @task
-    def directories(params: dict) -> list[str]:
-        return params["directory_ids"]
-
-    ids = directories()
+    ids = directory_ids()
     create = CreateBatchOperator.partial(
         task_id="create_batch", configuration_id="cfg-PARSE_AGENTIC", wait_for_jobs=True, pool="llamacloud"
     ).expand(source_directory_id=ids)

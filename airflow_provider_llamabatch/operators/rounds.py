@@ -21,6 +21,7 @@ from airflow_provider_llamabatch.operators.jobs import JobsPollMixin, check_jobs
 from airflow_provider_llamabatch.operators.polling import BatchPollMixin, checked_seconds, deadline_in
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context

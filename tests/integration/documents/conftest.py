@@ -46,7 +46,7 @@ def fill(folder: Path, contents: dict[str, bytes]) -> None:
         path.write_bytes(content)
 
 
-def rows_of(target: Path) -> dict[str, manifest.Row]:
+def rows_of(target: Path) -> dict[str, Any]:
     """Return the manifest's rows by file; every file is there once."""
     rows = manifest.from_lines((target / "manifest.jsonl").read_bytes())
     by_file = {row.file: row for row in rows}
@@ -57,14 +57,14 @@ def rows_of(target: Path) -> dict[str, manifest.Row]:
 class Line:
     """The tasks of one run, one after another, each with its own context, as Airflow would run them."""
 
-    def __init__(self, hook: Any, emulator: Any, new_context: Callable[[str], dict[str, Any]]) -> None:
+    def __init__(self, hook: Any, emulator: Any, new_context: Callable[[str], Any]) -> None:
         self._hook, self._emulator = hook, emulator
-        self.contexts: dict[str, dict[str, Any]] = {}
+        self.contexts: dict[str, Any] = {}
         self._new_context = new_context
         self.references: list[dict[str, Any]] = []
         self.file_errors: list[dict[str, Any]] = []
 
-    def context(self, task_id: str) -> dict[str, Any]:
+    def context(self, task_id: str) -> Any:
         return self.contexts.setdefault(task_id, self._new_context(task_id))
 
     def upload(self, **arguments: Any) -> list[str]:
@@ -107,9 +107,7 @@ class Line:
 
 
 @pytest.fixture
-def new_line(
-    hook: Any, emulator: Any, new_context: Callable[[str, str], dict[str, Any]]
-) -> Callable[[str], Line]:
+def new_line(hook: Any, emulator: Any, new_context: Callable[[str, str], Any]) -> Callable[[str], Line]:
     return lambda run_id: Line(hook, emulator, lambda task_id: new_context(run_id, task_id))
 
 
@@ -132,7 +130,7 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture
 def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An empty bucket ``documents``, reached through the Airflow connection ``storage``; a boto3 client."""
-    import boto3
+    import boto3  # type: ignore[import-untyped]
 
     extra = {"endpoint_url": s3_server, "region_name": "us-east-1"}
     connection = {"conn_type": "aws", "login": "moto-key", "password": "moto-secret", "extra": extra}

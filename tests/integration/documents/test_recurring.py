@@ -39,7 +39,7 @@ class Nights:
         self.hook, self.emulator, self._new_context = hook, emulator, new_context
         self.directory_id = hook.send(calls.create_directory(name="inbox", type="user")).id
         self.count = 0
-        self.contexts: dict[int, dict[str, Any]] = {}
+        self.contexts: dict[int, Any] = {}
 
     def arrive(self, files: int) -> None:
         for _ in range(files):
@@ -78,8 +78,9 @@ class Nights:
         for batch in self.hook.list_batches():
             for result in self.hook.get_batch(batch.id, expand_results=True).results or ():
                 if result.job_reference:
-                    [job] = [self.hook.send(calls.get_parse_job(result.job_reference.id, expand=("text",)))]
-                    jobs[job.text.pages[0].text] += 1
+                    job = self.hook.send(calls.get_parse_job(result.job_reference.id, expand=("text",)))
+                    assert job.text is not None
+                    jobs[job.text.pages[0].text or ""] += 1
         return jobs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,7 +41,7 @@ def create(directory_id: str, **arguments: Any) -> CreateBatchOperator:
 
 def carried_out(
     operator: Callable[[], CreateBatchOperator],
-    context: dict[str, Any],
+    context: Any,
     emulator: LlamaCloudEmulator,
     until: Callable[[list[str]], bool] = lambda _: False,
 ) -> tuple[Any, list[str]]:
@@ -62,7 +63,11 @@ def carried_out(
                 else {"batch_id": trigger.batch_id, "reason": "completed", "deadline": trigger.deadline}
             )
             method = deferred.method_name
-            step = lambda task, method=method, event=event: getattr(task, method)(context, event)  # noqa: E731
+            step = partial(resumed, method, context, event)
+
+
+def resumed(method: str, context: Any, event: Any, task: CreateBatchOperator) -> Any:
+    return getattr(task, method)(context, event)
 
 
 def batches(hook: LlamaBatchHook) -> list[Any]:
@@ -77,7 +82,7 @@ def directory_id(line: Line, source: Path, target: Path) -> str:
 
 
 def test_the_task_waits_for_batch_and_jobs_and_tells_what_became_of_each(
-    directory_id: str, context: dict[str, Any], emulator: LlamaCloudEmulator, hook: LlamaBatchHook
+    directory_id: str, context: Any, emulator: LlamaCloudEmulator, hook: LlamaBatchHook
 ):
     emulator.control.change(jobs_finish="after_completed", job_lag_seconds=LATER * 1.5)
     value, triggers = carried_out(lambda: create(directory_id), context, emulator)
@@ -92,7 +97,7 @@ def test_failed_and_job_less_files_get_another_attempt_in_a_batch_of_their_own(
     line: Line,
     target: Path,
     directory_id: str,
-    context: dict[str, Any],
+    context: Any,
     emulator: LlamaCloudEmulator,
     hook: LlamaBatchHook,
 ):
@@ -124,7 +129,7 @@ def test_failed_and_job_less_files_get_another_attempt_in_a_batch_of_their_own(
 @pytest.mark.parametrize("dies_after", [1, 2])
 def test_a_task_that_dies_in_any_round_pays_for_no_batch_twice(
     directory_id: str,
-    context: dict[str, Any],
+    context: Any,
     next_try: Callable[..., None],
     emulator: LlamaCloudEmulator,
     hook: LlamaBatchHook,
@@ -145,7 +150,7 @@ def test_a_task_that_dies_in_any_round_pays_for_no_batch_twice(
 
 
 def test_what_counts_as_a_failure_is_decided_after_the_last_attempt(
-    directory_id: str, context: dict[str, Any], emulator: LlamaCloudEmulator, hook: LlamaBatchHook
+    directory_id: str, context: Any, emulator: LlamaCloudEmulator, hook: LlamaBatchHook
 ):
     operator = lambda: create(directory_id, max_file_attempts=2, fail_on_partial_error=True)  # noqa: E731
     with pytest.raises(JobsFailedError, match="PDF_IS_BROKEN"):
@@ -154,7 +159,7 @@ def test_what_counts_as_a_failure_is_decided_after_the_last_attempt(
 
 
 def test_without_a_job_for_any_file_the_task_fails_after_all_attempts(
-    directory_id: str, context: dict[str, Any], emulator: LlamaCloudEmulator, hook: LlamaBatchHook
+    directory_id: str, context: Any, emulator: LlamaCloudEmulator, hook: LlamaBatchHook
 ):
     emulator.control.change(mapping_error_files=("*",))
     with pytest.raises(FilesWithoutJobError):
@@ -163,7 +168,7 @@ def test_without_a_job_for_any_file_the_task_fails_after_all_attempts(
 
 
 def test_a_second_attempt_that_fails_as_a_whole_keeps_what_the_first_gave(
-    directory_id: str, context: dict[str, Any], emulator: LlamaCloudEmulator
+    directory_id: str, context: Any, emulator: LlamaCloudEmulator
 ):
     def fail_from_now_on(triggers: list[str]) -> bool:
         emulator.control.change(final_status="FAILED")
@@ -178,7 +183,7 @@ def test_a_second_attempt_that_fails_as_a_whole_keeps_what_the_first_gave(
 
 
 def test_the_sensor_looks_once_defers_and_reads_the_outcomes(
-    line: Line, directory_id: str, context: dict[str, Any], emulator: LlamaCloudEmulator
+    line: Line, directory_id: str, context: Any, emulator: LlamaCloudEmulator
 ):
     emulator.control.change(jobs_finish="after_completed", job_lag_seconds=LATER * 2)
     line.process([directory_id])
@@ -193,7 +198,7 @@ def test_the_sensor_looks_once_defers_and_reads_the_outcomes(
 
 
 def test_one_job_that_hangs_does_not_hold_the_others(
-    line: Line, directory_id: str, context: dict[str, Any], emulator: LlamaCloudEmulator
+    line: Line, directory_id: str, context: Any, emulator: LlamaCloudEmulator
 ):
     emulator.control.change(jobs_finish="after_completed", job_lag_seconds=LATER * 2)
     line.process([directory_id])

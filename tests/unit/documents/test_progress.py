@@ -3,7 +3,7 @@ from __future__ import annotations
 from airflow_provider_llamabatch.documents.progress import Progress
 
 
-def lines(total: int, times: list[float], failed: set[int] = frozenset()) -> list[str]:
+def lines(total: int, times: list[float], failed: frozenset[int] = frozenset()) -> list[str]:
     clock = iter([0.0, *(time for time in times for _ in range(2))])
     now = [next(clock)]
     progress = Progress(total, lambda: now[0])
@@ -15,7 +15,7 @@ def lines(total: int, times: list[float], failed: set[int] = frozenset()) -> lis
 
 
 def test_a_line_every_twentieth_of_the_files_and_at_the_end():
-    said = lines(1000, [0.0] * 1000, failed={3, 999})
+    said = lines(1000, [0.0] * 1000, failed=frozenset({3, 999}))
     assert len(said) == 20
     assert said[0] == "50 of 1,000 done, 1 failed"
     assert said[-1] == "1,000 of 1,000 done, 2 failed"
