@@ -26,9 +26,11 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [_modules("hooks.llamabatch")],
-        "operators": [_modules("operators.batch")],
-        "sensors": [_modules("sensors.batch")],
-        "triggers": [_modules("triggers.batch")],
+        "operators": [_modules("operators.batch", "operators.directory", "operators.results")],
+        "sensors": [_modules("sensors.batch", "sensors.jobs")],
+        "triggers": [_modules("triggers.batch", "triggers.jobs")],
+        "asset-uris": [_assets()],
+        "dataset-uris": [_assets()],
         "connection-types": [
             {
                 "connection-type": "llamabatch",
@@ -44,5 +46,13 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
-def _modules(name: str) -> dict[str, Any]:
-    return {"integration-name": _NAME, "python-modules": [f"airflow_provider_llamabatch.{name}"]}
+def _modules(*names: str) -> dict[str, Any]:
+    return {
+        "integration-name": _NAME,
+        "python-modules": [f"airflow_provider_llamabatch.{name}" for name in names],
+    }
+
+
+def _assets() -> dict[str, Any]:
+    handler = "airflow_provider_llamabatch.assets.checked_uri"
+    return {"schemes": ["llamacloud"], "handler": handler}

@@ -62,3 +62,23 @@ async def task_state(ti: Any) -> str | None:
     )
     found = [str(state) for of_run in states.values() for state in of_run.values()]
     return found[0] if len(found) == 1 else None
+
+
+def get_variable(name: str) -> str | None:
+    """Return the text of an Airflow Variable, None where there is none."""
+    from airflow.providers.common.compat.sdk import Variable
+
+    try:
+        value: str = Variable.get(name)
+    except Exception as error:  # KeyError on Airflow 2, an AirflowRuntimeError of the task SDK on 3
+        if isinstance(error, KeyError) or "VARIABLE_NOT_FOUND" in str(error):
+            return None
+        raise
+    return value
+
+
+def set_variable(name: str, value: str, description: str) -> None:
+    """Set an Airflow Variable."""
+    from airflow.providers.common.compat.sdk import Variable
+
+    Variable.set(name, value, description=description)

@@ -63,3 +63,20 @@ CONFIRM_SECONDS = 5.0  # between two responses that must agree before a batch co
 LISTED_SECONDS = 3600.0  # how far back a directory is listed: the largest clock difference tolerated
 CREATED_AT_SPREAD = 10.0  # by how much the service's own times of creation may be out of order
 RUN_START_MARGIN = 300.0  # Airflow below 3.3: a batch may seem this much older than the run that made it
+
+# Documents
+MAX_FILES_PER_DIRECTORY = 1000  # a batch takes the files of one directory, at most this many
+MAX_CONCURRENCY = 8  # files under way at once, in uploads and in saves
+MAX_FILE_BYTES = 512 * 1024 * 1024  # larger files are refused by LlamaCloud (for extraction above 100 MB)
+SMALL_FILE_BYTES = 4 * 1024 * 1024  # held in memory; a larger file goes through one on disk
+STORAGE_BLOCK_BYTES = 8 * 1024 * 1024  # written to a storage at once
+INLINE_RESULT_BYTES = 2 * 1024 * 1024  # a larger result is fetched through its presigned URL instead
+ROWS_PER_CHECKPOINT = 50  # results saved between two checkpoints; a killed save fetches at most these again
+PROGRESS_SHARE = 0.05  # of all files, between two lines of progress
+PROGRESS_SECONDS = 30.0  # the longest silence of a task that makes progress
+MAX_LISTED_FILES = 20  # files that one message names
+MAX_UPLOAD_ATTEMPTS = 3  # of one file or directory whose answers were lost and of which no trace was found
+LOOKUP_PAUSES = (0.0, 2.0, 5.0)  # before each look for what a lost answer may have made; lists may lag
+RESULT_PAUSES = (1.0, 3.0, 8.0)  # before asking again for a completed job's result
+MAX_DOWNLOAD_BYTES = 4 * 1024 * 1024 * 1024  # of one result behind a presigned URL
+DOWNLOAD_ATTEMPTS = 3  # of one result, each with a new presigned URL

@@ -5,9 +5,11 @@ How a task fails: one class per reason, the same whether it waited deferred, on 
     ├── BatchFailedError         the batch ended as FAILED: its orchestration failed
     ├── BatchCancelledError      the batch ended as CANCELLED
     ├── FilesWithoutJobError     files got no job, and that counts as a failure
+    ├── JobsFailedError          jobs did not complete, and that counts as a failure
     ├── ResultsMissingError      COMPLETED, but its results stayed null
     ├── WaitFailedError          the batch can no longer be looked at: not found, not permitted, ...
-    └── RequestRefusedError      an argument, the connection or the request is at fault
+    ├── RequestRefusedError      an argument, the connection or the request is at fault
+    └── DocumentsRefusedError    there are documents that cannot be processed, or too many, or none
     AirflowException (retried as the task's ``retries`` say)
     └── BatchTimeoutError        the deadline passed before the batch ended
     AirflowSensorTimeout
@@ -37,8 +39,12 @@ class FilesWithoutJobError(AirflowFailException):
     """Some files got no job and ``fail_on_partial_error`` is set, or no file got one."""
 
 
+class JobsFailedError(AirflowFailException):
+    """Some jobs did not complete and ``fail_on_partial_error`` is set."""
+
+
 class ResultsMissingError(AirflowFailException):
-    """The batch is COMPLETED, but its per-file results stayed null."""
+    """A batch is COMPLETED but its per-file results stayed null, or documents have no result."""
 
 
 class WaitFailedError(AirflowFailException):
@@ -47,6 +53,10 @@ class WaitFailedError(AirflowFailException):
 
 class RequestRefusedError(AirflowFailException):
     """An argument, the connection or the request is at fault: another try cannot help."""
+
+
+class DocumentsRefusedError(AirflowFailException):
+    """There are documents that cannot be processed, more than allowed, or none; nothing was sent."""
 
 
 class BatchTimeoutError(AirflowException):

@@ -14,6 +14,9 @@ BATCH_ID = "batch_id"  # str, pushed right after the submission
 BATCH = "batch"  # dict: the API's batch without its results, as last read
 JOB_REFERENCES = "job_references"  # list[JobReferenceEntry], sorted by source_directory_file_id
 FILE_ERRORS = "file_errors"  # list[JobReferenceEntry] whose job_reference is None
+SUMMARY = "summary"  # dict: counts of jobs by status, or of documents
+ROUNDS = "rounds"  # list[Round]: the batches of one task that gives failed files another attempt
+UPLOAD = "upload"  # dict: counts of an upload, and where it is recorded
 LINK = "llamacloud_url"  # str: what the operator link opens, empty where LlamaCloud has no page for it
 
 
@@ -32,6 +35,22 @@ class JobReferenceEntry(TypedDict):
     error_message: str | None
 
 
+class Round(TypedDict):
+    """
+    One batch of a task. ``origin`` leads from the files of a follow-up directory to those of the first one.
+
+    ``directory_id`` is where the files come from, ``batch_directory_id`` what the batch is over: the same, or a
+    follow-up directory. ``jobs_known`` says that the batch has completed, and the wait is for its jobs.
+    """
+
+    batch_id: str
+    directory_id: str
+    batch_directory_id: str
+    configuration_id: str
+    origin: dict[str, str]
+    jobs_known: bool
+
+
 def push_submission(context: Context, batch_id: str, url: str) -> None:
     """Push what a person or a later step needs even if the task fails from here on."""
     context["ti"].xcom_push(key=BATCH_ID, value=batch_id)
@@ -43,6 +62,12 @@ def pull_batch_id(context: Context, task_id: str) -> str | None:
     ti = context["ti"]
     pulled: Any = ti.xcom_pull(task_ids=task_id, key=BATCH_ID, map_indexes=ti.map_index)
     return pulled if isinstance(pulled, str) else None
+
+
+def pull_own(context: Context, task_id: str, key: str) -> Any:
+    """Return what this very task instance has pushed in this try, None where there is nothing."""
+    ti = context["ti"]
+    return ti.xcom_pull(task_ids=task_id, key=key, map_indexes=ti.map_index)
 
 
 def push_outcome(context: Context, batch: Batch, outcome: Outcome) -> None:

@@ -5,6 +5,7 @@ What can go wrong with a call.
     ├── InvalidInputError           an argument or a setting is unusable; nothing was sent (also a ValueError)
     ├── NoResponseError             no response arrived; ``reached_server`` says whether one may have been on its way
     ├── InvalidResponseError        a response arrived that is not what the API documents (broken JSON, HTML)
+    │   └── ResponseTooLargeError   the same, and asking again would not help: it is longer than its call allows
     └── StatusError                 the response has an error status; ``from_api`` says whether the API itself says so
         ├── AuthenticationError     401  the key is missing, wrong, expired or of another region
         ├── PaymentRequiredError    402  credits or quota are used up
@@ -48,6 +49,10 @@ class NoResponseError(LlamaCloudError):
 
 class InvalidResponseError(LlamaCloudError):
     """A response arrived that is not what the API documents."""
+
+
+class ResponseTooLargeError(InvalidResponseError):
+    """A response is longer than its call allows; asking again would give the same."""
 
 
 class StatusError(LlamaCloudError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import zlib
 from contextvars import ContextVar
@@ -16,11 +17,14 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     InvalidResponseError,
     LlamaCloudError,
     NoResponseError,
+    ResponseTooLargeError,
 )
 from airflow_provider_llamabatch.llamacloud.responses import Response
 from airflow_provider_llamabatch.llamacloud.uploads import FileBody, multipart
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.llamacloud.redaction import Redactor
 
@@ -43,6 +47,16 @@ class _Quiet(logging.Filter):
 
 for _name in ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))):
     logging.getLogger(_name).addFilter(_Quiet())
+
+
+@contextlib.contextmanager
+def quiet(redactor: Redactor) -> Iterator[None]:
+    """Keep what httpx logs about the requests in here out of the log, or redacted."""
+    token = _ours.set(redactor)
+    try:
+        yield
+    finally:
+        _ours.reset(token)
 
 
 class Exchange:
@@ -108,7 +122,8 @@ class Exchange:
                     break
         problem = body.problem or body.end()
         if problem is not None and not failed:
-            raise InvalidResponseError(f"{self._call} was answered with {problem}")
+            kind = ResponseTooLargeError if body.is_too_large else InvalidResponseError
+            raise kind(f"{self._call} was answered with {problem}")
         return Response(response.status_code, response.headers, body.content, complete=problem is None)
 
     def _no_response(self, reason: str) -> NoResponseError:
@@ -129,6 +144,7 @@ class _Body:
         self._chunks: list[bytes] = []
         self._received = self._size = 0
         self.problem: str | None = None
+        self.is_too_large = False
         encoding = headers.get("content-encoding", "").strip().lower()
         self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding in ("gzip", "x-gzip") else None
         if self._decoder is None and encoding not in ("", "identity"):
@@ -149,7 +165,7 @@ class _Body:
                 self.problem, chunk = "broken compression", b""
         self._size += len(chunk)
         if too_long or self._size > self._limit:
-            self.problem = f"more than {self._limit} bytes; the rest was not read"
+            self.problem, self.is_too_large = f"more than {self._limit} bytes; the rest was not read", True
         else:
             self._chunks.append(chunk)
         return self.problem is None

@@ -33,6 +33,7 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     InvalidResponseError,
     NoResponseError,
     RateLimitedError,
+    ResponseTooLargeError,
     StatusError,
     UnavailableError,
 )
@@ -93,7 +94,7 @@ def worth_another_attempt(call: Call[Any], error: BaseException) -> bool:
         return surely_not_processed(error)
     if isinstance(error, ConflictError) and error.from_api:
         return call.method == "GET"  # a cancel refused with 409 has simply come too late
-    return is_transient(error)
+    return is_transient(error) and not isinstance(error, ResponseTooLargeError)
 
 
 def retrying(

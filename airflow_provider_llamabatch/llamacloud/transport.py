@@ -14,7 +14,7 @@ import weakref
 from concurrent.futures import CancelledError
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import httpx
 import tenacity
@@ -28,6 +28,7 @@ from airflow_provider_llamabatch.defaults import (
     UPLOAD_BYTES_PER_SECOND,
 )
 from airflow_provider_llamabatch.llamacloud.background import BackgroundLoop
+from airflow_provider_llamabatch.llamacloud.downloads import download
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, NoResponseError
 from airflow_provider_llamabatch.llamacloud.exchange import Exchange
 from airflow_provider_llamabatch.llamacloud.redaction import Redactor
@@ -54,11 +55,17 @@ class AsyncClient:
     One attempt takes at most the settings' ``timeout_seconds`` as a whole (a file gets longer, by its size).
     """
 
-    def __init__(self, settings: ClientSettings, policy: RetryPolicy | None = None) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        policy: RetryPolicy | None = None,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
         self.settings = settings
         self._policy = policy or RetryPolicy(max_attempts=settings.max_attempts)
         self._redactor = Redactor([settings.api_key])
-        self._http = httpx.AsyncClient(**_client_arguments(settings))
+        self._http = httpx.AsyncClient(**_client_arguments(settings, max_connections))
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -85,6 +92,10 @@ class AsyncClient:
         )
         value: T = await attempts(self._attempt, scoped, deadline)
         return value
+
+    async def download(self, url: str, file: IO[bytes]) -> None:
+        """Write the content behind a presigned URL into a file, without sending the API key along."""
+        await download(self._http, url, file)
 
     async def _attempt(self, call: Call[T], deadline: float | None) -> T:
         redactor = Redactor([self.settings.api_key, *call.secrets]) if call.secrets else self._redactor
@@ -151,7 +162,7 @@ class _Bearer(httpx.Auth):
         yield request
 
 
-def _client_arguments(settings: ClientSettings) -> dict[str, Any]:
+def _client_arguments(settings: ClientSettings, max_connections: int) -> dict[str, Any]:
     timeout, base_url = settings.timeout_seconds, _url(settings.base_url)
     return {
         "base_url": base_url,
@@ -159,8 +170,8 @@ def _client_arguments(settings: ClientSettings) -> dict[str, Any]:
         "headers": {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"},
         "timeout": httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
         "limits": httpx.Limits(
-            max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=MAX_CONNECTIONS,
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
             keepalive_expiry=KEEPALIVE_SECONDS,
         ),
         # Plain http never makes a handshake, and httpx would load the CA bundle for it all the same.

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import BaseOperator, mask_secret
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, mask_secret
 
 from airflow_provider_llamabatch import defaults, xcom
 from airflow_provider_llamabatch.airflow_compat import default_deferrable, timed_out_by_airflow
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
+from airflow_provider_llamabatch.batches.record import RECORD_KEY
 from airflow_provider_llamabatch.exceptions import fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.links import LlamaCloudProjectLink, project_url
 from airflow_provider_llamabatch.operators.polling import (
-    BatchPollMixin,
     checked_seconds,
     collecting_deadline,
     deadline_in,
     read_result,
 )
+from airflow_provider_llamabatch.operators.rounds import RoundsMixin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.operators.submitting import Submitter
 
 
-class CreateBatchOperator(BatchPollMixin, BaseOperator):
+class CreateBatchOperator(RoundsMixin, BaseOperator):
     """
     Submit a LlamaCloud batch, once per task instance, and return its id.
 
@@ -44,6 +45,16 @@ class CreateBatchOperator(BatchPollMixin, BaseOperator):
     :param webhook_configurations: inline webhooks, as the API takes them; secrets in them are never shown.
     :param webhook_configuration_ids: saved webhooks, at most four.
     :param wait_for_completion: wait for the batch to end.
+    :param wait_for_jobs: wait for the batch and then for its jobs: XCom ``job_references`` then has each job's
+        ``status`` and ``error_message``, ``summary`` counts by status, and a job that has not ended at ``timeout``
+        keeps the status it has.
+    :param max_file_attempts: with ``wait_for_jobs``, how often a file is tried in all: files whose job failed or hangs,
+        and files without a job, go into a batch of their own. Each entry of ``job_references`` tells its ``attempt``.
+    :param retry_configuration_id: the configuration of further attempts, such as one of a higher tier.
+    :param only_new: process only files that are new or changed since earlier runs of this task, at most 1,000 per run,
+        in a follow-up directory; skip when there are none. Needs ``wait_for_jobs``, and ``max_active_runs=1`` of the
+        DAG. What was processed is kept in an Airflow Variable. A backfill takes what is new when it runs; a Clear goes
+        on with the run's batch (with ``fresh=True`` a new one over the same files).
     :param deferrable: wait in the triggerer instead of holding a worker.
     :param poll_interval: seconds between polls once the batch is no longer young.
     :param timeout: seconds to wait at most.
@@ -59,6 +70,7 @@ class CreateBatchOperator(BatchPollMixin, BaseOperator):
     template_fields: Sequence[str] = (
         "source_directory_id",
         "configuration_id",
+        "retry_configuration_id",
         "job_type",
         "webhook_configurations",
         "webhook_configuration_ids",
@@ -79,6 +91,10 @@ class CreateBatchOperator(BatchPollMixin, BaseOperator):
         webhook_configurations: Sequence[Mapping[str, Any]] | None = None,
         webhook_configuration_ids: Sequence[str] | None = None,
         wait_for_completion: bool = False,
+        wait_for_jobs: bool = False,
+        max_file_attempts: int = 1,
+        retry_configuration_id: str | None = None,
+        only_new: bool = False,
         deferrable: bool = default_deferrable(),
         poll_interval: float | timedelta = defaults.POLL_INTERVAL,
         timeout: float | timedelta = defaults.WAIT_TIMEOUT,
@@ -99,7 +115,19 @@ class CreateBatchOperator(BatchPollMixin, BaseOperator):
         self.job_type = job_type
         self.webhook_configurations = webhook_configurations
         self.webhook_configuration_ids = webhook_configuration_ids
+        if max_file_attempts < 1 or (max_file_attempts > 1 and not wait_for_jobs):
+            raise ValueError(
+                f"max_file_attempts={max_file_attempts!r} must be at least 1, and above 1 it needs wait_for_jobs=True"
+            )
         self.wait_for_completion = wait_for_completion
+        self.wait_for_jobs = wait_for_jobs
+        self.max_file_attempts = max_file_attempts
+        if only_new and not wait_for_jobs:
+            raise ValueError(
+                "only_new=True needs wait_for_jobs=True: what was processed is known at the batch's end"
+            )
+        self.retry_configuration_id = retry_configuration_id
+        self.only_new = only_new
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
@@ -122,14 +150,24 @@ class CreateBatchOperator(BatchPollMixin, BaseOperator):
     def execute(self, context: Context) -> str:
         """Submit the batch, or find the one an earlier try submitted; then wait for it, if that is asked for."""
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
-            submission = self._submitter(hook, context).submit_or_rejoin()
+            directory_id, origin, batch = self.source_directory_id, dict[str, str](), None
+            if self.only_new:
+                directory_id, origin, batch = self.recurring(hook, context).prepare()
+            if batch is None or self.fresh:
+                submitter = self._submitter(hook, context, directory_id, self.configuration_id, RECORD_KEY)
+                submission = submitter.submit_or_rejoin()
+                batch_id, batch = submission.batch_id, submission.batch
+            else:
+                batch_id = batch.id
             settings = hook.get_conn().settings
-            project_id = (submission.batch.project_id if submission.batch else None) or self.project_id
+            project_id = (batch.project_id if batch else None) or self.project_id
             url = project_url(settings.base_url, project_id or settings.project_id)
-            xcom.push_submission(context, submission.batch_id, url)
-            if self.wait_for_completion:
-                self._wait(hook, submission.batch_id, context)
-        return submission.batch_id
+            xcom.push_submission(context, batch_id, url)
+            if self.wait_for_jobs:
+                self.begin_round(context, batch_id, directory_id, self.configuration_id, origin)
+            if self.wait_for_completion or self.wait_for_jobs:
+                self._wait(hook, batch_id, context)
+        return batch_id
 
     def execute_complete(self, context: Context, event: Any) -> str:
         """Go on after the trigger has fired: collect the references, or fail with the reason."""
@@ -141,18 +179,24 @@ class CreateBatchOperator(BatchPollMixin, BaseOperator):
         if not timed_out_by_airflow(next_method, next_kwargs):
             return super().resume_execution(next_method, next_kwargs, context)
         batch_id = xcom.pull_batch_id(context, self.task_id)
+        if self.wait_for_jobs and (rounds := self._rounds(context)):
+            if rounds[-1]["jobs_known"]:
+                return self.jobs_ended(context)
+            batch_id = rounds[-1]["batch_id"]
         if batch_id is None:
             return super().resume_execution(next_method, next_kwargs, context)
         return self._conclude(batch_id, PollResult(Reason.TIMED_OUT), context)
 
-    def _submitter(self, hook: LlamaBatchHook, context: Context) -> Submitter:
+    def _submitter(
+        self, hook: LlamaBatchHook, context: Context, directory_id: str, configuration_id: str, key: str
+    ) -> Submitter:
         from airflow_provider_llamabatch.batches.submission import Request
         from airflow_provider_llamabatch.llamacloud import calls
         from airflow_provider_llamabatch.operators.submitting import Submitter
 
         call = calls.create_batch(
-            source_directory_id=self.source_directory_id,
-            configuration_id=self.configuration_id,
+            source_directory_id=directory_id,
+            configuration_id=configuration_id,
             job_type=self.job_type,
             webhook_configurations=self.webhook_configurations,
             webhook_configuration_ids=self.webhook_configuration_ids,
@@ -160,14 +204,14 @@ class CreateBatchOperator(BatchPollMixin, BaseOperator):
             organization_id=self.organization_id,
         )
         request = Request(
-            source_directory_id=self.source_directory_id,
-            configuration_id=self.configuration_id,
+            source_directory_id=directory_id,
+            configuration_id=configuration_id,
             job_type=self.job_type,
             connection_id=self.llamabatch_conn_id,
             project_id=self.project_id,
             organization_id=self.organization_id,
         )
-        return Submitter(hook, request, call, context, self.log, fresh=self.fresh)
+        return Submitter(hook, request, call, context, self.log, fresh=self.fresh, record_key=key)
 
     def _wait(self, hook: LlamaBatchHook, batch_id: str, context: Context) -> None:
         timeout = checked_seconds("timeout", self.timeout)
@@ -180,15 +224,26 @@ class CreateBatchOperator(BatchPollMixin, BaseOperator):
         else:
             self.say_that_a_worker_is_held()
             result = polled.carry_out(polled.poller.wait())
-        xcom.push_job_references(context, self.conclude_poll(context, result))
+        self._collect(hook, context, result)
 
     def _conclude(
         self, batch_id: str, result: PollResult, context: Context, deadline: float | None = None
     ) -> str:
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             self.begin_poll(hook, batch_id, deadline=collecting_deadline(result, deadline))
+            self._collect(hook, context, result)
+        return self._first_batch(context) if self.wait_for_jobs else batch_id
+
+    def _collect(self, hook: LlamaBatchHook, context: Context, result: PollResult) -> None:
+        if not self.wait_for_jobs:
             xcom.push_job_references(context, self.conclude_poll(context, result))
-        return batch_id
+            return
+        try:
+            references = self.conclude_poll(context, result)
+        except AirflowException as error:
+            self.round_failed(hook, context, error)
+        else:
+            self.batch_ended(hook, context, references)
 
 
 class CancelBatchOperator(BaseOperator):

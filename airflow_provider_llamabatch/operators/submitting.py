@@ -43,6 +43,7 @@ class Submitter:
     context: Context
     log: Logger
     fresh: bool = False
+    record_key: str = RECORD_KEY  # a task that submits several batches keeps a record of each
     _kept: Any = field(default=None, init=False, repr=False)  # the record, where there is no store
 
     def submit_or_rejoin(self) -> Submission:
@@ -89,7 +90,7 @@ class Submitter:
             case flow.Sleep(seconds):
                 sleep(seconds)
             case flow.LoadRecord():
-                return self._kept if self._store is None else self._store.get(RECORD_KEY)
+                return self._kept if self._store is None else self._store.get(self.record_key)
             case flow.SaveRecord(value):
                 self._save(value)
         return None
@@ -103,7 +104,7 @@ class Submitter:
         if self._store is None:
             self._kept = value
         else:
-            self._store.set(RECORD_KEY, value, **_forever(self._store))
+            self._store.set(self.record_key, value, **_forever(self._store))
 
     @property
     def _store(self) -> Any:

@@ -1,5 +1,5 @@
 """
-``python -m dags_examples.demo``: sample documents, LlamaCloud, a real Airflow, the example DAG, a report.
+``python -m dags_examples.demo``: a folder of documents, LlamaCloud, a real Airflow, a folder of Markdown.
 
 Uses the service when LLAMA_CLOUD_API_KEY is set and the emulator otherwise. KEEP=1 leaves Airflow up until
 Ctrl-C. Exits with 0 when the run succeeded. Everything it writes is in ``.demo`` of the checkout, which the
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).resolve().parent.parent
 HOME = EXAMPLES.parent / ".demo"
-REPORT = HOME / "report.jsonl"
-DAG_ID = "parse_directory"
-RUN_ID = "demo"
+MARKDOWN = HOME / "markdown"
+DAG_ID = "folder_to_markdown"
 EMULATED_RUN_SECONDS = 300.0
 SERVICE_RUN_SECONDS = 3600.0
 
@@ -54,29 +53,29 @@ def main() -> int:
 
 def _demo(interrupts: Interrupts, cleanup: contextlib.ExitStack) -> int:
     llamacloud = _llamacloud(interrupts, cleanup)
-    documents = sorted((EXAMPLES / "documents").iterdir())
-    _say("LlamaCloud", llamacloud.name)
-    directory_id = llamacloud.upload("llamabatch demo", documents)
-    cleanup.callback(_forget, llamacloud, directory_id)
-    _say("Documents", f"{len(documents)} uploaded to directory {directory_id}")
+    documents = EXAMPLES / "documents"
+    _say("Documents", f"{len(list(documents.iterdir()))} in {_short(documents)}")
 
     began = time.monotonic()
     _say("Airflow", f"starting API server, scheduler, DAG processor and triggerer in {_short(HOME)} ...")
-    connection = {"AIRFLOW_CONN_LLAMABATCH_DEFAULT": llamacloud.connection_json}
-    airflow = RealAirflow(HOME / "airflow", EXAMPLES, env=connection, sleep=interrupts.sleep)
+    environment = {
+        "AIRFLOW_CONN_LLAMABATCH_DEFAULT": llamacloud.connection_json,
+        "AIRFLOW_VAR_DOCUMENTS_FOLDER": str(documents),
+        "AIRFLOW_VAR_MARKDOWN_FOLDER": str(MARKDOWN),
+    }
+    airflow = RealAirflow(HOME / "airflow", EXAMPLES, env=environment, sleep=interrupts.sleep)
     cleanup.enter_context(airflow)
     airflow.wait_for_dag(DAG_ID)
     _say("", f"healthy after {time.monotonic() - began:.0f} s: {_how_to_log_in(airflow)}")
-    conf = {"source_directory_id": directory_id, "report_path": str(REPORT)}
-    airflow.api.trigger(DAG_ID, conf, RUN_ID)
-    _say("Run", f"{airflow.url}/dags/{DAG_ID}/runs/{RUN_ID}\n")
+    run_id = airflow.wait_for_scheduled_run(DAG_ID)
+    _say("Run", f"{airflow.url}/dags/{DAG_ID}/runs/{run_id}\n")
     patience = SERVICE_RUN_SECONDS if "LLAMA_CLOUD_API_KEY" in os.environ else EMULATED_RUN_SECONDS
-    state = follow(airflow, DAG_ID, RUN_ID, interrupts.sleep, seconds=patience)
+    state = follow(airflow, DAG_ID, run_id, interrupts.sleep, seconds=patience)
     succeeded = state == "success"
     if succeeded:
         _show_report()
     else:
-        print(f"\nThe run failed.\n{reasons_of_failure(airflow, DAG_ID, RUN_ID)}", file=sys.stderr)
+        print(f"\nThe run failed.\n{reasons_of_failure(airflow, DAG_ID, run_id)}", file=sys.stderr)
     _show_how_to_go_on(airflow, interrupts)
     return 0 if succeeded else 1
 
@@ -93,9 +92,13 @@ def _llamacloud(interrupts: Interrupts, cleanup: contextlib.ExitStack) -> LlamaC
 
 
 def _show_report() -> None:
-    rows = [json.loads(line) for line in REPORT.read_text(encoding="utf-8").splitlines()]
+    manifest = MARKDOWN / "manifest.jsonl"
+    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        text = Path(row["path"]).read_text(encoding="utf-8") if row["path"] else ""
+        row["first_line"] = next((line.strip() for line in text.splitlines() if line.strip()), "")
     say(f"\n{table(rows)}\n")
-    _say("Report", f"{_short(REPORT)}, the text of each file in {_short(REPORT.parent / 'markdown')}")
+    _say("Markdown", f"{_short(MARKDOWN)}, with {manifest.name}: a row per document")
 
 
 def _show_how_to_go_on(airflow: RealAirflow, interrupts: Interrupts) -> None:
@@ -127,13 +130,6 @@ def _only_one() -> Iterator[None]:
             elif entry.name != "lock":
                 entry.unlink()
         yield
-
-
-def _forget(llamacloud: LlamaCloud, directory_id: str) -> None:
-    try:
-        llamacloud.forget(directory_id)
-    except LlamaCloudError as error:
-        _say("Directory", f"{directory_id} was not deleted: {error}")
 
 
 def _how_to_log_in(airflow: RealAirflow) -> str:

@@ -136,6 +136,22 @@ def context():
 
 
 @pytest.fixture
+def new_context():
+    """Return a function that makes the context of a task of a run; the store is the task's own."""
+
+    def make(run_id: str, task_id: str) -> dict[str, Any]:
+        ti = TaskInstance()
+        ti.run_id, ti.task_id = run_id, task_id
+        return {
+            "ti": ti,
+            "task_state_store": TaskStateStore(),
+            "dag_run": SimpleNamespace(start_date=datetime.now(UTC) - timedelta(minutes=1)),
+        }
+
+    return make
+
+
+@pytest.fixture
 def next_try():
     """Return a function that turns a context into that of the next try: XComs cleared, the store kept."""
 

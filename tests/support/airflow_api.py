@@ -47,10 +47,18 @@ class AirflowApi:
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
         """Unpause the DAG, start a run and return the run's id."""
-        self._send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+        self.unpause(dag_id)
         body = {"logical_date": None, "conf": dict(conf or {}), "dag_run_id": run_id}
         run: str = self._send("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"]
         return run
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the DAG run as scheduled."""
+        self._send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+
+    def run_ids(self, dag_id: str) -> list[str]:
+        """Return the ids of the DAG's runs."""
+        return [run["dag_run_id"] for run in self._get(f"/dags/{dag_id}/dagRuns")["dag_runs"]]
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return ``queued``, ``running``, ``success`` or ``failed``."""

@@ -111,6 +111,13 @@ class RealAirflow:
             lambda: "\n".join([f"the DAG {dag_id} did not appear", *self.api.import_errors()]),
         )
 
+    def wait_for_scheduled_run(self, dag_id: str) -> str:
+        """Unpause a DAG with a schedule, and return the id of the run that its schedule makes."""
+        self.wait_for_dag(dag_id)
+        self.api.unpause(dag_id)
+        self._wait(60.0, lambda: bool(self.api.run_ids(dag_id)), lambda: f"{dag_id} was not scheduled")
+        return self.api.run_ids(dag_id)[0]
+
     def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float) -> str:
         """Return the run's final state, ``success`` or ``failed``."""
         self._wait(

@@ -49,8 +49,14 @@ def airflow(
     for folder in (ROOT / "dags_examples", HERE / "dags"):
         for file in folder.glob("*.py"):
             shutil.copy(file, dags)
+    variables = {
+        "AIRFLOW_VAR_DOCUMENTS_FOLDER": str(ROOT / "dags_examples" / "documents"),
+        "AIRFLOW_VAR_MARKDOWN_FOLDER": str(home / "markdown"),
+    }
     connection = {"conn_type": "llamabatch", "password": API_KEY, "host": emulator_for_all.url}
-    with RealAirflow(home, dags, env={"AIRFLOW_CONN_LLAMABATCH_DEFAULT": json.dumps(connection)}) as airflow:
+    with RealAirflow(
+        home, dags, env={"AIRFLOW_CONN_LLAMABATCH_DEFAULT": json.dumps(connection), **variables}
+    ) as airflow:
         yield airflow
 
 

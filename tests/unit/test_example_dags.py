@@ -31,7 +31,13 @@ def dag(bag: Any) -> Any:
 
 def test_the_folder_holds_the_example_and_nothing_else_that_airflow_would_read(bag: Any):
     assert bag.import_errors == {}
-    assert list(bag.dags) == ["parse_directory"]
+    assert sorted(bag.dags) == [
+        "folder_to_markdown",
+        "inbox_daily",
+        "invoices_to_parquet",
+        "many_directories",
+        "parse_directory",
+    ]
 
 
 def test_a_batch_is_created_waited_for_fetched_per_file_and_reported(dag: Any):

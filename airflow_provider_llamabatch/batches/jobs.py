@@ -1,0 +1,110 @@
+"""
+What a wait for many jobs means: which are still to be asked for, what became of each, when it is over. Pure.
+
+The jobs of a batch end on their own, after the batch. Asked for in bulk: a hundred ids per request.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_llamabatch.defaults import MAX_LISTED_FILES, PAGE_SIZE
+from airflow_provider_llamabatch.llamacloud.models import is_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from airflow_provider_llamabatch.llamacloud.models import JobStatusRow
+
+COMPLETED = "COMPLETED"
+UNKNOWN = "UNKNOWN"  # never seen: not listed, or not asked for yet
+
+
+@dataclass(slots=True)
+class Jobs:
+    """
+    The jobs behind job references, with what was seen of each.
+
+    ``references`` are in the shape that ``BatchSensor`` returns; entries that already carry a terminal ``status`` are
+    not asked for again.
+    """
+
+    references: list[dict[str, Any]]
+    _seen: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for reference in self.references:
+            if reference.get("status"):
+                job_id = reference["job_reference"]["id"]
+                self._seen[job_id] = (reference["status"], reference.get("error_message"))
+
+    def pending(self) -> dict[str, list[str]]:
+        """Return the ids of the jobs that have not ended as far as is known, by job type."""
+        ids: dict[str, list[str]] = {}
+        for reference in self.references:
+            job = reference["job_reference"]
+            if not is_terminal(self._status(job["id"])):
+                ids.setdefault(job["type"], []).append(job["id"])
+        return ids
+
+    def requests(self) -> Iterator[tuple[str, list[str]]]:
+        """Give job type and ids of each request that one look takes."""
+        for job_type, ids in self.pending().items():
+            for start in range(0, len(ids), PAGE_SIZE):
+                yield job_type, ids[start : start + PAGE_SIZE]
+
+    def saw(self, rows: Iterable[JobStatusRow]) -> bool:
+        """Take in what a request said; say whether anything is new."""
+        before = dict(self._seen)
+        self._seen.update({row.id: (row.status, row.error_message) for row in rows})
+        return self._seen != before
+
+    @property
+    def have_ended(self) -> bool:
+        """Say whether every job has ended."""
+        return not self.pending()
+
+    def outcomes(self, *, late: str | None = None) -> list[dict[str, Any]]:
+        """
+        Return the references with ``status``, the job's ``error_message`` and ``credits``.
+
+        ``late`` is the error message of jobs that have not ended.
+        """
+        return [self._outcome(reference, late) for reference in self.references]
+
+    def summary(self) -> dict[str, int]:
+        """Return how many jobs there are of each status."""
+        return dict(
+            Counter(self._status(one["job_reference"]["id"]) for one in self.references).most_common()
+        )
+
+    def line(self) -> str:
+        """Return how far the jobs are, in one line."""
+        counts = self.summary()
+        done = sum(count for status, count in counts.items() if is_terminal(status))
+        failed = done - counts.get(COMPLETED, 0)
+        return f"{done:,} of {len(self.references):,} jobs done, {failed:,} failed"
+
+    def _status(self, job_id: str) -> str:
+        return self._seen.get(job_id, (UNKNOWN, None))[0]
+
+    def _outcome(self, reference: Mapping[str, Any], late: str | None) -> dict[str, Any]:
+        status, error = self._seen.get(reference["job_reference"]["id"], (UNKNOWN, None))
+        if late is not None and not is_terminal(status):
+            error = late
+        return {**reference, "status": status, "error_message": error, "credits": reference.get("credits")}
+
+
+def problem_with(outcomes: list[dict[str, Any]], *, fail_on_partial_error: bool) -> str | None:
+    """Return why outcomes count as a failure, or None; without ``fail_on_partial_error`` they never do."""
+    bad = [outcome for outcome in outcomes if outcome["status"] != COMPLETED]
+    if not bad or not fail_on_partial_error:
+        return None
+    named = "; ".join(
+        f"{outcome['source_directory_file_id']}: {outcome['status']} {outcome['error_message'] or ''}".strip()
+        for outcome in bad[:MAX_LISTED_FILES]
+    )
+    more = f"; and {len(bad) - MAX_LISTED_FILES} more" if len(bad) > MAX_LISTED_FILES else ""
+    return f"{len(bad)} of {len(outcomes)} jobs did not complete: {named}{more}"

@@ -1,0 +1,146 @@
+"""
+The manifest: one line of JSON per document, with what became of it and where its results are. Pure.
+
+``status`` is the job's own word (COMPLETED, FAILED, CANCELLED, or one that still runs), or one of the words below for
+documents that never came so far.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+COMPLETED = "COMPLETED"
+NO_JOB = "NO_JOB"  # the batch made no job for it, or the batch itself failed
+NO_RESULT = "NO_RESULT"  # its job completed, but the result could not be fetched or written
+SKIPPED = "SKIPPED"  # it was not uploaded
+UPLOADED = "UPLOADED"  # in the record of an upload only: it is in its directory
+
+# What the API documents as reasons of a failed job that another try over the same content would only repeat.
+CONTENT_FAULTS = (
+    "UNSUPPORTED_FILE_TYPE",
+    "PDF_IS_PROTECTED",
+    "PDF_IS_BROKEN",
+    "NO_DATA_FOUND_IN_FILE",
+    "DOCUMENT_TOO_LARGE",
+    "TOO_MANY_PAGES",
+)
+
+
+class ManifestUnreadableError(ValueError):
+    """A manifest holds a line that is none."""
+
+
+@dataclass(slots=True)
+class Row:
+    """
+    One document of a manifest.
+
+    ``file`` is its path in the source, or its display name in a directory that somebody else filled. ``path`` is the
+    result: the target as it was given, and the path below it; ``bytes`` and ``sha256`` are the result's. With several
+    outputs the first one asked for is there and the others are in ``other_outputs``, by name. ``source_...`` are the
+    document's own. ``credits`` are what the API reports, None where it reports nothing (yet). ``configuration`` is the
+    id of the configuration that was asked for and, where it has one, its version (a further attempt may have used
+    another one). ``attempt`` counts from 1; ``reused`` says that an earlier
+    run made the result.
+    """
+
+    file: str
+    status: str
+    job_id: str | None = None
+    job_type: str | None = None
+    error: str | None = None
+    pages: int | None = None
+    pages_failed: int | None = None
+    credits: float | None = None
+    path: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    other_outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    directory_id: str | None = None
+    directory_file_id: str | None = None
+    source_bytes: int | None = None
+    source_sha256: str | None = None
+    source_version: str | None = None
+    configuration: str | None = None
+    attempt: int = 1
+    reused: bool = False
+
+    @property
+    def is_saved(self) -> bool:
+        """Say whether the document has a result."""
+        return self.path is not None
+
+    def paths_below(self, folder: str) -> list[str]:
+        """Return the paths of its results, as far as they are below a folder, relative to it."""
+        paths = [self.path, *(more["path"] for more in self.other_outputs.values())]
+        return [path.removeprefix(folder) for path in paths if path and path.startswith(folder)]
+
+
+def to_lines(rows: Iterable[Row]) -> Iterator[bytes]:
+    """Return the manifest's lines, sorted by file."""
+    for row in sorted(rows, key=lambda row: (row.file, row.directory_file_id or "")):
+        yield json.dumps(asdict(row), ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+
+def from_lines(content: bytes) -> list[Row]:
+    """Return the rows of a manifest; fields of a newer version are left out. Raises ``ManifestUnreadableError``."""
+    known = {field.name for field in fields(Row)}
+    rows = []
+    for number, line in enumerate(content.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+            rows.append(Row(**{name: value for name, value in values.items() if name in known}))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ManifestUnreadableError(f"line {number} is no row of a manifest: {error}") from error
+    return rows
+
+
+def reusable(
+    rows: Iterable[Row], *, configuration: str, outputs: Iterable[str]
+) -> dict[tuple[str, str], Row]:
+    """
+    Return the rows whose outcome is as good as a new one, by file and SHA-256 of its content.
+
+    That is, made with this configuration: completed without a failed page and with all the outputs that are asked
+    for, or failed for a reason that lies in the content itself.
+    """
+    more = list(outputs)[1:]
+    return {
+        (row.file, row.source_sha256): row
+        for row in rows
+        if row.source_sha256
+        and row.configuration == configuration
+        and (_is_complete(row, more) or _is_hopeless(row))
+    }
+
+
+def _is_complete(row: Row, more: Iterable[str]) -> bool:
+    return (
+        row.status == COMPLETED
+        and row.is_saved
+        and not row.pages_failed
+        and all(output in row.other_outputs for output in more)
+    )
+
+
+def _is_hopeless(row: Row) -> bool:
+    return row.status == "FAILED" and (row.error or "").startswith(CONTENT_FAULTS)
+
+
+def credits_of(rows: Iterable[Row]) -> float | None:
+    """Return what the rows that were not reused cost together; None where the API has reported nothing."""
+    reported = [row.credits for row in rows if row.credits is not None and not row.reused]
+    return sum(reported) if reported else None
+
+
+def statuses_of(rows: Iterable[Row]) -> dict[str, int]:
+    """Return how many rows there are of each status, the most frequent first."""
+    return dict(Counter(row.status for row in rows).most_common())

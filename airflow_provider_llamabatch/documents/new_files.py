@@ -1,0 +1,82 @@
+"""
+Only what is new in a directory that others keep filling: a follow-up directory per run, each file paid for once.
+
+What was processed is kept in an Airflow Variable, one per task and directory, on every Airflow version: the version of
+each file that got a job, and what was about to be submitted and has not been seen to end.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
+
+
+@dataclass(slots=True)
+class Processed:
+    """
+    What is known of a directory. ``done`` holds the version of each file that got a job, by the file's id.
+
+    ``pending`` holds, by follow-up directory, the versions of files whose batch was not yet seen to end.
+    """
+
+    done: dict[str, str] = field(default_factory=dict)
+    pending: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, text: str | None) -> Processed:
+        """Read what ``to_json`` wrote; nothing is an empty state, anything else unreadable is a ``ValueError``."""
+        if not text:
+            return cls()
+        value = json.loads(text)
+        if not isinstance(value, dict) or not isinstance(value.get("done"), dict):
+            problem = f"the Variable holds {text!r:.100}, which is not what was processed of a directory"
+            raise ValueError(problem)  # noqa: TRY004  # the text is at fault, as json.loads says it too
+        return cls(value["done"], value.get("pending") or {})
+
+    def to_json(self) -> str:
+        """Return it as text."""
+        return json.dumps({"done": self.done, "pending": self.pending}, separators=(",", ":"))
+
+    def new(self, files: Iterable[DirectoryFile]) -> list[DirectoryFile]:
+        """Return the files that no run has processed in their present version, the oldest first, at most 1,000."""
+        under_way = {(id_, version) for batch in self.pending.values() for id_, version in batch.items()}
+        new = [
+            file
+            for file in files
+            if self.done.get(file.id) != version_of(file) and (file.id, version_of(file)) not in under_way
+        ]
+        new.sort(key=lambda file: (str(file.updated_at), file.id))
+        return new[:MAX_FILES_PER_DIRECTORY]
+
+    def take(self, directory_id: str, files: Iterable[DirectoryFile]) -> None:
+        """Note, before a batch is submitted over a follow-up directory, which files in which version it holds."""
+        self.pending[directory_id] = {file.id: version_of(file) for file in files}
+
+    def ended(self, directory_id: str, with_job: Iterable[str] | None) -> None:
+        """Take in that a batch has ended: files ``with_job`` (None: all of them) are done, the others are new again."""
+        versions = self.pending.pop(directory_id, {})
+        ids = versions if with_job is None else with_job
+        self.done.update({id_: versions[id_] for id_ in ids if id_ in versions})
+
+    def prune(self, files: Sequence[DirectoryFile]) -> None:
+        """Let go of files that the directory no longer has."""
+        there = {file.id for file in files}
+        self.done = {id_: version for id_, version in self.done.items() if id_ in there}
+
+
+def version_of(file: DirectoryFile) -> str:
+    """Return what changes when a file does."""
+    return f"{file.file_id}@{file.updated_at.isoformat() if file.updated_at else ''}"
+
+
+def variable_of(identity: str) -> str:
+    """Return the name of the Variable for a task and directory."""
+    return f"llamabatch_processed_{identity}"

@@ -1,0 +1,118 @@
+"""From what was uploaded and what the batches said to a row per document, before any result is fetched. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_llamabatch.documents import manifest
+from airflow_provider_llamabatch.documents.manifest import Row
+from airflow_provider_llamabatch.documents.upload_plan import SOURCE_PATH, SOURCE_SHA256, SOURCE_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
+
+NOT_IN_ANY_BATCH = "it was uploaded, but no batch says anything about it: its batch failed, or was never made"
+
+
+def flat(values: Any) -> list[dict[str, Any]]:
+    """Return the entries of a list, of a list of lists (mapped tasks), or of nothing; None in between is left out."""
+    if values is None:
+        return []
+    if isinstance(values, Mapping):
+        return [dict(values)]
+    return [entry for value in values for entry in flat(value)]
+
+
+def from_directory_file(file: DirectoryFile, directory_id: str) -> Row:
+    """Return the row of a directory's file, under its path in the source where it tells that, else under its name."""
+    metadata = file.metadata or {}
+    return Row(
+        str(metadata.get(SOURCE_PATH) or file.display_name or file.id),
+        manifest.UPLOADED,
+        directory_id=directory_id,
+        directory_file_id=file.id,
+        source_sha256=metadata.get(SOURCE_SHA256),
+        source_version=metadata.get(SOURCE_VERSION),
+    )
+
+
+def rows_of(
+    known: Sequence[Row],
+    references: Iterable[Mapping[str, Any]],
+    file_errors: Iterable[Mapping[str, Any]],
+    configuration: str | None,
+    *,
+    is_complete: bool,
+) -> list[Row]:
+    """
+    Return a row per document; those with a ``job_id`` have a result to fetch.
+
+    ``known`` are the documents as the upload or the directory tells of them. A job whose document is in none of them
+    gets a row under its directory file's id. With ``is_complete`` (an upload's record) a document of which no batch
+    says anything is NO_JOB; without it (a directory) such a document has no row.
+    """
+    told = {entry["source_directory_file_id"]: entry.get("error_message") for entry in file_errors}
+    waiting: dict[str, Row] = {
+        row.directory_file_id: row for row in known if row.directory_file_id and not row.reused
+    }
+    rows = [row for row in known if row.reused or not row.directory_file_id]
+    for reference in references:
+        file_id = reference["source_directory_file_id"]
+        row = waiting.pop(file_id, _unnamed(file_id))
+        rows.append(_with_job(row, reference, configuration))
+    for file_id, reason in told.items():
+        row = waiting.pop(file_id, _unnamed(file_id))
+        error = reason or "the batch gave neither a job nor a reason"
+        rows.append(replace(row, status=manifest.NO_JOB, error=error))
+    if is_complete:
+        rows += [replace(row, status=manifest.NO_JOB, error=NOT_IN_ANY_BATCH) for row in waiting.values()]
+    return _told_apart(rows)
+
+
+def with_earlier(rows: Sequence[Row], earlier: Iterable[Row]) -> list[Row]:
+    """Return rows together with those of an earlier manifest, reused, that are about other documents."""
+    present = {row.file for row in rows}
+    return [*rows, *(replace(row, reused=True) for row in earlier if row.file not in present)]
+
+
+def missing(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows of documents that no batch says anything about."""
+    return [row for row in rows if row.error == NOT_IN_ANY_BATCH]
+
+
+def _unnamed(directory_file_id: str) -> Row:
+    return Row(directory_file_id, manifest.UPLOADED, directory_file_id=directory_file_id)
+
+
+def _with_job(row: Row, reference: Mapping[str, Any], configuration: str | None) -> Row:
+    job = reference["job_reference"]
+    return replace(
+        row,
+        status=reference.get("status") or manifest.UPLOADED,
+        error=reference.get("error_message"),
+        job_id=job["id"],
+        job_type=job["type"],
+        credits=reference.get("credits"),
+        configuration=configuration,
+        attempt=reference.get("attempt") or 1,
+    )
+
+
+def _told_apart(rows: list[Row]) -> list[Row]:
+    """Give documents that are called the same (two names in directories that others filled) their ids as well."""
+    counts = Counter(row.file for row in rows)
+    return [
+        replace(row, file=_with_id(row)) if counts[row.file] > 1 and row.directory_file_id else row
+        for row in rows
+    ]
+
+
+def _with_id(row: Row) -> str:
+    path = PurePosixPath(row.file)
+    return str(path.with_name(f"{path.stem} ({row.directory_file_id}){path.suffix}"))

@@ -1,0 +1,41 @@
+"""
+Results for what comes next: the texts of a manifest with their metadata.
+
+The shape is that of Airflow's common.ai provider, ``[{"text": ..., "metadata": {...}}]``, and LlamaIndex takes it with
+``[Document(**document) for document in documents]``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def documents_from_manifest(
+    manifest: str, *, conn_id: str | None = None, include_reused: bool = True
+) -> Iterator[dict[str, Any]]:
+    """
+    Give the text of every document that a manifest has a result for, one after another, with where it came from.
+
+    :param manifest: the manifest's path or URL, as ``SaveBatchResultsOperator`` returns it.
+    :param conn_id: the Airflow connection of its storage.
+    :param include_reused: also give documents that an earlier run processed.
+    """
+    from airflow_provider_llamabatch.documents.manifest import from_lines
+    from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+    from airflow_provider_llamabatch.storage import Storage
+
+    folder, _, name = manifest.rpartition("/")
+    storage = Storage(folder, conn_id, argument="manifest")
+    content = storage.read_bytes(name)
+    if content is None:
+        raise InvalidInputError("manifest", f"there is nothing at {manifest!r}")
+    for row in from_lines(content):
+        paths = row.paths_below(storage.url_of(""))
+        if not paths or (row.reused and not include_reused):
+            continue
+        text = (storage.read_bytes(paths[0]) or b"").decode()
+        metadata = {"file": row.file, "path": row.path, "job_id": row.job_id, "pages": row.pages}
+        yield {"text": text, "metadata": metadata}

@@ -1,0 +1,66 @@
+"""Many files at once on a worker, in the one event loop of a task, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+    from airflow_provider_llamabatch.llamacloud.call import Call
+    from airflow_provider_llamabatch.llamacloud.models import Page
+    from airflow_provider_llamabatch.llamacloud.settings import ClientSettings
+    from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T], *, threads: int) -> T:
+    """
+    Run a task's one event loop to its end; ``asyncio.to_thread`` in it has ``threads`` threads.
+
+    Nothing in it may use the task SDK: calls of a second loop are mixed up with those of the task itself. So
+    connections are resolved before.
+    """
+
+    async def main() -> T:
+        with ThreadPoolExecutor(threads, thread_name_prefix="llamabatch-storage") as pool:
+            asyncio.get_running_loop().set_default_executor(pool)
+            return await work
+
+    return asyncio.run(main())
+
+
+async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, limit: int) -> None:
+    """Do ``work`` on every item, at most ``limit`` at once; the first exception ends all of it and is raised."""
+    remaining = iter(items)
+
+    async def worker() -> None:
+        for item in remaining:
+            await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(limit):
+                group.create_task(worker())
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+async def iterate(client: AsyncClient, call: Call[Page[T]]) -> AsyncIterator[T]:
+    """Walk a list call through all its pages."""
+    from airflow_provider_llamabatch.llamacloud.call import Walk
+
+    walk = Walk(call)
+    while walk.call is not None:
+        for item in walk.items(await client.send(walk.call)):
+            yield item
+
+
+def settings_for(hook: LlamaBatchHook, project_id: str | None, organization_id: str | None) -> ClientSettings:
+    """Return the settings of a client, with these ids where given. Asks Airflow for the connection: not in a loop."""
+    given = {"project_id": project_id, "organization_id": organization_id}
+    return hook.get_conn().settings.model_copy(update={name: value for name, value in given.items() if value})

@@ -1,0 +1,386 @@
+"""The operator that brings documents from any storage into LlamaCloud directories."""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
+
+from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
+from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, fail_fast_on_permanent_errors
+from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.xcom import UPLOAD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_llamabatch.documents.manifest import Row
+    from airflow_provider_llamabatch.documents.reuse import Earlier
+    from airflow_provider_llamabatch.documents.upload_plan import Refused, SourceFile
+    from airflow_provider_llamabatch.operators.uploading import Target, Uploaded
+    from airflow_provider_llamabatch.storage import Storage
+
+ALWAYS = "always"
+_WORDS = {"if_empty": ("skip", "fail", "succeed"), "on_unsupported": ("skip", "fail")}
+
+
+class UploadDirectoryOperator(BaseOperator):
+    """
+    Upload a folder of documents into LlamaCloud directories and return the directories' ids, always as a list.
+
+    Each file is uploaded once, whatever dies in between: a retry goes on where the last try was. More than
+    ``max_files_per_directory`` files become several directories. XCom ``upload`` holds counts: ``directories``,
+    ``files``, ``uploaded``, ``kept`` (were there already), ``reused``, ``skipped``, ``removed`` and ``bytes``, and
+    ``record``, where below ``target`` it is recorded what became of each file (None without a target); ``files`` is
+    None until the task has succeeded.
+
+    :param source: folder, single file or glob: a local path, or a URL of any storage that Airflow reaches.
+    :param pattern: which files below the folder; ``**`` crosses folders.
+    :param source_conn_id: the Airflow connection of the storage.
+    :param directory_id: an existing directory to upload into. By default each run makes its own.
+    :param directory_name: what a new directory is called; an identity of the task instance is added.
+    :param directory_type: ``ephemeral`` (cleaned up by LlamaCloud) or ``user`` (kept).
+    :param max_files_per_directory: a batch takes at most 1,000.
+    :param changed_only: into an existing directory, send only what is new or has another content than what it holds.
+    :param mirror: remove from an existing directory what was uploaded from the source and is no longer there.
+    :param if_empty: without a single file to send: ``skip``, ``fail`` or ``succeed`` (and return an empty list).
+    :param on_unsupported: what to do about files that LlamaCloud refuses (unknown types, empty, too long): ``skip``
+        names them in the log and in the record; ``fail`` fails before anything is sent.
+    :param max_files: fail before anything is sent when there are more files to send than this.
+    :param max_pages: the same for pages, counted in PDFs (needs the extra ``pages``; every PDF is read for it).
+    :param target: the folder where the results will be saved; what is recorded for them goes there.
+    :param target_conn_id: the Airflow connection of the target's storage.
+    :param reuse: leave out files whose content already has a result under ``target``, made with ``configuration_id``
+        in its present version and with all ``outputs``.
+    :param configuration_id: the configuration that the files will be processed with, for ``reuse``.
+    :param outputs: what will be saved of each document, for ``reuse``.
+    :param max_concurrency: files under way at once.
+    :param project_id: the project, the connection's where None.
+    :param organization_id: the organization, the connection's where None.
+    :param llamabatch_conn_id: the Airflow connection with the API key.
+    """
+
+    template_fields: Sequence[str] = (
+        "source",
+        "pattern",
+        "source_conn_id",
+        "directory_id",
+        "directory_name",
+        "target",
+        "target_conn_id",
+        "configuration_id",
+        "project_id",
+        "organization_id",
+        "llamabatch_conn_id",
+    )
+    ui_color = "#e8e4ff"
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        pattern: str = "**/*",
+        source_conn_id: str | None = None,
+        directory_id: str | None = None,
+        directory_name: str = "{{ dag.dag_id }} {{ run_id }}",
+        directory_type: str = "ephemeral",
+        max_files_per_directory: int = MAX_FILES_PER_DIRECTORY,
+        changed_only: bool = False,
+        mirror: bool = False,
+        if_empty: str = "skip",
+        on_unsupported: str = "skip",
+        max_files: int | None = None,
+        max_pages: int | None = None,
+        target: str | None = None,
+        target_conn_id: str | None = None,
+        reuse: bool = False,
+        configuration_id: str | None = None,
+        outputs: Sequence[str] = ("markdown",),
+        max_concurrency: int = MAX_CONCURRENCY,
+        project_id: str | None = None,
+        organization_id: str | None = None,
+        llamabatch_conn_id: str = "llamabatch_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.pattern = pattern
+        self.source_conn_id = source_conn_id
+        self.directory_id = directory_id
+        self.directory_name = directory_name
+        self.directory_type = directory_type
+        self.max_files_per_directory = max_files_per_directory
+        self.changed_only = changed_only
+        self.mirror = mirror
+        self.if_empty = if_empty
+        self.on_unsupported = on_unsupported
+        self.max_files = max_files
+        self.max_pages = max_pages
+        self.target = target
+        self.target_conn_id = target_conn_id
+        self.reuse = reuse
+        self.configuration_id = configuration_id
+        self.outputs = outputs
+        self.max_concurrency = max_concurrency
+        self.project_id = project_id
+        self.organization_id = organization_id
+        self.llamabatch_conn_id = llamabatch_conn_id
+        for argument, words in _WORDS.items():
+            if getattr(self, argument) not in words:
+                raise ValueError(
+                    f"{argument} must be one of {', '.join(words)}, not {getattr(self, argument)!r}"
+                )
+        if reuse and (target is None or configuration_id is None):
+            raise ValueError("reuse=True needs target and configuration_id: where results are, and of what")
+
+    def execute(self, context: Context) -> list[str]:
+        """Look at the source, refuse what is to be refused, upload the rest."""
+        from airflow_provider_llamabatch.documents import upload_plan
+        from airflow_provider_llamabatch.storage import Storage, split_pattern
+
+        with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            ti = context["ti"]
+            ti.xcom_push(key=UPLOAD, value={"files": None})  # whoever pulls it after a failure finds this
+            url, pattern = split_pattern(self.source, self.pattern)
+            source = Storage(url, self.source_conn_id, argument="source")
+            target = Storage(self.target, self.target_conn_id) if self.target is not None else None
+            found = _outside_of(target, source, source.files(pattern))
+            files, refused = upload_plan.preflight(found)
+            self._report(files, refused)
+            reused, known = self._reused(hook, source, target, files)
+            sending = [file for file in files if file.path not in reused]
+            self._refuse_surprises(source, sending)
+            identity = upload_plan.identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index))
+            uploaded = self._upload(hook, source, sending, known, identity)
+            uploaded.rows |= reused
+            uploaded.rows |= {one.path: _skipped(one) for one in refused}
+            record = _record(target, uploaded.rows.values(), identity) if target is not None else None
+            ti.xcom_push(key=UPLOAD, value=self._summary(uploaded, reused, record))
+            if not reused and not uploaded.directory_ids:
+                self._end_empty(len(found))
+            return uploaded.directory_ids
+
+    def _report(self, files: list[SourceFile], refused: list[Refused]) -> None:
+        if not refused:
+            self.log.info("Found %s files in %s", len(files), self.source)
+            return
+        named = "\n".join(f"  {one.path}: {one.reason}" for one in refused[:MAX_LISTED_FILES])
+        more = f"\n  and {len(refused) - MAX_LISTED_FILES} more" if len(refused) > MAX_LISTED_FILES else ""
+        if self.on_unsupported == "fail":
+            raise DocumentsRefusedError(
+                f"{len(refused)} files cannot be processed, so nothing was sent (on_unsupported='fail'):\n{named}{more}"
+            )
+        self.log.warning(
+            "%s of %s files are left out:\n%s%s", len(refused), len(files) + len(refused), named, more
+        )
+
+    def _reused(
+        self, hook: LlamaBatchHook, source: Storage, target: Storage | None, files: list[SourceFile]
+    ) -> tuple[dict[str, Row], dict[str, str]]:
+        """Return the rows of files that need not be sent, by path, and the SHA-256 of all that were read for it."""
+        from airflow_provider_llamabatch.operators.uploading import hash_of
+
+        if not self.reuse or target is None:
+            return {}, {}
+        earlier = self._earlier(hook, target)
+        asked = {file.path for file in files} & {path for path, _ in earlier.rows}
+        candidates = [file for file in files if file.path in asked]
+
+        def content_of(file: SourceFile) -> str:
+            return earlier.content_of(file) or hash_of(source, file.path)[0]
+
+        with ThreadPoolExecutor(self.max_concurrency) as pool:
+            known = {
+                file.path: sha256
+                for file, sha256 in zip(candidates, pool.map(content_of, candidates), strict=True)
+            }
+        rows = {file.path: earlier.row_of(file, known[file.path]) for file in candidates}
+        reused = {path: row for path, row in rows.items() if row is not None}
+        self.log.info("%s of %s files already have a result and are reused", len(reused), len(files))
+        return reused, known
+
+    def _earlier(self, hook: LlamaBatchHook, target: Storage) -> Earlier:
+        from airflow_provider_llamabatch.documents import manifest
+        from airflow_provider_llamabatch.documents.result_plan import MANIFEST
+        from airflow_provider_llamabatch.documents.reuse import Earlier, earlier
+        from airflow_provider_llamabatch.operators.saving import configuration_of
+
+        content = target.read_bytes(MANIFEST)
+        if content is None:
+            return Earlier()
+        present = {target.url_of(file.path): file.size for file in target.files("**/*")}
+        return earlier(
+            manifest.from_lines(content),
+            configuration=configuration_of(
+                hook, self.configuration_id or "", self.project_id, self.organization_id
+            ),
+            outputs=self.outputs,
+            present=present,
+        )
+
+    def _refuse_surprises(self, source: Storage, files: list[SourceFile]) -> None:
+        if self.max_files is not None and len(files) > self.max_files:
+            raise DocumentsRefusedError(
+                f"There are {len(files)} files to send, more than max_files={self.max_files}; nothing was sent."
+            )
+        if self.max_pages is not None and (pages := self._pages(source, files)) > self.max_pages:
+            raise DocumentsRefusedError(
+                f"The PDFs to send have {pages} pages, more than max_pages={self.max_pages}; nothing was sent."
+            )
+
+    def _pages(self, source: Storage, files: list[SourceFile]) -> int:
+        from airflow_provider_llamabatch.operators.pages import count_pages
+
+        documents = [file.path for file in files if file.path.lower().endswith(".pdf")]
+        with ThreadPoolExecutor(self.max_concurrency) as pool:
+            return sum(pool.map(lambda path: count_pages(source, path), documents))
+
+    def _upload(
+        self,
+        hook: LlamaBatchHook,
+        source: Storage,
+        files: list[SourceFile],
+        known: dict[str, str],
+        identity: str,
+    ) -> Uploaded:
+        from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
+        from airflow_provider_llamabatch.operators import concurrency
+        from airflow_provider_llamabatch.operators.uploading import Uploaded, Uploader
+
+        if not files and not (self.mirror and self.directory_id):
+            return Uploaded()
+        settings = (
+            hook.get_conn().settings
+        )  # before the event loop begins: it asks Airflow for the connection
+
+        async def upload() -> Uploaded:
+            async with AsyncClient(settings, max_connections=self.max_concurrency) as client:
+                target = self._target(identity)
+                return await Uploader(client, source, target, self.log, self.max_concurrency, known).upload(
+                    files
+                )
+
+        uploaded = concurrency.run(upload(), threads=self.max_concurrency)
+        self.log.info(
+            "Uploaded %s files (%s bytes), %s were there already, %s removed; directories: %s",
+            uploaded.uploaded,
+            uploaded.bytes,
+            uploaded.kept,
+            uploaded.removed,
+            ", ".join(uploaded.directory_ids) or "none",
+        )
+        return uploaded
+
+    def _target(self, identity: str) -> Target:
+        from airflow_provider_llamabatch.operators.uploading import Target
+
+        return Target(
+            directory_id=self.directory_id,
+            name=self.directory_name,
+            type=self.directory_type,
+            identity=identity,
+            scope="" if self.changed_only or self.directory_id is None else identity,
+            mirror=self.mirror,
+            max_files=self.max_files_per_directory,
+        )
+
+    def _summary(self, uploaded: Uploaded, reused: dict[str, Row], record: str | None) -> dict[str, Any]:
+        skipped = [row for row in uploaded.rows.values() if row.directory_file_id is None and not row.reused]
+        return {
+            "directories": len(uploaded.directory_ids),
+            "files": len(uploaded.rows),
+            "uploaded": uploaded.uploaded,
+            "kept": uploaded.kept,
+            "reused": len(reused),
+            "skipped": len(skipped),
+            "removed": uploaded.removed,
+            "bytes": uploaded.bytes,
+            "record": record,
+        }
+
+    def _end_empty(self, found: int) -> None:
+        fact = f"There is no file to process in {self.source} (pattern {self.pattern}): {found} found, all left out."
+        if self.if_empty == "fail":
+            raise DocumentsRefusedError(f"{fact} if_empty='skip' or 'succeed' would not fail here.")
+        if self.if_empty == "skip":
+            raise AirflowSkipException(fact)
+        self.log.info(fact)
+
+
+class DeleteDirectoryOperator(BaseOperator):
+    """
+    Delete directories of LlamaCloud, with what they hold, and return their ids. One that is gone already is no error.
+
+    :param directory_id: a directory's id, or a list of ids; None and an empty list delete nothing.
+    :param only_after: when given, a value that must be there, such as the output of the task that saves the results:
+        without it (the task failed) nothing is deleted, so that the failed task can be cleared.
+    :param llamabatch_conn_id: the Airflow connection with the API key.
+    """
+
+    template_fields: Sequence[str] = (
+        "directory_id",
+        "only_after",
+        "project_id",
+        "organization_id",
+        "llamabatch_conn_id",
+    )
+    ui_color = "#e8e4ff"
+
+    def __init__(
+        self,
+        *,
+        directory_id: Any,
+        only_after: Any = ALWAYS,
+        project_id: str | None = None,
+        organization_id: str | None = None,
+        llamabatch_conn_id: str = "llamabatch_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.directory_id = directory_id
+        self.only_after = only_after
+        self.project_id = project_id
+        self.organization_id = organization_id
+        self.llamabatch_conn_id = llamabatch_conn_id
+
+    def execute(self, context: Context) -> list[str]:
+        """Delete the directories."""
+        from airflow_provider_llamabatch.llamacloud import calls
+        from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
+
+        given = self.directory_id
+        directory_ids = [given] if isinstance(given, str) else list(given or ())
+        if not self.only_after:
+            raise AirflowSkipException(f"Left alone, since a task before this one failed: {directory_ids}")
+        scope = {"project_id": self.project_id, "organization_id": self.organization_id}
+        with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            for directory_id in directory_ids:
+                with contextlib.suppress(NotFoundError):
+                    hook.send(calls.delete_directory(directory_id, **scope))
+                self.log.info("Deleted directory %s", directory_id)
+        return directory_ids
+
+
+def _outside_of(target: Storage | None, source: Storage, files: list[SourceFile]) -> list[SourceFile]:
+    """Leave out what an earlier run wrote, where the target lies within the source."""
+    within = target.place_within(source) if target is not None else None
+    return [file for file in files if not file.path.startswith(within)] if within else files
+
+
+def _skipped(refused: Refused) -> Row:
+    from airflow_provider_llamabatch.documents.manifest import SKIPPED, Row
+
+    return Row(refused.path, SKIPPED, error=refused.reason)
+
+
+def _record(target: Storage, rows: Iterable[Row], identity: str) -> str:
+    from airflow_provider_llamabatch.documents import manifest
+    from airflow_provider_llamabatch.documents.result_plan import STATE_FOLDER
+
+    path = f"{STATE_FOLDER}/uploads/{identity}.jsonl"
+    target.write(path, manifest.to_lines(rows))
+    return path

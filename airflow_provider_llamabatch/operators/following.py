@@ -1,0 +1,151 @@
+"""
+Directories that are made once, and follow-up directories: files that LlamaCloud has already, put together anew.
+
+Neither making a directory nor adding a file is repeatable. So a directory has a name of its own and an added file the
+id of the one it stands for, and both are looked for after a lost response and by a later try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_llamabatch.defaults import (
+    LOOKUP_PAUSES,
+    MAX_CONCURRENCY,
+    MAX_UPLOAD_ATTEMPTS,
+    PAGE_SIZE,
+)
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud.errors import ConflictError, LlamaCloudError
+from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown
+from airflow_provider_llamabatch.operators.concurrency import for_each, iterate, run, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from airflow.sdk.types import Logger
+
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+    from airflow_provider_llamabatch.llamacloud.call import Call
+    from airflow_provider_llamabatch.llamacloud.models import Directory, DirectoryFile
+    from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
+
+T = TypeVar("T")
+
+
+async def send_once(client: AsyncClient, call: Call[T], look: Callable[[], Awaitable[T | None]]) -> T:
+    """Send a call that is not repeatable; what a lost response made is found by ``look``."""
+    for attempt in range(1, MAX_UPLOAD_ATTEMPTS + 1):
+        try:
+            return await client.send(call)
+        except LlamaCloudError as error:
+            if not outcome_unknown(error) and not isinstance(error, ConflictError):
+                raise
+            if (found := await looked_for(look)) is not None:
+                return found
+            if attempt == MAX_UPLOAD_ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
+
+
+async def looked_for(look: Callable[[], Awaitable[T | None]]) -> T | None:
+    """Look a few times for what a lost response may have made; lists may lag behind."""
+    for pause in LOOKUP_PAUSES:
+        await asyncio.sleep(pause)
+        if (found := await look()) is not None:
+            return found
+    return None
+
+
+async def create_directory(client: AsyncClient, name: str, type: str, log: Logger) -> str:
+    """Make a directory with a name that no other has, and return its id."""
+    call = calls.create_directory(name=name, type=type)
+    directory = await send_once(client, call, lambda: _directory_called(client, name))
+    log.info("Created directory %s (%s)", directory.id, name)
+    return directory.id
+
+
+async def find_directory(client: AsyncClient, name: str) -> str | None:
+    """Return the id of the directory with this very name, None where there is none."""
+    found = await _directory_called(client, name)
+    return None if found is None else found.id
+
+
+async def files_of(client: AsyncClient, directory_id: str) -> list[DirectoryFile]:
+    """Return the files of a directory."""
+    return [
+        file async for file in iterate(client, calls.list_directory_files(directory_id, page_size=PAGE_SIZE))
+    ]
+
+
+async def follow_up(
+    client: AsyncClient, name: str, files: Sequence[DirectoryFile], log: Logger, *, limit: int
+) -> tuple[str, dict[str, str]]:
+    """
+    Return the ephemeral directory called ``name`` holding exactly these files of others, none of them uploaded again.
+
+    The second value leads from its files' ids to those of the files they stand for.
+    """
+    directory_id = await find_directory(client, name) or await create_directory(
+        client, name, "ephemeral", log
+    )
+    origin = {file.id: file.unique_id or "" for file in await files_of(client, directory_id)}
+    there = set(origin.values())
+
+    async def add(file: DirectoryFile) -> None:
+        call = calls.add_directory_file(
+            directory_id,
+            file_id=file.file_id or "",
+            display_name=file.display_name,
+            unique_id=file.id,
+            metadata=file.metadata,
+        )
+        added = await send_once(client, call, lambda: _file_with(client, directory_id, file.id))
+        origin[added.id] = file.id
+
+    await for_each([file for file in files if file.id not in there], add, limit=limit)
+    return directory_id, origin
+
+
+async def _directory_called(client: AsyncClient, name: str) -> Directory | None:
+    async for directory in iterate(client, calls.list_directories(name=name, page_size=PAGE_SIZE)):
+        if directory.name == name and directory.deleted_at is None:
+            return directory
+    return None
+
+
+async def _file_with(client: AsyncClient, directory_id: str, unique_id: str) -> DirectoryFile | None:
+    call = calls.list_directory_files(directory_id, unique_id=unique_id, page_size=PAGE_SIZE)
+    async for file in iterate(client, call):
+        if file.unique_id == unique_id:
+            return file
+    return None
+
+
+def follow_up_directory(
+    hook: LlamaBatchHook,
+    directory_id: str,
+    file_ids: Sequence[str],
+    name: str,
+    log: Logger,
+    project_id: str | None,
+    organization_id: str | None,
+) -> tuple[str, dict[str, str]] | None:
+    """Make, or find, the follow-up directory of these files of a directory; None where none is there any more."""
+    from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
+
+    settings = settings_for(hook, project_id, organization_id)
+    wanted = set(file_ids)
+
+    async def work() -> tuple[str, dict[str, str]] | None:
+        async with AsyncClient(settings, max_connections=MAX_CONCURRENCY) as client:
+            held = await files_of(client, directory_id)
+            files = [file for file in held if file.id in wanted and file.file_id]
+            if len(files) < len(wanted):
+                log.warning("%s of %s files cannot be added anew", len(wanted) - len(files), len(wanted))
+            if not files:
+                return None
+            return await follow_up(client, name, files, log, limit=MAX_CONCURRENCY)
+
+    return run(work(), threads=1)

@@ -1,0 +1,73 @@
+"""What sensor and operator share of a wait for jobs: look in bulk, defer, go on after the trigger has fired."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.exceptions import WaitFailedError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator
+    from airflow.sdk.types import Logger
+
+    from airflow_provider_llamabatch.batches.jobs import Jobs
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+
+
+class JobsPollMixin:
+    """A task that waits for jobs; the attributes are the arguments that operator and sensor share."""
+
+    llamabatch_conn_id: str
+    project_id: str | None
+    organization_id: str | None
+    poll_interval: Any
+
+    if TYPE_CHECKING:
+
+        @property
+        def log(self) -> Logger:
+            """Return the task's log."""
+
+    def look_at_jobs(self, hook: LlamaBatchHook, jobs: Jobs) -> None:
+        """Ask for all jobs that are not known to have ended, a hundred per request."""
+        from airflow_provider_llamabatch.polling import sources
+
+        changed = False
+        for job_type, ids in list(jobs.requests()):
+            source = sources.Jobs(job_type, self.project_id, self.organization_id)
+            page = hook.send(source.bulk(sources.Query(keys=tuple(ids)), len(ids)))
+            changed |= jobs.saw(page.items)
+        if changed:
+            self.log.info("%s", jobs.line())
+
+    def defer_jobs(self, jobs: Jobs, deadline: float, method_name: str) -> None:
+        """Hand the wait over to the triggerer; Airflow's own timeout lies behind the deadline."""
+        from airflow_provider_llamabatch.operators.polling import checked_seconds
+        from airflow_provider_llamabatch.triggers.jobs import JobsTrigger
+
+        now = time.time()
+        interval = max(checked_seconds("poll_interval", self.poll_interval), defaults.MIN_POLL_INTERVAL)
+        trigger = JobsTrigger(
+            job_ids=jobs.pending(),
+            llamabatch_conn_id=self.llamabatch_conn_id,
+            poll_interval=interval,
+            deadline=deadline,
+            first_look_at=now + max(defaults.FIRST_POLL_AFTER, min(interval, 3 * defaults.FIRST_POLL_AFTER)),
+            since=now,
+            project_id=self.project_id,
+            organization_id=self.organization_id,
+        )
+        backstop = max(0.0, deadline - now) + 2 * interval + defaults.BACKSTOP
+        cast("BaseOperator", self).defer(
+            trigger=trigger, method_name=method_name, timeout=timedelta(seconds=backstop)
+        )
+
+
+def check_jobs_event(event: Any) -> None:
+    """Raise ``WaitFailedError`` for anything that is not the event of a ``JobsTrigger``."""
+    if not isinstance(event, Mapping) or not isinstance(event.get("jobs"), int):
+        raise WaitFailedError(f"The task was resumed with {event!r:.200}, which is not an event about jobs")

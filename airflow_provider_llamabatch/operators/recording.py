@@ -1,0 +1,81 @@
+"""All extracted records of a run in one file: JSON lines, and Parquet typed as the configuration's schema says."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_llamabatch.documents.result_plan import PARQUET, RECORDS
+from airflow_provider_llamabatch.documents.results import records_in
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+from airflow_provider_llamabatch.storage import chunks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from airflow_provider_llamabatch.documents.manifest import Row
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+    from airflow_provider_llamabatch.storage import Storage
+
+DOCUMENTS_AT_ONCE = 64  # read ahead of what is written
+
+
+def write_jsonl(target: Storage, rows: Sequence[Row], *, threads: int) -> None:
+    """Write one line per record, with the document's path under ``file``."""
+    lines = (
+        json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        for records in _batches(target, rows, threads)
+        for record in records
+    )
+    target.write(RECORDS, lines)
+
+
+def write_parquet(target: Storage, rows: Sequence[Row], schema: dict[str, Any], *, threads: int) -> None:
+    """Write one row per record; what does not fit its type is an error that names the document."""
+    from airflow_provider_llamabatch.documents.arrow import schema_from, table_of
+
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise InvalidInputError(
+            "outputs", "parquet needs pyarrow: pip install 'airflow-provider-llamabatch[parquet]'"
+        ) from None
+    arrow = schema_from(schema)
+    with tempfile.TemporaryFile(prefix="llamabatch-") as file:
+        with pyarrow.parquet.ParquetWriter(file, arrow) as writer:
+            for records in _batches(target, rows, threads):
+                writer.write_table(table_of(records, arrow))
+        file.seek(0)
+        target.write(PARQUET, chunks_of(file))
+
+
+def schema_of(hook: LlamaBatchHook, configuration_id: str | None) -> dict[str, Any]:
+    """Return the JSON schema that a saved extract configuration asks for."""
+    if configuration_id is None:
+        raise InvalidInputError(
+            "configuration_id", "is needed for Parquet: its schema gives the columns their types"
+        )
+    parameters = hook.send(calls.get_configuration(configuration_id)).parameters or {}
+    schema = parameters.get("data_schema")
+    if not isinstance(schema, dict):
+        raise InvalidInputError(
+            "configuration_id", f"{configuration_id} has no data_schema, so there are no columns"
+        )
+    return schema
+
+
+def _batches(target: Storage, rows: Sequence[Row], threads: int) -> Iterator[list[dict[str, Any]]]:
+    """Read the written results again, in order; each item holds the records of a few dozen documents."""
+    folder = target.url_of("")
+
+    def read(row: Row) -> list[dict[str, Any]]:
+        [path, *_] = row.paths_below(folder)
+        return records_in(target.read_bytes(path) or b"[]", row.file)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(rows), DOCUMENTS_AT_ONCE):
+            documents = pool.map(read, rows[start : start + DOCUMENTS_AT_ONCE])
+            yield [record for records in documents for record in records]

@@ -1,0 +1,142 @@
+"""Carries out what ``documents.new_files`` decides: a batch per run over what is new in a directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_llamabatch.defaults import PAGE_SIZE
+from airflow_provider_llamabatch.documents.new_files import Processed, variable_of
+from airflow_provider_llamabatch.documents.upload_plan import identity_of
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
+from airflow_provider_llamabatch.operators.following import follow_up_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk.types import Logger
+
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+    from airflow_provider_llamabatch.llamacloud.models import Batch, DirectoryFile
+
+_MADE_NOTHING = ("FAILED", "CANCELLED")
+
+
+@dataclass(slots=True)
+class Recurring:
+    """
+    One run over what is new in ``directory_id``.
+
+    A later try, and a Clear, take the files that this run has taken before and the batch that goes with them. The
+    Variable is written before anything is submitted, so what a run that died has paid for is known to the next one.
+    Two runs at once are not told apart: the DAG needs ``max_active_runs=1``.
+    """
+
+    hook: LlamaBatchHook
+    directory_id: str
+    context: Context
+    log: Logger
+    scope: dict[str, Any]
+
+    def prepare(self) -> tuple[str, dict[str, str], Batch | None]:
+        """
+        Return the run's follow-up directory, its files' origins, and the batch over it if there is one already.
+
+        Raises ``AirflowSkipException`` when there is nothing new.
+        """
+        files = self._files(self.directory_id)
+        processed = self._load()
+        ti = self.context["ti"]
+        name = (
+            f"new files [{identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index, self.directory_id))}]"
+        )
+        mine = self._directory_called(name)
+        batch = self._batch_over(mine) if mine else None
+        if mine and batch is not None:
+            self.log.info("This run has batch %s over what was new: going on with it", batch.id)
+            return mine, {file.id: file.unique_id or "" for file in self._files(mine)}, batch
+        self._settle(processed, besides=mine)
+        processed.prune(files)
+        taken = set(processed.pending.pop(mine or "", ()))
+        new = processed.new(files)
+        if not new:
+            self._save(processed)
+            raise AirflowSkipException(f"There is nothing new in {self.directory_id} ({len(files)} files)")
+        self.log.info("%s of %s files are new or changed", len(new), len(files))
+        ids = [file.id for file in new if not taken or file.id in taken] or [file.id for file in new]
+        followed = follow_up_directory(self.hook, self.directory_id, ids, name, self.log, **self.scope)
+        if followed is None:
+            raise AirflowSkipException(
+                f"What is new in {self.directory_id} cannot be added to another directory"
+            )
+        directory_id, origin = followed
+        processed.take(directory_id, [file for file in new if file.id in origin.values()])
+        self._save(processed)
+        return directory_id, origin, None
+
+    def ended(self, follow_up_id: str, with_job: Iterable[str]) -> None:
+        """Note that the run's batch has ended, and which files it gave a job."""
+        processed = self._load()
+        processed.ended(follow_up_id, with_job)
+        self._save(processed)
+
+    def _settle(self, processed: Processed, besides: str | None) -> None:
+        """Find out what became of batches of runs that never saw them end."""
+        for directory_id in [key for key in processed.pending if key != besides]:
+            batch = self._batch_over(directory_id)
+            if batch is None:
+                processed.ended(directory_id, ())
+            elif batch.is_terminal:
+                processed.ended(directory_id, self._with_job(batch, directory_id))
+                self.log.warning(
+                    "An earlier run did not see batch %s end; its files are not taken again: clear that run",
+                    batch.id,
+                )
+
+    def _with_job(self, batch: Batch, directory_id: str) -> list[str] | None:
+        """Return the original ids of the files that a batch gave a job; None where that can no longer be told."""
+        try:
+            origin = {file.id: file.unique_id or "" for file in self._files(directory_id)}
+        except NotFoundError:
+            return None
+        results = self.hook.get_batch(batch.id, expand_results=True, **self.scope).results or ()
+        return [
+            origin[result.source_directory_file_id]
+            for result in results
+            if result.job_reference and result.source_directory_file_id in origin
+        ]
+
+    def _batch_over(self, directory_id: str) -> Batch | None:
+        """Return the newest batch over a directory that made something."""
+        found = self.hook.list_batches(source_directory_id=directory_id, **self.scope)
+        return next((batch for batch in found if batch.status not in _MADE_NOTHING), None)
+
+    def _files(self, directory_id: str) -> list[DirectoryFile]:
+        call = calls.list_directory_files(directory_id, page_size=PAGE_SIZE, **self.scope)
+        return list(self.hook.iterate(call))
+
+    def _directory_called(self, name: str) -> str | None:
+        call = calls.list_directories(name=name, page_size=PAGE_SIZE, **self.scope)
+        found = (one.id for one in self.hook.iterate(call) if one.name == name and one.deleted_at is None)
+        return next(found, None)
+
+    @property
+    def _variable(self) -> str:
+        ti = self.context["ti"]
+        return variable_of(identity_of((ti.dag_id, ti.task_id, self.directory_id)))
+
+    def _load(self) -> Processed:
+        from airflow_provider_llamabatch import airflow_compat
+
+        return Processed.from_json(airflow_compat.get_variable(self._variable))
+
+    def _save(self, processed: Processed) -> None:
+        from airflow_provider_llamabatch import airflow_compat
+
+        airflow_compat.set_variable(
+            self._variable, processed.to_json(), f"What was processed of {self.directory_id}"
+        )

@@ -1,0 +1,288 @@
+"""The operator that writes the results of batches to any storage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
+
+from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_LISTED_FILES
+from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
+from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.xcom import SUMMARY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_llamabatch.documents.manifest import Row
+    from airflow_provider_llamabatch.operators.saving import Checkpoints
+    from airflow_provider_llamabatch.storage import Storage
+
+PARQUET_OUTPUT = "parquet"
+EXTRACT = "extract_v2"
+
+
+class SaveBatchResultsOperator(BaseOperator):
+    """
+    Write the results of a batch's jobs below ``target``, a file per document, and a manifest with a row for each.
+
+    A document's result is under its own relative path, made safe, and written whole or not at all. The manifest
+    (``manifest.jsonl``; ``manifest-N.jsonl`` of a mapped task) says of every document what became of it, where its
+    result is and what it cost. With extraction there are also all records in ``records.jsonl``. A retry goes on where
+    the last try was. Returns ``{"manifest", "saved", "failed", "credits", "reused", "skipped", "statuses"}``, the same
+    as XCom ``summary`` when the task fails because of its documents.
+
+    :param job_references: what ``BatchSensor`` or ``BatchJobsSensor`` returned; several such lists are fine too.
+    :param target: the folder for the results: a local path, or a URL of any storage that Airflow reaches.
+    :param outputs: of parse jobs any of ``markdown``, ``text`` and ``items``; extract jobs always give their records,
+        and with ``parquet`` (needs the extra of this name) also one ``records.parquet``.
+    :param source_directory_id: the directory (or directories) of the batch, for the documents' names.
+    :param target_conn_id: the Airflow connection of the target's storage.
+    :param max_concurrency: documents under way at once.
+    :param file_errors: XCom ``file_errors`` of the batch: why files got no job.
+    :param upload: XCom ``upload`` of ``UploadDirectoryOperator`` with the same ``target``: then the manifest also has
+        the documents that were reused, skipped, or never came to a job.
+    :param configuration_id: the configuration that the jobs were made with; a later run reuses results by it.
+    :param keep_earlier: keep the rows that the manifest has of other documents, as ``reused``: for a target that grows.
+    :param fail_on_partial_error: fail, after saving, when any document has no result. Without it the task fails only
+        when documents were uploaded and no batch says anything about them.
+    :param project_id: the project, the connection's where None.
+    :param organization_id: the organization, the connection's where None.
+    :param llamabatch_conn_id: the Airflow connection with the API key.
+    """
+
+    template_fields: Sequence[str] = (
+        "job_references",
+        "target",
+        "source_directory_id",
+        "target_conn_id",
+        "file_errors",
+        "upload",
+        "configuration_id",
+        "project_id",
+        "organization_id",
+        "llamabatch_conn_id",
+    )
+    ui_color = "#e8e4ff"
+
+    def __init__(
+        self,
+        *,
+        job_references: Any,
+        target: str,
+        outputs: Sequence[str] = ("markdown",),
+        source_directory_id: str | Sequence[str] | None = None,
+        target_conn_id: str | None = None,
+        max_concurrency: int = MAX_CONCURRENCY,
+        file_errors: Any = None,
+        upload: Any = None,
+        configuration_id: str | None = None,
+        keep_earlier: bool = False,
+        fail_on_partial_error: bool = False,
+        project_id: str | None = None,
+        organization_id: str | None = None,
+        llamabatch_conn_id: str = "llamabatch_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.job_references = job_references
+        self.target = target
+        self.outputs = outputs
+        self.source_directory_id = source_directory_id
+        self.target_conn_id = target_conn_id
+        self.max_concurrency = max_concurrency
+        self.file_errors = file_errors
+        self.upload = upload
+        self.configuration_id = configuration_id
+        self.keep_earlier = keep_earlier
+        self.fail_on_partial_error = fail_on_partial_error
+        self.project_id = project_id
+        self.organization_id = organization_id
+        self.llamabatch_conn_id = llamabatch_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Fetch and write what is not written yet, then the manifest."""
+        from airflow_provider_llamabatch.documents import manifest, result_plan, rows, upload_plan
+        from airflow_provider_llamabatch.operators.saving import Checkpoints
+        from airflow_provider_llamabatch.storage import Storage
+
+        ti = context["ti"]
+        identity = upload_plan.identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index))
+        with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            outputs = self._checked_outputs()
+            target = Storage(self.target, self.target_conn_id)
+            checkpoints = Checkpoints(target, f"{result_plan.STATE_FOLDER}/saves/{identity}")
+            documents = rows.rows_of(
+                self._recorded(target) or self._listed(hook),
+                rows.flat(self.job_references),
+                rows.flat(self.file_errors),
+                self._configuration(hook),
+                is_complete=self.upload is not None,
+            )
+            if self.keep_earlier:
+                documents = rows.with_earlier(documents, self._earlier(target))
+            documents = self._save(hook, target, checkpoints, documents, outputs)
+            self._write_records(hook, target, documents, outputs)
+            path = result_plan.manifest_name(ti.map_index)
+            target.write(path, manifest.to_lines(documents))
+            checkpoints.clear()
+            return self._conclude(context, documents, target.url_of(path))
+
+    def _checked_outputs(self) -> tuple[str, ...]:
+        from airflow_provider_llamabatch.documents.results import OUTPUTS
+        from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+
+        known = (*OUTPUTS, PARQUET_OUTPUT)
+        outputs = tuple(self.outputs)
+        if isinstance(self.outputs, str) or not outputs or any(output not in known for output in outputs):
+            raise InvalidInputError(
+                "outputs", f"must be some of {', '.join(known)}, not {self.outputs!r:.200}"
+            )
+        return outputs
+
+    def _recorded(self, target: Storage) -> list[Row]:
+        """Return what the upload recorded below the target."""
+        from airflow_provider_llamabatch.documents import manifest
+
+        if self.upload is None:
+            return []
+        if self.upload["files"] is None:
+            raise ResultsMissingError(
+                "The upload failed, so there is nothing to save: clear the task that uploads."
+            )
+        if not self.upload["files"]:
+            raise AirflowSkipException("There was no file to upload, so there is no result to save.")
+        record = self.upload["record"]
+        content = target.read_bytes(record) if record else b""
+        if content is None:
+            raise ResultsMissingError(
+                f"There is no {target.url_of(record)}, where the upload recorded its files. If the target was changed "
+                "or cleared since, clear the task that uploads to have it written again."
+            )
+        return manifest.from_lines(content)
+
+    def _listed(self, hook: LlamaBatchHook) -> list[Row]:
+        from airflow_provider_llamabatch.defaults import PAGE_SIZE
+        from airflow_provider_llamabatch.documents.rows import from_directory_file
+        from airflow_provider_llamabatch.llamacloud import calls
+
+        given = self.source_directory_id
+        return [
+            from_directory_file(file, directory_id)
+            for directory_id in ([given] if isinstance(given, str) else given or ())
+            for file in hook.iterate(
+                calls.list_directory_files(
+                    directory_id,
+                    page_size=PAGE_SIZE,
+                    project_id=self.project_id,
+                    organization_id=self.organization_id,
+                )
+            )
+        ]
+
+    def _earlier(self, target: Storage) -> list[Row]:
+        from airflow_provider_llamabatch.documents import manifest, result_plan
+
+        return manifest.from_lines(target.read_bytes(result_plan.MANIFEST) or b"")
+
+    def _configuration(self, hook: LlamaBatchHook) -> str | None:
+        from airflow_provider_llamabatch.operators.saving import configuration_of
+
+        if self.configuration_id is None:
+            return None
+        return configuration_of(hook, self.configuration_id, self.project_id, self.organization_id)
+
+    def _save(
+        self,
+        hook: LlamaBatchHook,
+        target: Storage,
+        checkpoints: Checkpoints,
+        documents: list[Row],
+        outputs: tuple[str, ...],
+    ) -> list[Row]:
+        """Return all rows, those with a job with what became of it."""
+        from airflow_provider_llamabatch.documents.result_plan import plan_paths
+        from airflow_provider_llamabatch.documents.results import outputs_for
+        from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
+        from airflow_provider_llamabatch.operators import concurrency
+        from airflow_provider_llamabatch.operators.saving import Saver
+
+        rows = [row for row in documents if row.job_id and not row.reused]
+        others = [row for row in documents if not row.job_id or row.reused]
+        if not rows:
+            return others
+        needed = dict.fromkeys(output for row in rows for output in outputs_for(row.job_type or "", outputs))
+        taken = [path for row in others for path in row.paths_below(target.url_of(""))]
+        stems = plan_paths([row.file for row in rows], list(needed), taken=taken)
+        settings = (
+            hook.get_conn().settings
+        )  # before the event loop begins: it asks Airflow for the connection
+        done = {row.job_id: row for row in checkpoints.rows() if row.job_id}
+
+        async def save() -> list[Row]:
+            async with AsyncClient(settings, max_connections=self.max_concurrency) as client:
+                saver = Saver(client, target, checkpoints, self.log, self.max_concurrency, outputs)
+                return await saver.save(rows, stems, done)
+
+        return [*concurrency.run(save(), threads=self.max_concurrency), *others]
+
+    def _write_records(
+        self, hook: LlamaBatchHook, target: Storage, documents: list[Row], outputs: tuple[str, ...]
+    ) -> None:
+        """Write all extracted records into one file, in the manifest's order."""
+        from airflow_provider_llamabatch.operators import recording
+
+        rows = sorted(
+            (row for row in documents if row.job_type == EXTRACT and row.is_saved), key=lambda row: row.file
+        )
+        if not rows:
+            return
+        recording.write_jsonl(target, rows, threads=self.max_concurrency)
+        if PARQUET_OUTPUT in outputs:
+            schema = recording.schema_of(hook, self.configuration_id)
+            recording.write_parquet(target, rows, schema, threads=self.max_concurrency)
+
+    def _conclude(self, context: Context, documents: list[Row], manifest_url: str) -> dict[str, Any]:
+        from airflow_provider_llamabatch.documents import manifest, rows
+        from airflow_provider_llamabatch.operators.saving import unsaved
+
+        failed = unsaved(documents)
+        summary = {
+            "manifest": manifest_url,
+            "saved": sum(row.is_saved and not row.reused for row in documents),
+            "failed": len(failed),
+            "credits": manifest.credits_of(documents),
+            "reused": sum(row.reused for row in documents),
+            "skipped": sum(row.status == manifest.SKIPPED for row in documents),
+            "statuses": manifest.statuses_of(documents),
+        }
+        context["ti"].xcom_push(key=SUMMARY, value=summary)
+        _count(summary)
+        self.log.info("Wrote %s: %s", manifest_url, summary)
+        if failed:
+            named = "\n".join(
+                f"  {row.file}: {row.status} {row.error or ''}" for row in failed[:MAX_LISTED_FILES]
+            )
+            self.log.warning("%s documents have no result:\n%s", len(failed), named)
+        if lost := rows.missing(documents):
+            raise ResultsMissingError(
+                f"{len(lost)} of {len(documents)} documents are in no batch, since a task before this one failed; the "
+                f"others were saved. Clear that task to process them: see {manifest_url}"
+            )
+        if failed and self.fail_on_partial_error:
+            raise ResultsMissingError(
+                f"{len(failed)} of {len(documents)} documents have no result (fail_on_partial_error=True): see "
+                f"{manifest_url}"
+            )
+        return summary
+
+
+def _count(summary: Mapping[str, Any]) -> None:
+    from airflow.providers.common.compat.sdk import Stats
+
+    for status, count in summary["statuses"].items():
+        Stats.incr("llamabatch.documents", count, tags={"status": status})
+    if summary["credits"]:
+        Stats.incr("llamabatch.credits", int(summary["credits"]))

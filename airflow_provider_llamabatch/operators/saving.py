@@ -1,0 +1,278 @@
+"""Fetches the results of many jobs and writes them to a storage: concurrent, bounded, resumable."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from airflow_provider_llamabatch.defaults import (
+    DOWNLOAD_ATTEMPTS,
+    INLINE_RESULT_BYTES,
+    RESULT_PAUSES,
+    ROWS_PER_CHECKPOINT,
+    SMALL_FILE_BYTES,
+)
+from airflow_provider_llamabatch.documents import manifest, reuse
+from airflow_provider_llamabatch.documents.progress import Progress
+from airflow_provider_llamabatch.documents.result_plan import SUFFIXES
+from airflow_provider_llamabatch.documents.results import (
+    JobResult,
+    credits_in,
+    of_extract_job,
+    of_parse_job,
+    outputs_for,
+)
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud.errors import (
+    InvalidResponseError,
+    NoResponseError,
+    NotFoundError,
+    RefusedError,
+    ResponseTooLargeError,
+)
+from airflow_provider_llamabatch.operators.concurrency import for_each
+from airflow_provider_llamabatch.storage import chunks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow.sdk.types import Logger
+    from typing_extensions import TypeIs
+
+    from airflow_provider_llamabatch.documents.manifest import Row
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+    from airflow_provider_llamabatch.llamacloud.models import ExtractJob, ParseResult
+    from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
+    from airflow_provider_llamabatch.storage import Storage, Written
+
+
+@dataclass(slots=True)
+class Checkpoints:
+    """
+    What a killed save has done: rows in files of a folder, a few dozen each. Object storages cannot append.
+
+    They are there until the manifest is written.
+    """
+
+    target: Storage
+    folder: str
+    files: list[str] = field(default_factory=list)
+    _waiting: list[Row] = field(default_factory=list)
+
+    def rows(self) -> list[Row]:
+        """Return the rows of an earlier try."""
+        self.files = self.target.names_in(self.folder)
+        contents = (self.target.read_bytes(path) or b"" for path in self.files)
+        return [row for content in contents for row in manifest.from_lines(content)]
+
+    async def add(self, row: Row) -> None:
+        """Note a row; every so many of them are written."""
+        self._waiting.append(row)
+        if len(self._waiting) >= ROWS_PER_CHECKPOINT:
+            await self.write()
+
+    async def write(self) -> None:
+        """Write the rows that are waiting."""
+        if not self._waiting:
+            return
+        rows, self._waiting = self._waiting, []
+        path = f"{self.folder}/{len(self.files):06}.jsonl"
+        self.files.append(path)
+        await asyncio.to_thread(self.target.write, path, manifest.to_lines(rows))
+
+    def clear(self) -> None:
+        """Delete them."""
+        for path in self.files:
+            self.target.delete(path)
+
+
+@dataclass(slots=True)
+class Saver:
+    """Saves results below ``target``, at most ``limit`` documents at once."""
+
+    client: AsyncClient
+    target: Storage
+    checkpoints: Checkpoints
+    log: Logger
+    limit: int
+    outputs: tuple[str, ...]
+
+    async def save(self, rows: Sequence[Row], stems: Mapping[str, str], done: Mapping[str, Row]) -> list[Row]:
+        """
+        Return the rows with what became of them; each names its job.
+
+        ``stems`` are the paths of the results without suffix, by file; ``done`` are rows of an earlier try, by job.
+        """
+        finished = [self._again(row, done[row.job_id or ""]) for row in rows if row.job_id in done]
+        remaining = [row for row in rows if row.job_id not in done]
+        if finished:
+            self.log.info("Going on after %s results that an earlier try saved", len(finished))
+        progress = Progress(len(remaining), time.monotonic)
+
+        async def one(row: Row) -> None:
+            saved = await self._save(row, stems[row.file])
+            finished.append(saved)
+            await self.checkpoints.add(saved)
+            if line := progress.add(failed=not saved.is_saved):
+                self.log.info("Results: %s", line)
+
+        try:
+            await for_each(remaining, one, limit=self.limit)
+        finally:
+            await self.checkpoints.write()
+        await for_each(
+            [row for row in finished if row.credits is None], self._ask_for_credits, limit=self.limit
+        )
+        return finished
+
+    def _again(self, row: Row, done: Row) -> Row:
+        return replace(done, attempt=row.attempt, configuration=row.configuration)
+
+    async def _save(self, row: Row, stem: str) -> Row:
+        wanted = outputs_for(row.job_type or "", self.outputs)
+        try:
+            result = await self._fetch(row, wanted)
+            written = {
+                output: await asyncio.to_thread(self.target.write, stem + SUFFIXES[output], [content])
+                for output, content in result.contents.items()
+            }
+        except ResponseTooLargeError:
+            result, written = await self._stream(row, wanted, stem)
+        except RefusedError as error:
+            result, written = JobResult(manifest.NO_RESULT, str(error)), {}
+        return self._row(row, result, written, wanted, stem)
+
+    def _row(
+        self, row: Row, result: JobResult, written: Mapping[str, Written], wanted: Sequence[str], stem: str
+    ) -> Row:
+        row = replace(
+            row,
+            status=result.status,
+            error=result.error,
+            pages=result.pages,
+            pages_failed=result.pages_failed,
+            credits=row.credits if result.credits is None else result.credits,
+        )
+        for output in wanted:
+            if output not in written:
+                continue
+            size, sha256 = written[output].bytes, written[output].sha256
+            path = self.target.url_of(stem + SUFFIXES[output])
+            if row.path is None:
+                row.path, row.bytes, row.sha256 = path, size, sha256
+            else:
+                row.other_outputs[output] = {"path": path, "bytes": size, "sha256": sha256}
+        if row.status == manifest.COMPLETED and row.path is None:
+            row.status, row.error = (
+                manifest.NO_RESULT,
+                row.error or f"the job has none of {', '.join(wanted)}",
+            )
+        return row
+
+    async def _fetch(self, row: Row, wanted: tuple[str, ...]) -> JobResult:
+        """Return a job's result; one that is not there just after the job completed is asked for again."""
+        failed = row.status not in {
+            manifest.COMPLETED,
+            manifest.UPLOADED,
+        }  # known from the wait: there is no result
+        for pause in (*RESULT_PAUSES, None):
+            try:
+                return await self._ask(row, () if failed else wanted)
+            except NotFoundError as error:
+                try:
+                    result = await self._ask(row, ())
+                except NotFoundError:
+                    result = JobResult(manifest.NO_RESULT, str(error))
+                if result.status not in {manifest.COMPLETED, manifest.NO_RESULT}:
+                    return result
+                if pause is None:
+                    result.status, result.error = manifest.NO_RESULT, str(error)
+                    return result
+                await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    async def _ask(self, row: Row, wanted: tuple[str, ...]) -> JobResult:
+        job = await self._job(row, wanted)
+        return of_extract_job(job) if _is_extract_job(job) else of_parse_job(job, wanted)
+
+    async def _job(self, row: Row, expand: tuple[str, ...]) -> ExtractJob | ParseResult:
+        if row.job_type == "extract_v2":
+            return await self.client.send(calls.get_extract_job(row.job_id or "", expand=("usage",)))
+        call = calls.get_parse_job(row.job_id or "", expand=(*expand, "usage"))
+        return await self.client.send(replace(call, max_bytes=INLINE_RESULT_BYTES))
+
+    async def _stream(
+        self, row: Row, wanted: tuple[str, ...], stem: str
+    ) -> tuple[JobResult, dict[str, Written]]:
+        """Fetch a large result through its presigned URLs; which pages failed is not told there."""
+        written: dict[str, Written] = {}
+        for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
+            result, urls = await self._large(row, wanted)
+            try:
+                for output in wanted:
+                    if output in urls and output not in written:
+                        written[output] = await self._download(urls[output], stem + SUFFIXES[output])
+            except (NoResponseError, InvalidResponseError) as error:
+                if attempt == DOWNLOAD_ATTEMPTS:
+                    raise
+                self.log.warning("%s: %s; asking for another URL", row.file, error)
+            else:
+                break
+        lacking = [output for output in wanted if output not in urls]
+        if lacking:
+            result.error = (
+                f"{', '.join(lacking)} is too large for one response, and has no URL to download it from"
+            )
+        return result, written
+
+    async def _large(self, row: Row, wanted: tuple[str, ...]) -> tuple[JobResult, dict[str, str]]:
+        """Return a job without its contents, and the URL of each."""
+        job = await self._job(row, (*(f"{output}_content_metadata" for output in wanted), "job_metadata"))
+        if _is_extract_job(job):
+            return of_extract_job(job), {}
+        result = of_parse_job(job, ())
+        pages = (job.job_metadata or {}).get("pages")
+        result.pages = pages if isinstance(pages, int) else None
+        contents = job.result_content_metadata or {}
+        urls = {output: (contents.get(output) or {}).get("presigned_url") for output in wanted}
+        return result, {output: url for output, url in urls.items() if url}
+
+    async def _download(self, url: str, path: str) -> Written:
+        with tempfile.SpooledTemporaryFile(max_size=SMALL_FILE_BYTES) as spool:
+            await self.client.download(url, spool)
+            spool.seek(0)
+            return await asyncio.to_thread(self.target.write, path, chunks_of(spool))
+
+    async def _ask_for_credits(self, row: Row) -> None:
+        """Ask once more what a job cost: billing may record it a moment after the job has completed."""
+        try:
+            job = await self._job(row, ())
+        except (NotFoundError, RefusedError):
+            return
+        row.credits = credits_in(job.usage if _is_extract_job(job) else job.job.usage)
+
+
+def _is_extract_job(job: ExtractJob | ParseResult) -> TypeIs[ExtractJob]:
+    from airflow_provider_llamabatch.llamacloud.models import ExtractJob
+
+    return isinstance(job, ExtractJob)
+
+
+def configuration_of(
+    hook: LlamaBatchHook, configuration_id: str, project_id: str | None, organization_id: str | None
+) -> str:
+    """Return what a manifest calls a configuration; built-in presets, which the API may not show, are their id."""
+    scope = {"project_id": project_id, "organization_id": organization_id}
+    try:
+        version = hook.send(calls.get_configuration(configuration_id, **scope)).version
+    except (NotFoundError, RefusedError):
+        version = None
+    return reuse.configuration_key(configuration_id, version)
+
+
+def unsaved(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows of documents that were to have a result and have none."""
+    return [row for row in rows if not row.is_saved and not row.reused and row.status != manifest.SKIPPED]

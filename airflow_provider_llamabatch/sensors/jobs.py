@@ -1,0 +1,144 @@
+"""The sensor: wait for the jobs behind job references and return what became of each."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.airflow_compat import (
+    default_deferrable,
+    first_poke_at,
+    timed_out_by_airflow,
+)
+from airflow_provider_llamabatch.exceptions import JobsFailedError, fail_fast_on_permanent_errors
+from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.operators.jobs import JobsPollMixin, check_jobs_event
+from airflow_provider_llamabatch.operators.polling import checked_seconds, deadline_in
+from airflow_provider_llamabatch.xcom import SUMMARY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_llamabatch.batches.jobs import Jobs
+
+BACKSTOP = 300.0  # seconds that the framework's time-out lies behind the deadline
+
+
+class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
+    """
+    Wait for the jobs of one or many batches to end and return an outcome per job.
+
+    An outcome is the job reference with the job's ``status``, ``error_message`` and ``credits`` (where the API reports
+    them). A thousand jobs take ten requests per look, and fewer as they end. Jobs that have not ended at the deadline
+    do not hold up the others: they come with the status they have then, and a message. XCom ``summary`` counts the
+    jobs by status. Without any reference the list is empty. Waits in the triggerer unless told otherwise.
+
+    :param job_references: what ``BatchSensor`` returned; several such lists, as from mapped tasks, are fine too.
+    :param poll_interval: seconds between looks.
+    :param timeout: seconds to wait at most.
+    :param deferrable: wait in the triggerer.
+    :param fail_on_partial_error: fail when any job did not complete.
+    :param project_id: the project, the connection's where None.
+    :param organization_id: the organization, the connection's where None.
+    :param llamabatch_conn_id: the Airflow connection with the API key.
+    """
+
+    template_fields: Sequence[str] = ("job_references", "project_id", "organization_id", "llamabatch_conn_id")
+    ui_color = "#e8e4ff"
+
+    def __init__(
+        self,
+        *,
+        job_references: Any,
+        poll_interval: float | timedelta = defaults.POLL_INTERVAL,
+        timeout: float | timedelta = defaults.WAIT_TIMEOUT,
+        deferrable: bool = default_deferrable(),
+        fail_on_partial_error: bool = False,
+        project_id: str | None = None,
+        organization_id: str | None = None,
+        llamabatch_conn_id: str = "llamabatch_default",
+        **kwargs: Any,
+    ) -> None:
+        self.seconds = checked_seconds("timeout", timeout)
+        kwargs.setdefault("poke_interval", checked_seconds("poll_interval", poll_interval))
+        super().__init__(timeout=self.seconds + BACKSTOP, **kwargs)
+        self.job_references = job_references
+        self.poll_interval = poll_interval
+        self.deferrable = deferrable
+        self.fail_on_partial_error = fail_on_partial_error
+        self.project_id = project_id
+        self.organization_id = organization_id
+        self.llamabatch_conn_id = llamabatch_conn_id
+        self.deadline: float | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Look once, then wait: in the triggerer, or as ``mode`` says."""
+        if not self.deferrable:
+            return super().execute(context)
+        deadline = deadline_in(self.seconds, self.execution_timeout)
+        with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            jobs = self._jobs()
+            self.look_at_jobs(hook, jobs)
+        if not jobs.have_ended:
+            self.defer_jobs(jobs, deadline, "execute_complete")
+        return self._conclude(context, jobs)
+
+    def execute_complete(self, context: Context, event: Any) -> list[dict[str, Any]]:
+        """Go on after the trigger has fired: read what became of each job."""
+        check_jobs_event(event)
+        return self.jobs_ended(context)
+
+    def jobs_ended(self, context: Context) -> list[dict[str, Any]]:
+        """Read what became of each job, and return the outcomes."""
+        with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            jobs = self._jobs()
+            self.look_at_jobs(hook, jobs)
+        return self._conclude(context, jobs)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume as usual; should Airflow have ended the deferral, what has ended until then still counts."""
+        if timed_out_by_airflow(next_method, next_kwargs):
+            next_method, next_kwargs = "jobs_ended", {}
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once; the value is the list of outcomes once all jobs have ended, or at the deadline."""
+        from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+        from airflow_provider_llamabatch.llamacloud.retries import is_transient
+
+        if self.deadline is None:
+            began = (first_poke_at(context) if self.reschedule else None) or time.time()
+            self.deadline = began + self.seconds
+        with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            jobs = self._jobs()
+            try:
+                self.look_at_jobs(hook, jobs)
+            except LlamaCloudError as error:
+                if not is_transient(error) or time.time() >= self.deadline:
+                    raise
+                self.log.warning("Could not look at the jobs, will look again: %s", error)
+        if not jobs.have_ended and time.time() < self.deadline:
+            return PokeReturnValue(False)
+        return PokeReturnValue(True, self._conclude(context, jobs))
+
+    def _jobs(self) -> Jobs:
+        from airflow_provider_llamabatch.batches.jobs import Jobs
+        from airflow_provider_llamabatch.documents.rows import flat
+
+        return Jobs(flat(self.job_references))
+
+    def _conclude(self, context: Context, jobs: Jobs) -> list[dict[str, Any]]:
+        from airflow_provider_llamabatch.batches.jobs import problem_with
+
+        outcomes = jobs.outcomes(late=f"it had not ended after {self.seconds:.0f} s, when the wait was over")
+        context["ti"].xcom_push(key=SUMMARY, value=jobs.summary())
+        problem = problem_with(outcomes, fail_on_partial_error=self.fail_on_partial_error)
+        if problem is not None:
+            raise JobsFailedError(problem)
+        return outcomes

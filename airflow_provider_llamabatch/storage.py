@@ -1,0 +1,238 @@
+"""
+Documents and results on any storage that Airflow reaches. The only user of ``ObjectStoragePath``.
+
+Everything here blocks, and may be called from several threads at once. Paths are strings below the storage's root: what
+``pathlib`` and URLs make of ``..``, ``#`` or ``?`` in a name is then of no concern.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
+
+from airflow_provider_llamabatch.defaults import SMALL_FILE_BYTES, STORAGE_BLOCK_BYTES
+from airflow_provider_llamabatch.documents.upload_plan import SourceFile
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_LOCAL = {"", "file", "local"}
+_GLOB = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written: its size in bytes and its SHA-256."""
+
+    bytes: int
+    sha256: str
+
+
+class Storage:
+    """
+    A folder, or a single file, on a storage: a local path or a URL such as ``s3://bucket/folder``.
+
+    The connection is resolved here, so that a missing one is an error and not a question to the real cloud.
+
+    :param url: the folder; a connection id may be in it (``s3://conn_id@bucket/folder``).
+    :param conn_id: the Airflow connection of the storage.
+    :param argument: the argument that errors name.
+    """
+
+    def __init__(self, url: str, conn_id: str | None = None, *, argument: str = "target") -> None:
+        if not isinstance(url, str) or not url.strip():
+            raise InvalidInputError(argument, f"must be a path or a URL, not {url!r:.100}")
+        self.url = url.rstrip("/") or "/"
+        self._argument = argument
+        _check_connection(conn_id or _conn_id_in(url), f"{argument.removesuffix('_to')}_conn_id")
+        try:
+            path = ObjectStoragePath(self.url, conn_id=conn_id)
+            self._fs: Any = path.fs
+        except (ImportError, ValueError) as error:
+            raise InvalidInputError(argument, f"{url!r} cannot be opened: {error}") from error
+        self.is_local = path.protocol in _LOCAL
+        self._root = os.path.abspath(path.path) if self.is_local else path.path.rstrip("/")  # noqa: PTH100
+
+    def files(self, pattern: str) -> list[SourceFile]:
+        """
+        Return the files below the folder whose relative path matches ``pattern`` (``**`` crosses folders), sorted.
+
+        Where the storage is a single file, that one is returned under its own name. Raises ``InvalidInputError`` where
+        there is nothing at all.
+        """
+        from fsspec.utils import glob_translate
+
+        self._fs.invalidate_cache()
+        found: dict[str, dict[str, Any]] = self._fs.find(self._root, detail=True)
+        if not found and not self._fs.exists(self._root):
+            raise InvalidInputError(self._argument, f"there is nothing at {self.url!r}")
+        matches = re.compile(glob_translate(pattern)).match
+        files = []
+        for full, info in found.items():
+            path = self._relative(full)
+            if info.get("type") == "file" and path and not path.endswith("/"):
+                alone = full == self._root
+                if alone or matches(path):
+                    files.append(SourceFile(path, int(info.get("size") or 0), _version(info)))
+        return sorted(files, key=lambda file: file.path)
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file for reading; use ``read(n)`` (iterating fails with some storages)."""
+        opened: BinaryIO = self._fs.open(self._full(path), "rb", **self._reading())
+        return opened
+
+    def read_bytes(self, path: str) -> bytes | None:
+        """Return the whole content of a file, None where there is none."""
+        try:
+            with self.open(path) as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def write(self, path: str, chunks: Iterable[bytes]) -> Written:
+        """Write a file whole or not at all: whoever reads it sees what was there before, or all of it."""
+        digest, size = hashlib.sha256(), 0
+        with self._written_whole(path) as file:
+            for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                file.write(chunk)
+        return Written(size, digest.hexdigest())
+
+    def delete(self, path: str) -> None:
+        """Delete a file; one that is not there is none of its concern."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._full(path))
+
+    def names_in(self, folder: str) -> list[str]:
+        """Return the paths of the files directly in a folder below the root, sorted; empty where there is none."""
+        self._fs.invalidate_cache()
+        try:
+            listed = self._fs.ls(self._full(folder), detail=True)
+        except FileNotFoundError:
+            return []
+        names = [PurePosixPath(info["name"]).name for info in listed if info["type"] == "file"]
+        return sorted(f"{folder}/{name}" for name in names)
+
+    def place_within(self, other: Storage) -> str | None:
+        """Return this folder's path below another one on the same storage, with ``/`` at its end; None outside it."""
+        if self._fs is not other._fs and type(self._fs) is not type(other._fs):
+            return None
+        outer = f"{other._root.rstrip('/')}/"
+        return f"{self._root}/"[len(outer) :] if f"{self._root}/".startswith(outer) else None
+
+    def url_of(self, path: str) -> str:
+        """Return where a file is, in the words of the one who named the folder."""
+        return f"{self.url.rstrip('/')}/{path}"
+
+    def _relative(self, full: str) -> str:
+        if full == self._root:
+            return PurePosixPath(full).name
+        return full[len(self._root.rstrip("/")) + 1 :]
+
+    def _full(self, path: str) -> str:
+        """Return the path below the root; a single file is its own root. What leads out of the root is refused."""
+        if ".." in path.split("/") and self.is_local:
+            raise InvalidInputError(self._argument, f"{path!r} leads out of {self.url!r}")
+        whole = f"{self._root.rstrip('/')}/{path}"
+        return whole if not self._is_single_file(path) else self._root
+
+    def _is_single_file(self, path: str) -> bool:
+        return path == PurePosixPath(self._root).name and bool(self._fs.isfile(self._root))
+
+    def _reading(self) -> dict[str, Any]:
+        # Read once from the beginning to the end: no cache of what was read, and no large look-ahead.
+        return {} if self.is_local else {"block_size": STORAGE_BLOCK_BYTES, "cache_type": "readahead"}
+
+    def _written_whole(self, path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+        full = self._full(path)
+        return _local_file(full) if self.is_local else _object(self._fs, full)
+
+
+def split_pattern(source: str, pattern: str) -> tuple[str, str]:
+    """Return folder and pattern of a source that may itself be a glob, such as ``s3://bucket/in/*.pdf``."""
+    parts = source.split("/")
+    first = next((index for index, part in enumerate(parts) if _GLOB.search(part)), None)
+    if first is None:
+        return source, pattern
+    return "/".join(parts[:first]) or "/", "/".join(parts[first:])
+
+
+def chunks_of(file: IO[bytes], size: int = 1024 * 1024) -> Iterator[bytes]:
+    """Read a file in chunks of ``size`` bytes."""
+    while chunk := file.read(size):
+        yield chunk
+
+
+@contextlib.contextmanager
+def _local_file(full: str) -> Iterator[IO[bytes]]:
+    """Write beside the file and rename; the name is always the same, so a killed write leaves one file at most."""
+    target = Path(full)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{hashlib.sha256(target.name.encode()).hexdigest()[:16]}.part")
+    try:
+        with beside.open("wb") as file:
+            yield file
+        beside.replace(target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _object(fs: Any, full: str) -> Iterator[IO[bytes]]:
+    """
+    Write an object at once, or in parts that are published together.
+
+    Closing a file after an error would publish what there is of it (s3fs), so nothing is opened before all is there.
+    """
+    with tempfile.SpooledTemporaryFile(max_size=SMALL_FILE_BYTES) as spool:
+        yield spool
+        size = spool.tell()
+        spool.seek(0)
+        if size <= SMALL_FILE_BYTES:
+            fs.pipe_file(full, spool.read())
+            return
+        file = fs.open(full, "wb", block_size=STORAGE_BLOCK_BYTES, autocommit=False)
+        try:
+            for chunk in chunks_of(spool):
+                file.write(chunk)
+            file.close()
+            file.commit()
+        except BaseException:
+            file.discard()
+            raise
+
+
+def _version(info: dict[str, Any]) -> str | None:
+    """Return the storage's own mark of a content: S3 and Azure say ETag, Google Cloud says md5Hash or etag."""
+    for name in ("ETag", "etag", "md5Hash", "content_settings"):
+        value = info.get(name)
+        if isinstance(value, str) and value:
+            return value.strip('"')
+    return None
+
+
+def _conn_id_in(url: str) -> str | None:
+    return urlsplit(url).netloc.rpartition("@")[0] or None
+
+
+def _check_connection(conn_id: str | None, argument: str) -> None:
+    if conn_id is None:
+        return
+    try:
+        BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        raise InvalidInputError(
+            argument, f"there is no Airflow connection {conn_id!r}; create it first"
+        ) from None

@@ -1,0 +1,145 @@
+"""The whole line from a folder of documents to a folder of results, as one task group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import TaskGroup, XComArg
+
+from airflow_provider_llamabatch import xcom
+from airflow_provider_llamabatch.defaults import (
+    MAX_CONCURRENCY,
+    MAX_FILES_PER_DIRECTORY,
+    POLL_INTERVAL,
+    WAIT_TIMEOUT,
+)
+from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
+from airflow_provider_llamabatch.operators.directory import DeleteDirectoryOperator, UploadDirectoryOperator
+from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+
+def process_directory(
+    group_id: str = "process_directory",
+    *,
+    source: str | None = None,
+    directory_id: str | None = None,
+    target: str,
+    configuration_id: str,
+    job_type: str = "parse_v2",
+    outputs: Sequence[str] = ("markdown",),
+    pattern: str = "**/*",
+    source_conn_id: str | None = None,
+    target_conn_id: str | None = None,
+    reuse: bool = True,
+    max_file_attempts: int = 1,
+    retry_configuration_id: str | None = None,
+    if_empty: str = "skip",
+    on_unsupported: str = "skip",
+    max_files: int | None = None,
+    max_pages: int | None = None,
+    max_files_per_directory: int = MAX_FILES_PER_DIRECTORY,
+    max_concurrency: int = MAX_CONCURRENCY,
+    poll_interval: float | timedelta = POLL_INTERVAL,
+    timeout: float | timedelta = WAIT_TIMEOUT,
+    fail_on_partial_error: bool = False,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    llamabatch_conn_id: str = "llamabatch_default",
+    default_args: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> TaskGroup:
+    """
+    Process every document of ``source`` and write the results below ``target``: a folder in, a folder out.
+
+    Four tasks, however many documents there are: ``upload``, ``create_batch`` (one instance per 1,000 files; it waits
+    for the jobs, and gives failed files further attempts), ``save_results`` and ``delete_directories``. What has a
+    result from an earlier run is reused (``reuse=False`` processes everything again). One batch that fails does not
+    keep the others' results from being saved; ``save_results`` then fails in the end. The directories are deleted once
+    everything was saved; after a failure they stay, so that the failed task can be cleared, until LlamaCloud cleans
+    them up.
+
+    With ``directory_id`` instead of ``source``, a directory that others keep filling, two tasks: ``create_batch`` takes
+    what is new since earlier runs, and ``save_results`` adds its results to the manifest; both are skipped when there
+    is nothing new. The DAG needs ``max_active_runs=1``.
+
+    The XCom of ``save_results`` names the manifest and counts. ``timeout`` counts for the batches and for the jobs.
+    ``default_args`` and ``kwargs`` (``tooltip``, ``prefix_group_id``, ...) are the task group's own; the other
+    arguments are those of the operators of the same names.
+    """
+    if (source is None) == (directory_id is None):
+        raise ValueError("process_directory takes either source or directory_id")
+    common: dict[str, Any] = {
+        "project_id": project_id,
+        "organization_id": organization_id,
+        "llamabatch_conn_id": llamabatch_conn_id,
+    }
+    creating: dict[str, Any] = {
+        "task_id": "create_batch",
+        "configuration_id": configuration_id,
+        "job_type": job_type,
+        "wait_for_jobs": True,
+        "max_file_attempts": max_file_attempts,
+        "retry_configuration_id": retry_configuration_id,
+        "poll_interval": poll_interval,
+        "timeout": timeout,
+        **common,
+    }
+    saving: dict[str, Any] = {
+        "task_id": "save_results",
+        "target": target,
+        "target_conn_id": target_conn_id,
+        "outputs": outputs,
+        "configuration_id": configuration_id,
+        "max_concurrency": max_concurrency,
+        "fail_on_partial_error": fail_on_partial_error,
+        **common,
+    }
+    retries: dict[str, Any] = {"retries": 2, **(default_args or {})}  # a retry goes on where the last try was
+    with TaskGroup(group_id, **{"default_args": retries, **kwargs}) as group:
+        if directory_id is not None:
+            new = CreateBatchOperator(source_directory_id=directory_id, only_new=True, **creating)
+            SaveBatchResultsOperator(
+                **_results_of(new), source_directory_id=directory_id, keep_earlier=True, **saving
+            )
+            return group
+        upload = UploadDirectoryOperator(
+            task_id="upload",
+            source=source or "",
+            pattern=pattern,
+            source_conn_id=source_conn_id,
+            max_files_per_directory=max_files_per_directory,
+            if_empty=if_empty,
+            on_unsupported=on_unsupported,
+            max_files=max_files,
+            max_pages=max_pages,
+            target=target,
+            target_conn_id=target_conn_id,
+            reuse=reuse,
+            configuration_id=configuration_id,
+            outputs=outputs,
+            max_concurrency=max_concurrency,
+            **common,
+        )
+        create = CreateBatchOperator.partial(**creating).expand(source_directory_id=upload.output)
+        save = SaveBatchResultsOperator(
+            **_results_of(create),
+            upload=XComArg(upload, key=xcom.UPLOAD),
+            trigger_rule="all_done",  # one batch that failed does not keep the others from being saved
+            **saving,
+        )
+        delete = DeleteDirectoryOperator(
+            task_id="delete_directories", directory_id=upload.output, only_after=save.output, **common
+        )
+        save >> delete.as_teardown()
+    return group
+
+
+def _results_of(create: Any) -> dict[str, Any]:
+    return {
+        "job_references": XComArg(create, key=xcom.JOB_REFERENCES),
+        "file_errors": XComArg(create, key=xcom.FILE_ERRORS),
+    }

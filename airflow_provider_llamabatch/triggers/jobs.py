@@ -1,0 +1,123 @@
+"""The trigger: waits in the triggerer for many jobs to end. It only reads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.batches.polling import PollState, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from airflow_provider_llamabatch.documents.progress import Progress
+
+
+class JobsTrigger(BaseTrigger):
+    """
+    Fires one ``TriggerEvent`` once every job has ended or has reached the deadline.
+
+    The payload, ``{"jobs", "ended", "deadline"}``, holds counts only: what became of each job is read by the task. All
+    times are epoch seconds, fixed before the deferral. Each job has the deadline for itself, so one that hangs is no
+    reason for the others not to be seen.
+
+    :param job_ids: the ids of the jobs by type, ``parse_v2`` and ``extract_v2``.
+    :param llamabatch_conn_id: the Airflow connection with the API key.
+    :param poll_interval: seconds between polls; a hundred jobs take one request.
+    :param deadline: when to give up.
+    :param first_look_at: when to poll first; at once if not given.
+    :param since: when the wait began.
+    :param project_id: the project, the connection's if not given.
+    :param organization_id: the organization, the connection's if not given.
+    :param _newer: what a worker one release ahead may say; ignored.
+    """
+
+    def __init__(
+        self,
+        job_ids: dict[str, list[str]],
+        llamabatch_conn_id: str = "llamabatch_default",
+        poll_interval: float = defaults.POLL_INTERVAL,
+        deadline: float | None = None,
+        first_look_at: float | None = None,
+        since: float | None = None,
+        project_id: str | None = None,
+        organization_id: str | None = None,
+        **_newer: Any,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        self.job_ids = job_ids
+        self.llamabatch_conn_id = llamabatch_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.first_look_at = first_look_at
+        self.since = since
+        self.project_id = project_id
+        self.organization_id = organization_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments that make this trigger again, none of them a secret."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "job_ids": self.job_ids,
+                "llamabatch_conn_id": self.llamabatch_conn_id,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "first_look_at": self.first_look_at,
+                "since": self.since,
+                "project_id": self.project_id,
+                "organization_id": self.organization_id,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait together with everything else that this process polls, see ``polling.loop``."""
+        from airflow_provider_llamabatch.documents.progress import Progress
+
+        now = time.time()
+        deadline = now + defaults.WAIT_TIMEOUT if self.deadline is None else self.deadline
+        total = sum(len(ids) for ids in self.job_ids.values())
+        progress = Progress(total, time.monotonic)
+        async with asyncio.TaskGroup() as group:
+            waits = [
+                group.create_task(self._wait(job_type, ids, now, deadline, progress))
+                for job_type, ids in self.job_ids.items()
+            ]
+        payload = {"jobs": total, "ended": sum(wait.result() for wait in waits), "deadline": deadline}
+        yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow's
+
+    async def _wait(
+        self, job_type: str, ids: list[str], now: float, deadline: float, progress: Progress
+    ) -> int:
+        """Wait for the jobs of one type; returns how many have ended in time."""
+        from airflow_provider_llamabatch.polling.loop import Subscription, loop_time
+        from airflow_provider_llamabatch.polling.sources import Jobs
+
+        since = now if self.since is None else self.since
+        first = now if self.first_look_at is None else self.first_look_at
+        states = [
+            PollState(
+                job_id,
+                loop_time(deadline, now),
+                self.poll_interval,
+                since=loop_time(since, now),
+                next_poll=loop_time(first, now),
+            )
+            for job_id in ids
+        ]
+        source = Jobs(job_type, self.project_id, self.organization_id)
+        waiting, ended = len(states), 0
+        async with Subscription(self.llamabatch_conn_id, source, states, listed_from=since) as subscription:
+            while waiting:
+                result = (await subscription.next_update()).result
+                if result is None:
+                    continue
+                waiting -= 1
+                ended += result.reason is not Reason.TIMED_OUT
+                if line := progress.add(failed=result.reason is not Reason.COMPLETED):
+                    self.logger().info("Jobs: %s", line)
+        return ended

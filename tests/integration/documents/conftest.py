@@ -1,0 +1,149 @@
+"""Folders of documents, the whole line from a folder to a folder, and an S3 on a real socket."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_llamabatch.documents import manifest
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.operators.directory import UploadDirectoryOperator
+from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+LATER = 3600.0  # seconds; longer than any of the emulator's defaults
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look again and ask again at once."""
+    module = "airflow_provider_llamabatch.operators"
+    monkeypatch.setattr(f"{module}.following.LOOKUP_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(f"{module}.saving.RESULT_PAUSES", (0.0, 0.0))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def fill(folder: Path, contents: dict[str, bytes]) -> None:
+    for name, content in contents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def rows_of(target: Path) -> dict[str, Any]:
+    """Return the manifest's rows by file; every file is there once."""
+    rows = manifest.from_lines((target / "manifest.jsonl").read_bytes())
+    by_file = {row.file: row for row in rows}
+    assert len(by_file) == len(rows)
+    return by_file
+
+
+class Line:
+    """The tasks of one run, one after another, each with its own context, as Airflow would run them."""
+
+    def __init__(self, hook: Any, emulator: Any, new_context: Callable[[str], Any]) -> None:
+        self._hook, self._emulator = hook, emulator
+        self.contexts: dict[str, Any] = {}
+        self._new_context = new_context
+        self.references: list[dict[str, Any]] = []
+        self.file_errors: list[dict[str, Any]] = []
+
+    def context(self, task_id: str) -> Any:
+        return self.contexts.setdefault(task_id, self._new_context(task_id))
+
+    def upload(self, **arguments: Any) -> list[str]:
+        arguments = {"directory_name": "documents", **arguments}
+        return UploadDirectoryOperator(task_id="upload", **arguments).execute(self.context("upload"))
+
+    def process(
+        self,
+        directory_ids: list[str],
+        configuration_id: str = "cfg-PARSE_AGENTIC",
+        job_type: str = "parse_v2",
+    ):
+        for directory_id in directory_ids:
+            batch = self._hook.create_batch(
+                source_directory_id=directory_id, configuration_id=configuration_id, job_type=job_type
+            )
+            self._emulator.control.advance(LATER)
+            for result in self._hook.get_batch(batch.id, expand_results=True).results or ():
+                entry = result.model_dump(mode="json")
+                (self.references if entry["job_reference"] else self.file_errors).append(entry)
+
+    def save(self, target: Any, **arguments: Any) -> dict[str, Any]:
+        operator = SaveBatchResultsOperator(
+            task_id="save",
+            job_references=self.references,
+            file_errors=self.file_errors,
+            upload=self.context("upload")["ti"].xcoms.get("upload"),
+            target=str(target),
+            **arguments,
+        )
+        return operator.execute(self.context("save"))
+
+    def names_in(self, directory_ids: list[str]) -> list[str]:
+        """Return the source paths that directories hold, as often as they do."""
+        return sorted(
+            (file.metadata or {})["source_path"]
+            for directory_id in directory_ids
+            for file in self._hook.iterate(calls.list_directory_files(directory_id))
+        )
+
+
+@pytest.fixture
+def new_line(hook: Any, emulator: Any, new_context: Callable[[str, str], Any]) -> Callable[[str], Line]:
+    return lambda run_id: Line(hook, emulator, lambda task_id: new_context(run_id, task_id))
+
+
+@pytest.fixture
+def line(new_line: Callable[[str], Line]) -> Line:
+    return new_line("a_run")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An empty bucket ``documents``, reached through the Airflow connection ``storage``; a boto3 client."""
+    import boto3  # type: ignore[import-untyped]
+
+    extra = {"endpoint_url": s3_server, "region_name": "us-east-1"}
+    connection = {"conn_type": "aws", "login": "moto-key", "password": "moto-secret", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps(connection))
+    client = boto3.client(
+        "s3",
+        aws_access_key_id="moto-key",
+        aws_secret_access_key="moto-secret",
+        endpoint_url=s3_server,
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket="documents")
+    yield client
+    for entry in client.list_objects_v2(Bucket="documents").get("Contents", ()):
+        client.delete_object(Bucket="documents", Key=entry["Key"])
+    client.delete_bucket(Bucket="documents")

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, ResultsMissingError
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.loaders import documents_from_manifest
+from tests.integration.documents.conftest import fill, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.integration.documents.conftest import Line
+
+pytestmark = pytest.mark.usefixtures("connection")
+
+
+def test_a_folder_of_documents_becomes_a_folder_of_markdown(line: Line, source: Path, target: Path):
+    fill(source, {"a.txt": b"alpha", "sub/b c.md": b"# beta", "sub/a.txt": "ünï".encode()})
+    ids = line.upload(source=str(source), target=str(target))
+    line.process(ids)
+    summary = line.save(target)
+
+    assert (target / "a.txt.md").read_text() == "alpha"
+    assert (target / "sub/b c.md.md").read_text() == "# beta"
+    assert (target / "sub/a.txt.md").read_text() == "ünï"
+    assert summary["manifest"] == f"{target}/manifest.jsonl"
+    assert (summary["saved"], summary["failed"]) == (3, 0)
+    rows = rows_of(target)
+    assert {name: (row.status, row.path, row.bytes, row.pages) for name, row in rows.items()} == {
+        "a.txt": ("COMPLETED", f"{target}/a.txt.md", 5, 1),
+        "sub/b c.md": ("COMPLETED", f"{target}/sub/b c.md.md", 6, 1),
+        "sub/a.txt": ("COMPLETED", f"{target}/sub/a.txt.md", 5, 1),
+    }
+    assert summary["credits"] == sum(row.credits for row in rows.values()) == 30
+    assert all(row.directory_id == ids[0] for row in rows.values())
+
+
+def test_what_cannot_be_read_is_named_and_everything_else_is_done(line: Line, source: Path, target: Path):
+    fill(source, {"good.txt": b"good", "broken.pdf": b"%PDF-nonsense", "empty.txt": b"", "tool.exe": b"MZ"})
+    line.process(line.upload(source=str(source), target=str(target)))
+    summary = line.save(target)
+
+    rows = rows_of(target)
+    assert {name: row.status for name, row in rows.items()} == {
+        "good.txt": "COMPLETED",
+        "broken.pdf": "FAILED",
+        "empty.txt": "SKIPPED",
+        "tool.exe": "SKIPPED",
+    }
+    assert "PDF_IS_BROKEN" in rows["broken.pdf"].error
+    assert "empty" in rows["empty.txt"].error
+    assert ".exe" in rows["tool.exe"].error
+    assert (summary["saved"], summary["failed"], summary["skipped"]) == (1, 1, 2)
+
+
+def test_a_folder_that_was_done_already_sends_and_pays_nothing(
+    new_line: Callable[[str], Line], source: Path, target: Path, emulator
+):
+    fill(source, {"a.txt": b"alpha", "b.txt": b"beta", "broken.pdf": b"%PDF-nonsense", "empty.txt": b""})
+    arguments = {
+        "source": str(source),
+        "target": str(target),
+        "reuse": True,
+        "configuration_id": "cfg-PARSE_AGENTIC",
+    }
+    monday = new_line("monday")
+    monday.process(monday.upload(**arguments))
+    monday.save(target, configuration_id="cfg-PARSE_AGENTIC")
+    before = rows_of(target)
+
+    tuesday = new_line("tuesday")
+    assert tuesday.upload(**arguments) == []
+    summary = tuesday.save(target, configuration_id="cfg-PARSE_AGENTIC")
+    assert (summary["saved"], summary["reused"], summary["credits"]) == (0, 3, None)
+    after = rows_of(target)
+    assert {name: (row.status, row.path) for name, row in after.items()} == {
+        name: (row.status, row.path) for name, row in before.items()
+    }
+
+    fill(source, {"a.txt": b"alpha, changed", "c.txt": b"gamma"})
+    (target / "b.txt.md").unlink()  # a result that somebody deleted is made again
+    wednesday = new_line("wednesday")
+    ids = wednesday.upload(**arguments)
+    assert wednesday.names_in(ids) == ["a.txt", "b.txt", "c.txt"]
+    wednesday.process(ids)
+    wednesday.save(target, configuration_id="cfg-PARSE_AGENTIC")
+    assert (target / "a.txt.md").read_text() == "alpha, changed"
+    assert {name: row.reused for name, row in rows_of(target).items()} == {
+        "a.txt": False,
+        "b.txt": False,
+        "c.txt": False,
+        "broken.pdf": True,
+        "empty.txt": False,
+    }
+
+
+def test_more_files_than_a_directory_takes_become_several(line: Line, source: Path, target: Path):
+    fill(source, {f"{number:02}.txt": b"x%d" % number for number in range(7)})
+    ids = line.upload(source=str(source), target=str(target), max_files_per_directory=3)
+    assert len(ids) == 3
+    line.process(ids)
+    assert line.save(target)["saved"] == 7
+    assert len(list(target.glob("*.md"))) == 7
+
+
+def test_names_that_lead_elsewhere_or_meet_are_told_apart(line: Line, s3, target: Path):
+    names = [
+        "../up.txt",
+        "a/../../b.txt",
+        "Report.txt",
+        "report.txt",
+        "x" * 300 + ".txt",
+        "#1?.txt",
+        "ü n.txt",
+    ]
+    for name in names:
+        s3.put_object(Bucket="documents", Key=f"in/{name}", Body=name.encode())
+    line.process(line.upload(source="s3://documents/in", source_conn_id="storage", target=str(target)))
+    line.save(target)
+    rows = rows_of(target)
+    assert set(rows) == set(names)
+    assert len({row.path.casefold() for row in rows.values()}) == len(names)
+    for name, row in rows.items():
+        assert (target / row.path).resolve().is_relative_to(target.resolve())
+        assert (target / row.path).read_bytes() == name.encode()
+
+
+def test_results_go_to_s3(line: Line, source: Path, s3):
+    fill(source, {"a.txt": b"alpha", "big.txt": b"0123456789" * 700_000})
+    target = "s3://documents/out"
+    line.process(line.upload(source=str(source), target=target, target_conn_id="storage"))
+    summary = line.save(target, target_conn_id="storage")
+    assert summary["saved"] == 2
+    body = s3.get_object(Bucket="documents", Key="out/big.txt.md")["Body"].read()
+    assert body == b"0123456789" * 700_000
+    keys = {entry["Key"] for entry in s3.list_objects_v2(Bucket="documents")["Contents"]}
+    assert {key for key in keys if "/.llamabatch/" not in key} == {
+        "out/a.txt.md",
+        "out/big.txt.md",
+        "out/manifest.jsonl",
+    }
+
+
+def test_a_large_file_is_streamed_and_arrives_whole(line: Line, source: Path, target: Path):
+    content = bytes(range(32, 127)) * 100_000
+    fill(source, {"large.txt": content})
+    line.process(line.upload(source=str(source), target=str(target)))
+    line.save(target)
+    assert (target / "large.txt.md").read_bytes() == content
+
+
+def test_an_empty_folder_does_what_was_asked_for(line: Line, source: Path):
+    with pytest.raises(AirflowSkipException):
+        line.upload(source=str(source))
+    with pytest.raises(DocumentsRefusedError, match="if_empty"):
+        line.upload(source=str(source), if_empty="fail")
+    assert line.upload(source=str(source), if_empty="succeed") == []
+
+
+def test_a_surprise_is_refused_before_anything_is_sent(line: Line, source: Path, hook):
+    fill(source, {"a.txt": b"a", "b.txt": b"b", "c.exe": b"c"})
+    with pytest.raises(DocumentsRefusedError, match="max_files=1"):
+        line.upload(source=str(source), max_files=1)
+    with pytest.raises(DocumentsRefusedError, match=r"c\.exe"):
+        line.upload(source=str(source), on_unsupported="fail")
+    assert list(hook.iterate(calls.list_directories())) == []
+
+
+def test_documents_that_no_batch_took_make_the_save_fail_after_it_has_saved_the_others(
+    line: Line, source: Path, target: Path
+):
+    fill(source, {"a.txt": b"a", "b.txt": b"b"})
+    first, _ = line.upload(source=str(source), target=str(target), max_files_per_directory=1)
+    line.process([first])
+    with pytest.raises(ResultsMissingError, match="1 of 2"):
+        line.save(target)
+    assert {name: row.status for name, row in rows_of(target).items()} == {
+        "a.txt": "COMPLETED",
+        "b.txt": "NO_JOB",
+    }
+    assert line.contexts["save"]["ti"].xcoms["summary"]["saved"] == 1
+
+
+def test_results_are_handed_on_as_texts_with_metadata(line: Line, source: Path, target: Path):
+    fill(source, {"a.txt": b"alpha", "broken.pdf": b"%PDF-nonsense"})
+    line.process(line.upload(source=str(source), target=str(target)))
+    manifest = line.save(target)["manifest"]
+    [document] = documents_from_manifest(manifest)
+    assert document["text"] == "alpha"
+    assert document["metadata"]["file"] == "a.txt"
+    assert document["metadata"]["path"] == f"{target}/a.txt.md"

@@ -1,0 +1,150 @@
+"""A directory that others keep filling, night after night: every file is paid for once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
+
+from airflow_provider_llamabatch.exceptions import BatchFailedError
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
+from tests.integration.documents.conftest import LATER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+
+pytestmark = pytest.mark.usefixtures("connection")
+
+
+@pytest.fixture(autouse=True)
+def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Airflow's Variables, in memory."""
+    kept: dict[str, str] = {}
+    monkeypatch.setattr("airflow_provider_llamabatch.airflow_compat.get_variable", kept.get)
+    monkeypatch.setattr(
+        "airflow_provider_llamabatch.airflow_compat.set_variable",
+        lambda name, value, description: kept.__setitem__(name, value),
+    )
+    return kept
+
+
+class Nights:
+    def __init__(self, hook: LlamaBatchHook, emulator: LlamaCloudEmulator, new_context: Any) -> None:
+        self.hook, self.emulator, self._new_context = hook, emulator, new_context
+        self.directory_id = hook.send(calls.create_directory(name="inbox", type="user")).id
+        self.count = 0
+        self.contexts: dict[int, Any] = {}
+
+    def arrive(self, files: int) -> None:
+        for _ in range(files):
+            self.count += 1
+            name = f"{self.count:03}.txt"
+            content = f"document {self.count}".encode()
+            self.hook.send(calls.upload_directory_file(self.directory_id, content, display_name=name))
+        self.emulator.control.advance(60)
+
+    def night(self, number: int, *, between: Callable[[], None] = lambda: None) -> list[str]:
+        """Run one night's task to its end; return the original ids of the files that got a job."""
+        context = self.contexts.setdefault(number, self._new_context(f"night-{number}", "create"))
+        create = CreateBatchOperator(
+            task_id="create",
+            source_directory_id=self.directory_id,
+            configuration_id="cfg-PARSE_AGENTIC",
+            wait_for_jobs=True,
+            only_new=True,
+            deferrable=True,
+        )
+        try:
+            create.execute(context)
+        except TaskDeferred as deferred:
+            between()
+            self.emulator.control.advance(LATER)
+            trigger = deferred.trigger
+            reason = self.hook.get_batch(trigger.batch_id).status.lower()
+            create.execute_complete(context, {"batch_id": trigger.batch_id, "reason": reason})
+        outcomes = context["ti"].xcoms["job_references"]
+        assert {outcome["status"] for outcome in outcomes} == {"COMPLETED"}
+        return [outcome["source_directory_file_id"] for outcome in outcomes]
+
+    def paid(self) -> Counter[str]:
+        """Return how often each document was given to a job that is paid for."""
+        jobs: Counter[str] = Counter()
+        for batch in self.hook.list_batches():
+            for result in self.hook.get_batch(batch.id, expand_results=True).results or ():
+                if result.job_reference:
+                    job = self.hook.send(calls.get_parse_job(result.job_reference.id, expand=("text",)))
+                    assert job.text is not None
+                    jobs[job.text.pages[0].text or ""] += 1
+        return jobs
+
+
+@pytest.fixture
+def nights(hook: LlamaBatchHook, emulator: LlamaCloudEmulator, new_context: Any) -> Nights:
+    return Nights(hook, emulator, new_context)
+
+
+def test_thirty_nights_with_one_that_failed_one_cleared_and_a_file_that_arrives_in_between(nights: Nights):
+    given: Counter[str] = Counter()
+    for number in range(30):
+        nights.arrive(10)
+        if number == 7:
+            nights.emulator.control.change(final_status="FAILED")
+            with pytest.raises(BatchFailedError):
+                nights.night(number)
+            nights.emulator.control.change(final_status="COMPLETED")
+            continue
+        late = (lambda: nights.arrive(1)) if number == 12 else (lambda: None)
+        given.update(nights.night(number, between=late))
+        if number == 20:
+            before = len(list(nights.hook.list_batches()))
+            nights.contexts[number]["ti"].xcoms.clear()
+            again = nights.night(number)  # somebody clears it
+            assert len(again) == 10
+            assert len(list(nights.hook.list_batches())) == before
+    assert nights.count == 301
+    assert len(given) == 301
+    assert set(given.values()) == {1}
+    assert set(nights.paid().values()) == {1}
+    assert len(nights.paid()) == 301
+
+
+def test_a_night_without_anything_new_is_skipped(nights: Nights):
+    nights.arrive(2)
+    assert len(nights.night(1)) == 2
+    with pytest.raises(AirflowSkipException, match="nothing new"):
+        nights.night(2)
+    assert len(list(nights.hook.list_batches())) == 1
+
+
+def test_what_a_run_that_died_has_paid_for_is_not_paid_again(nights: Nights):
+    class DiedError(Exception):
+        pass
+
+    def die() -> None:
+        raise DiedError
+
+    nights.arrive(3)
+    with pytest.raises(DiedError):
+        nights.night(1, between=die)
+    with pytest.raises(AirflowSkipException):
+        nights.night(2)  # its batch is under way
+    nights.emulator.control.advance(LATER)
+    nights.arrive(1)
+    assert len(nights.night(3)) == 1
+    nights.contexts[1]["ti"].xcoms.clear()
+    assert len(nights.night(1)) == 3  # somebody clears the run that died: its batch is still there
+    assert set(nights.paid().values()) == {1}
+
+
+def test_a_changed_file_is_processed_again(nights: Nights):
+    nights.arrive(2)
+    nights.night(1)
+    [file, _] = nights.hook.iterate(calls.list_directory_files(nights.directory_id))
+    nights.hook.send(calls.update_directory_file(nights.directory_id, file.id, metadata={"version": "2"}))
+    assert nights.night(2) == [file.id]

@@ -1,0 +1,242 @@
+"""A batch, its jobs, and further attempts at what failed: deferred, on the worker, and over tries that die."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_llamabatch.exceptions import FilesWithoutJobError, JobsFailedError
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
+from airflow_provider_llamabatch.sensors.jobs import BatchJobsSensor
+from airflow_provider_llamabatch.triggers.jobs import JobsTrigger
+from tests.integration.documents.conftest import LATER, fill, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+    from tests.integration.documents.conftest import Line
+
+pytestmark = pytest.mark.usefixtures("connection")
+
+ALL_DONE = {"jobs": 1, "ended": 1, "deadline": 0.0}
+
+
+def create(directory_id: str, **arguments: Any) -> CreateBatchOperator:
+    arguments = {
+        "wait_for_jobs": True,
+        "deferrable": True,
+        "configuration_id": "cfg-PARSE_AGENTIC",
+        **arguments,
+    }
+    return CreateBatchOperator(task_id="create", source_directory_id=directory_id, **arguments)
+
+
+def carried_out(
+    operator: Callable[[], CreateBatchOperator],
+    context: Any,
+    emulator: LlamaCloudEmulator,
+    until: Callable[[list[str]], bool] = lambda _: False,
+) -> tuple[Any, list[str]]:
+    """Run a task over all its deferrals, each resumed by a new operator; returns its value and the triggers."""
+    triggers: list[str] = []
+    step: Callable[[CreateBatchOperator], Any] = lambda task: task.execute(context)  # noqa: E731
+    while True:
+        try:
+            return step(operator()), triggers
+        except TaskDeferred as deferred:
+            trigger = deferred.trigger
+            triggers.append(type(trigger).__name__)
+            if until(triggers):
+                return None, triggers
+            emulator.control.advance(LATER)
+            event = (
+                ALL_DONE
+                if isinstance(trigger, JobsTrigger)
+                else {"batch_id": trigger.batch_id, "reason": "completed", "deadline": trigger.deadline}
+            )
+            method = deferred.method_name
+            step = partial(resumed, method, context, event)
+
+
+def resumed(method: str, context: Any, event: Any, task: CreateBatchOperator) -> Any:
+    return getattr(task, method)(context, event)
+
+
+def batches(hook: LlamaBatchHook) -> list[Any]:
+    return list(hook.list_batches())
+
+
+@pytest.fixture
+def directory_id(line: Line, source: Path, target: Path) -> str:
+    fill(source, {"a.txt": b"alpha", "b.csv": b"x,y", "broken.pdf": b"%PDF-nonsense"})
+    [directory_id] = line.upload(source=str(source), target=str(target))
+    return directory_id
+
+
+def test_the_task_waits_for_batch_and_jobs_and_tells_what_became_of_each(
+    directory_id: str, context: Any, emulator: LlamaCloudEmulator, hook: LlamaBatchHook
+):
+    emulator.control.change(jobs_finish="after_completed", job_lag_seconds=LATER * 1.5)
+    value, triggers = carried_out(lambda: create(directory_id), context, emulator)
+    assert triggers == ["BatchTrigger", "JobsTrigger"]
+    assert [batch.id for batch in batches(hook)] == [value]
+    outcomes = context["ti"].xcoms["job_references"]
+    assert sorted(outcome["status"] for outcome in outcomes) == ["COMPLETED", "COMPLETED", "FAILED"]
+    assert context["ti"].xcoms["summary"] == {"COMPLETED": 2, "FAILED": 1}
+
+
+def test_failed_and_job_less_files_get_another_attempt_in_a_batch_of_their_own(
+    line: Line,
+    target: Path,
+    directory_id: str,
+    context: Any,
+    emulator: LlamaCloudEmulator,
+    hook: LlamaBatchHook,
+):
+    emulator.control.change(mapping_error_files=("*.csv",))
+
+    def mapped_from_now_on(_: list[str]) -> bool:
+        emulator.control.change(mapping_error_files=())
+        return False
+
+    # The batch of the first attempt keeps what was set when it was made.
+    operator = lambda: create(directory_id, max_file_attempts=2)  # noqa: E731
+    value, _ = carried_out(operator, context, emulator, mapped_from_now_on)
+    again, first = batches(hook)  # newest first
+    assert first.id == value
+    files = {
+        file.display_name for file in hook.iterate(calls.list_directory_files(again.source_directory_id))
+    }
+    assert files == {"b.csv", "broken.pdf"}
+    line.references = context["ti"].xcoms["job_references"]
+    line.file_errors = context["ti"].xcoms["file_errors"]
+    line.save(target)
+    assert {name: (row.status, row.attempt) for name, row in rows_of(target).items()} == {
+        "a.txt": ("COMPLETED", 1),
+        "b.csv": ("COMPLETED", 2),
+        "broken.pdf": ("FAILED", 2),
+    }
+
+
+@pytest.mark.parametrize("dies_after", [1, 2])
+def test_a_task_that_dies_in_any_round_pays_for_no_batch_twice(
+    directory_id: str,
+    context: Any,
+    next_try: Callable[..., None],
+    emulator: LlamaCloudEmulator,
+    hook: LlamaBatchHook,
+    dies_after: int,
+):
+    operator = lambda: create(directory_id, max_file_attempts=2, retry_configuration_id="cfg-PARSE_AGENTIC")  # noqa: E731
+    carried_out(operator, context, emulator, until=lambda triggers: len(triggers) == dies_after)
+    emulator.control.advance(LATER)
+    next_try(context)
+    carried_out(operator, context, emulator)
+    assert len(batches(hook)) == 2
+    outcomes = context["ti"].xcoms["job_references"]
+    assert sorted((one["status"], one["attempt"]) for one in outcomes) == [
+        ("COMPLETED", 1),
+        ("COMPLETED", 1),
+        ("FAILED", 2),
+    ]
+
+
+def test_what_counts_as_a_failure_is_decided_after_the_last_attempt(
+    directory_id: str, context: Any, emulator: LlamaCloudEmulator, hook: LlamaBatchHook
+):
+    operator = lambda: create(directory_id, max_file_attempts=2, fail_on_partial_error=True)  # noqa: E731
+    with pytest.raises(JobsFailedError, match="PDF_IS_BROKEN"):
+        carried_out(operator, context, emulator)
+    assert len(batches(hook)) == 2
+
+
+def test_without_a_job_for_any_file_the_task_fails_after_all_attempts(
+    directory_id: str, context: Any, emulator: LlamaCloudEmulator, hook: LlamaBatchHook
+):
+    emulator.control.change(mapping_error_files=("*",))
+    with pytest.raises(FilesWithoutJobError):
+        carried_out(lambda: create(directory_id, max_file_attempts=3), context, emulator)
+    assert len(batches(hook)) == 3
+
+
+def test_a_second_attempt_that_fails_as_a_whole_keeps_what_the_first_gave(
+    directory_id: str, context: Any, emulator: LlamaCloudEmulator
+):
+    def fail_from_now_on(triggers: list[str]) -> bool:
+        emulator.control.change(final_status="FAILED")
+        return False
+
+    value, triggers = carried_out(
+        lambda: create(directory_id, max_file_attempts=2), context, emulator, fail_from_now_on
+    )
+    assert value
+    assert triggers.count("BatchTrigger") == 2
+    assert len(context["ti"].xcoms["job_references"]) == 3
+
+
+def test_the_sensor_looks_once_defers_and_reads_the_outcomes(
+    line: Line, directory_id: str, context: Any, emulator: LlamaCloudEmulator
+):
+    emulator.control.change(jobs_finish="after_completed", job_lag_seconds=LATER * 2)
+    line.process([directory_id])
+    sensor = BatchJobsSensor(task_id="wait", job_references=[line.references], deferrable=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute(context)
+    assert {key: len(ids) for key, ids in deferred.value.trigger.job_ids.items()} == {"parse_v2": 3}
+    emulator.control.advance(LATER * 3)
+    outcomes = sensor.execute_complete(context, ALL_DONE)
+    assert sorted(one["status"] for one in outcomes) == ["COMPLETED", "COMPLETED", "FAILED"]
+    assert "PDF_IS_BROKEN" in next(one["error_message"] for one in outcomes if one["status"] == "FAILED")
+
+
+def test_one_job_that_hangs_does_not_hold_the_others(
+    line: Line, directory_id: str, context: Any, emulator: LlamaCloudEmulator
+):
+    emulator.control.change(jobs_finish="after_completed", job_lag_seconds=LATER * 2)
+    line.process([directory_id])
+    sensor = BatchJobsSensor(
+        task_id="wait",
+        job_references=line.references,
+        deferrable=False,
+        mode="poke",
+        timeout=0.01,
+        poll_interval=1,
+    )
+    time.sleep(0.02)
+    outcomes = sensor.execute(context)
+    assert {one["status"] for one in outcomes} <= {"PENDING", "RUNNING"}
+    assert all("had not ended" in one["error_message"] for one in outcomes)
+
+
+async def test_the_trigger_fires_once_when_every_job_has_ended(
+    line: Line, directory_id: str, emulator: LlamaCloudEmulator
+):
+    line.process([directory_id])
+    ids = [reference["job_reference"]["id"] for reference in line.references]
+    before = len(emulator.control.requests())
+    trigger = JobsTrigger({"parse_v2": ids}, poll_interval=1.0, deadline=time.time() + 60)
+    events = [event async for event in trigger.run()]
+    assert [(event.payload["jobs"], event.payload["ended"]) for event in events] == [(3, 3)]
+    assert len(emulator.control.requests()) - before == 1
+    path, arguments = trigger.serialize()
+    assert path == "airflow_provider_llamabatch.triggers.jobs.JobsTrigger"
+    assert JobsTrigger(**arguments).serialize() == (path, arguments)
+
+
+async def test_the_trigger_gives_up_on_jobs_that_hang_at_the_deadline(
+    line: Line, directory_id: str, emulator: LlamaCloudEmulator
+):
+    emulator.control.change(jobs_finish="after_completed", job_lag_seconds=LATER * 2)
+    line.process([directory_id])
+    ids = [reference["job_reference"]["id"] for reference in line.references]
+    trigger = JobsTrigger({"parse_v2": ids}, poll_interval=1.0, deadline=time.time() + 1.5)
+    [event] = [event async for event in trigger.run()]
+    assert (event.payload["jobs"], event.payload["ended"]) == (3, 0)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_llamabatch.batches.jobs import Jobs, problem_with
+from airflow_provider_llamabatch.llamacloud.models import JobStatusRow
+
+
+def reference(number: int, job_type: str = "parse_v2", **more: Any) -> dict[str, Any]:
+    job = {"id": f"job-{number}", "type": job_type}
+    return {"source_directory_file_id": f"dfl-{number}", "job_reference": job, "error_message": None, **more}
+
+
+def row(number: int, status: str, error: str | None = None) -> JobStatusRow:
+    return JobStatusRow(id=f"job-{number}", status=status, error_message=error)
+
+
+def test_a_thousand_jobs_take_ten_requests_and_fewer_as_they_end():
+    jobs = Jobs([reference(number) for number in range(1000)])
+    assert [len(ids) for _, ids in jobs.requests()] == [100] * 10
+    jobs.saw([row(number, "COMPLETED") for number in range(950)])
+    assert [len(ids) for _, ids in jobs.requests()] == [50]
+    assert not jobs.have_ended
+    jobs.saw([row(number, "FAILED") for number in range(950, 1000)])
+    assert jobs.have_ended
+    assert jobs.line() == "1,000 of 1,000 jobs done, 50 failed"
+
+
+def test_parse_and_extract_jobs_are_asked_for_apart():
+    jobs = Jobs([reference(1), reference(2, "extract_v2"), reference(3)])
+    assert list(jobs.requests()) == [("parse_v2", ["job-1", "job-3"]), ("extract_v2", ["job-2"])]
+
+
+def test_jobs_that_are_known_to_have_ended_are_not_asked_for():
+    jobs = Jobs([reference(1, status="FAILED", error_message="broken"), reference(2, status="RUNNING")])
+    assert jobs.pending() == {"parse_v2": ["job-2"]}
+
+
+def test_an_unknown_status_word_is_still_running():
+    jobs = Jobs([reference(1)])
+    jobs.saw([row(1, "SOMETHING_NEW")])
+    assert not jobs.have_ended
+
+
+def test_outcomes_are_the_references_with_what_became_of_the_jobs():
+    jobs = Jobs([reference(1), reference(2), reference(3)])
+    assert jobs.saw([row(1, "COMPLETED"), row(2, "FAILED", "PDF_IS_BROKEN")])
+    assert not jobs.saw([row(1, "COMPLETED")])
+    outcomes = jobs.outcomes(late="did not end within 60 s")
+    assert [(one["status"], one["error_message"]) for one in outcomes] == [
+        ("COMPLETED", None),
+        ("FAILED", "PDF_IS_BROKEN"),
+        ("UNKNOWN", "did not end within 60 s"),
+    ]
+    assert outcomes[0]["job_reference"] == {"id": "job-1", "type": "parse_v2"}
+    assert jobs.summary() == {"COMPLETED": 1, "FAILED": 1, "UNKNOWN": 1}
+    assert problem_with(outcomes, fail_on_partial_error=False) is None
+    assert problem_with(outcomes, fail_on_partial_error=True) == (
+        "2 of 3 jobs did not complete: dfl-2: FAILED PDF_IS_BROKEN; dfl-3: UNKNOWN did not end within 60 s"
+    )
+    assert problem_with([], fail_on_partial_error=True) is None

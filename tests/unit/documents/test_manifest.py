@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider_llamabatch.documents import manifest, reuse
+from airflow_provider_llamabatch.documents.manifest import Row
+from airflow_provider_llamabatch.documents.upload_plan import SourceFile
+
+DONE = Row(
+    "a.pdf",
+    "COMPLETED",
+    path="/out/a.pdf.md",
+    bytes=7,
+    source_sha256="s1",
+    source_version="v1",
+    configuration="cfg-1@v2",
+    credits=3.0,
+)
+FAILED = replace(
+    DONE, file="b.pdf", status="FAILED", error="PDF_IS_BROKEN: no trailer", path=None, bytes=None
+)
+
+
+def test_a_manifest_is_read_as_it_was_written_sorted_by_file():
+    rows = [FAILED, DONE, replace(DONE, file="ü\udcff.pdf")]
+    content = b"".join(manifest.to_lines(rows))
+    assert content.count(b"\n") == 3
+    assert manifest.from_lines(content) == [DONE, FAILED, rows[2]]
+
+
+def test_fields_of_a_newer_version_are_left_out():
+    assert manifest.from_lines(b'{"file": "a", "status": "COMPLETED", "colour": "red"}\n\n') == [
+        Row("a", "COMPLETED")
+    ]
+
+
+@pytest.mark.parametrize("line", [b"{", b"[]", b'{"file": "a"}', b"17"])
+def test_what_is_no_manifest_is_an_error_with_its_line(line: bytes):
+    with pytest.raises(manifest.ManifestUnreadableError, match="line 2"):
+        manifest.from_lines(b'{"file": "a", "status": "COMPLETED"}\n' + line)
+
+
+def test_costs_are_those_of_this_run_and_unknown_is_not_nothing():
+    assert manifest.credits_of([DONE, replace(DONE, credits=None), replace(DONE, reused=True)]) == 3.0
+    assert manifest.credits_of([replace(DONE, credits=None)]) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "reused"),
+    [
+        (DONE, True),
+        (FAILED, True),  # another try over the same content would say the same
+        (replace(DONE, pages_failed=1), False),
+        (replace(DONE, path=None), False),
+        (replace(DONE, status="NO_RESULT"), False),
+        (replace(FAILED, error="TIMEOUT: took too long"), False),
+        (replace(DONE, configuration="cfg-1@v1"), False),
+        (replace(DONE, source_sha256=None), False),
+    ],
+)
+def test_only_an_outcome_as_good_as_a_new_one_is_used_again(row: Row, reused: bool):
+    found = reuse.earlier([row], configuration="cfg-1@v2", outputs=["markdown"], present={"/out/a.pdf.md": 7})
+    assert (found.row_of(SourceFile(row.file, 9, "v3"), "s1") is not None) == reused
+
+
+@pytest.mark.parametrize("present", [{}, {"/out/a.pdf.md": 6}])
+def test_a_result_that_is_gone_or_cut_short_is_made_again(present: dict[str, int]):
+    found = reuse.earlier([DONE], configuration="cfg-1@v2", outputs=["markdown"], present=present)
+    assert found.row_of(SourceFile("a.pdf", 9), "s1") is None
+
+
+def test_a_result_without_all_outputs_is_made_again():
+    present = {"/out/a.pdf.md": 7, "/out/a.pdf.txt": 3}
+    both = replace(DONE, other_outputs={"text": {"path": "/out/a.pdf.txt", "bytes": 3, "sha256": "x"}})
+    for row, expected in ((DONE, False), (both, True)):
+        found = reuse.earlier([row], configuration="cfg-1@v2", outputs=["markdown", "text"], present=present)
+        assert (found.row_of(SourceFile("a.pdf", 9), "s1") is not None) == expected
+
+
+def test_an_unchanged_file_need_not_be_read_where_the_storage_has_versions():
+    found = reuse.earlier(
+        [DONE], configuration="cfg-1@v2", outputs=["markdown"], present={"/out/a.pdf.md": 7}
+    )
+    assert found.content_of(SourceFile("a.pdf", 9, "v1")) == "s1"
+    assert found.content_of(SourceFile("a.pdf", 9, "v2")) is None
+    assert found.content_of(SourceFile("a.pdf", 9)) is None

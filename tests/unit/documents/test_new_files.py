@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airflow_provider_llamabatch.documents.new_files import Processed
+from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def file(number: int, *, changed: int = 0) -> DirectoryFile:
+    return DirectoryFile(
+        id=f"dfl-{number}",
+        file_id=f"file-{number}",
+        updated_at=BEGAN + timedelta(hours=number, minutes=changed),
+    )
+
+
+def ids(files: list[DirectoryFile]) -> list[str]:
+    return [one.id for one in files]
+
+
+def test_a_file_is_new_until_a_batch_has_given_it_a_job():
+    state = Processed()
+    files = [file(2), file(1)]
+    assert ids(state.new(files)) == ["dfl-1", "dfl-2"]
+    state.take("dir-1", files)
+    assert state.new(files) == []
+    state.ended("dir-1", ["dfl-1"])
+    assert ids(state.new(files)) == ["dfl-2"]
+
+
+def test_a_changed_file_is_new_again_also_while_its_old_version_is_under_way():
+    state = Processed()
+    state.take("dir-1", [file(1)])
+    assert ids(state.new([file(1, changed=5)])) == ["dfl-1"]
+    state.ended("dir-1", None)
+    assert state.new([file(1)]) == []
+    assert ids(state.new([file(1, changed=5)])) == ["dfl-1"]
+
+
+def test_a_run_takes_at_most_what_a_batch_takes_the_oldest_first():
+    new = Processed().new([file(number) for number in range(1200)])
+    assert len(new) == 1000
+    assert new[0].id == "dfl-0"
+
+
+def test_files_that_are_gone_are_forgotten_and_the_rest_survives_being_written():
+    state = Processed()
+    state.take("dir-1", [file(1), file(2)])
+    state.ended("dir-1", None)
+    state.take("dir-2", [file(3)])
+    state.prune([file(2), file(3)])
+    assert Processed.from_json(state.to_json()) == state
+    assert set(state.done) == {"dfl-2"}
+    assert Processed.from_json(None) == Processed()
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"done": 1}'])
+def test_a_variable_that_somebody_else_wrote_is_an_error_not_an_empty_state(text: str):
+    with pytest.raises(ValueError, match=r".+"):
+        Processed.from_json(text)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_llamabatch.documents.repair import merged, to_repeat, without_job
+
+
+def entry(file: str, job: str | None = None, **more: Any) -> dict[str, Any]:
+    reference = {"id": job, "type": "parse_v2"} if job else None
+    return {"source_directory_file_id": file, "job_reference": reference, "error_message": None, **more}
+
+
+def test_failed_stuck_and_job_less_files_get_another_attempt():
+    outcomes = [
+        entry("dfl-1", "j1", status="COMPLETED"),
+        entry("dfl-2", "j2", status="FAILED"),
+        entry("dfl-3", "j3", status="RUNNING"),
+        entry("dfl-4", "j4", status="CANCELLED"),
+    ]
+    assert to_repeat(outcomes, [entry("dfl-5")]) == ["dfl-2", "dfl-3", "dfl-4", "dfl-5"]
+
+
+def test_a_new_attempt_stands_in_the_place_of_the_one_it_repeats():
+    first = [entry("dfl-1", "j1", status="COMPLETED"), entry("dfl-2", "j2", status="FAILED")]
+    both = merged(
+        first, [entry("dfl-2b", "j9")], attempt=2, configuration="cfg-2", origin={"dfl-2b": "dfl-2"}
+    )
+    assert [
+        (one["source_directory_file_id"], one["job_reference"]["id"], one.get("attempt")) for one in both
+    ] == [
+        ("dfl-1", "j1", None),
+        ("dfl-2", "j9", 2),
+    ]
+    assert "status" not in both[1]
+
+
+def test_a_file_that_gets_a_job_in_a_later_attempt_is_no_longer_without_one():
+    left = without_job(
+        [entry("dfl-1"), entry("dfl-2"), entry("dfl-3")],
+        [entry("dfl-2b", error_message="again")],
+        [entry("dfl-1b", "j1")],
+        origin={"dfl-1b": "dfl-1", "dfl-2b": "dfl-2"},
+    )
+    assert [(one["source_directory_file_id"], one["error_message"]) for one in left] == [
+        ("dfl-2", "again"),
+        ("dfl-3", None),
+    ]

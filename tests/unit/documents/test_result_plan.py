@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_llamabatch.documents.result_plan import manifest_name, plan_paths, safe_path
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ("a.pdf", "a.pdf"),
+        ("sub/ü n.pdf", "sub/ü n.pdf"),
+        ("../../etc/passwd", "__/__/etc/passwd"),
+        ("/absolute.pdf", "absolute.pdf"),
+        ("a//b/./c.pdf", "a/b/c.pdf"),
+        ("..", "__"),
+        ("", "_"),
+        ("a#b?c*.pdf", "a_b_c_.pdf"),
+        ("a\\..\\b.pdf", "a_.._b.pdf"),
+        ("a\0\n.pdf", "a__.pdf"),
+        ("trailing. ", "trailing._"),
+        ("50%20.pdf", "50_20.pdf"),
+    ],
+)
+def test_a_path_never_leads_elsewhere(document: str, path: str):
+    assert safe_path(document) == path
+
+
+def test_each_document_keeps_its_own_path():
+    planned = plan_paths(["b/x.pdf", "a.pdf", "a.docx"], ["markdown"])
+    assert planned == {"a.docx": "a.docx", "a.pdf": "a.pdf", "b/x.pdf": "b/x.pdf"}
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        ["Report.pdf", "report.pdf", "REPORT.pdf"],  # the same where case does not count
+        ["é.pdf", "e\u0301.pdf"],  # two spellings of the same letters
+        ["a?.pdf", "a#.pdf"],  # the same once it is safe
+        ["a.pdf", "a.pdf.md/b.pdf"],  # a folder called like another document's result
+        ["manifest.jsonl/a.pdf", ".llamabatch/a.pdf", "a.pdf"],
+        ["x" * 300 + ".pdf", "x" * 301 + ".pdf"],
+        ["a/" * 500 + "b.pdf", "a/" * 501 + "b.pdf"],
+    ],
+)
+def test_documents_that_would_meet_are_told_apart(documents: list[str]):
+    assert_all_apart(documents)
+
+
+@given(st.sets(st.text(alphabet="aA.é/#\u0301 ", min_size=1, max_size=6), max_size=20))
+def test_any_set_of_documents_is_told_apart(documents: set[str]):
+    assert_all_apart(sorted(documents))
+
+
+def assert_all_apart(documents: list[str]) -> None:
+    planned = plan_paths(documents, ["markdown", "text"])
+    assert set(planned) == set(documents)
+    written = [f"{stem}{suffix}" for stem in planned.values() for suffix in (".md", ".txt")]
+    keys = [unicodedata.normalize("NFC", path.casefold()) for path in written]
+    assert len(set(keys)) == len(keys)
+    folders = {key.rsplit("/", depth)[0] for key in keys for depth in range(1, key.count("/") + 1)}
+    assert not folders & {*keys, "manifest.jsonl", "records.jsonl", "records.parquet"}
+    assert not any(path.split("/")[0] == ".llamabatch" for path in written)
+    for path in written:
+        assert ".." not in path.split("/")
+        assert all(0 < len(part.encode()) <= 255 for part in path.split("/"))
+        assert len(path.encode()) < 1000
+
+
+def test_the_plan_does_not_depend_on_the_order():
+    documents = ["b.pdf", "B.pdf", "a/x.pdf", "A/X.pdf"]
+    assert plan_paths(documents, ["markdown"]) == plan_paths(documents[::-1], ["markdown"])
+
+
+def test_results_that_stay_keep_their_paths():
+    planned = plan_paths(["report.pdf"], ["markdown"], taken=["Report.pdf.md"])
+    assert planned["report.pdf"].startswith("report~")
+
+
+def test_each_instance_of_a_mapped_task_has_its_own_manifest():
+    assert [manifest_name(index) for index in (None, -1, 0, 7)] == [
+        "manifest.jsonl",
+        "manifest.jsonl",
+        "manifest-0.jsonl",
+        "manifest-7.jsonl",
+    ]

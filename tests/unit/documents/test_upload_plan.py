@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_llamabatch.documents import upload_plan
+from airflow_provider_llamabatch.documents.upload_plan import Held, SourceFile, assign, decide, preflight
+from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
+
+SHA = "a" * 64
+
+
+def files(*names: str) -> list[SourceFile]:
+    return [SourceFile(name, 1) for name in names]
+
+
+def held(path: str | None, id: str = "dfl-1", sha256: str = SHA, version: str | None = None) -> Held:
+    key = upload_plan.path_key(path) if path else None
+    unique_id = upload_plan.unique_id(path, sha256, "") if path else "somebody-elses"
+    return Held(id, "dir-1", unique_id, key, sha256, version)
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        (SourceFile("a.pdf", 1), None),
+        (SourceFile("A.PDF", 1), None),
+        (SourceFile("a.pdf", 0), "empty"),
+        (SourceFile("a.exe", 5), ".exe"),
+        (SourceFile("Makefile", 5), "without an extension"),
+        (SourceFile("a.pdf", 513 * 1024 * 1024), "513 MB"),
+        (SourceFile("a\udcff.pdf", 1), "UTF-8"),
+    ],
+)
+def test_what_llamacloud_would_refuse_is_known_before(file: SourceFile, reason: str | None):
+    accepted, refused = preflight([file])
+    assert (accepted == [file]) == (reason is None)
+    assert all((reason or "") in one.reason for one in refused)
+
+
+def test_files_fill_directories_in_the_order_of_their_paths():
+    plan = assign(files("c", "a", "b"), [], max_files=2, mirror=True)
+    assert (plan.places, plan.count) == ({"a": 0, "b": 0, "c": 1}, 2)
+
+
+def test_a_file_stays_in_the_directory_that_holds_its_path_even_with_other_content():
+    plan = assign(files("a", "b"), [[], [held("a", sha256="b" * 64)]], max_files=2, mirror=True)
+    assert plan.places == {"a": 1, "b": 0}
+    assert plan.gone == []
+
+
+def test_what_the_source_no_longer_has_goes_only_from_a_mirror():
+    contents = [[held("old"), held(None, id="dfl-2")]]
+    assert [one.id for one in assign(files("a"), contents, max_files=2, mirror=True).gone] == ["dfl-1"]
+    kept = assign(files("a"), contents, max_files=2, mirror=False)
+    assert (kept.gone, kept.places) == ([], {"a": 1})
+
+
+def test_the_same_path_in_a_second_directory_goes():
+    plan = assign(files("a"), [[held("a")], [held("a", id="dfl-2")]], max_files=2, mirror=False)
+    assert (plan.places, [one.id for one in plan.gone]) == ({"a": 0}, ["dfl-2"])
+
+
+def test_no_directory_ever_holds_more_than_its_number_of_files():
+    contents = [[held(f"{number}") for number in range(5)], []]
+    plan = assign(files(*(f"{number}" for number in range(17))), contents, max_files=5, mirror=False)
+    counts = [list(plan.places.values()).count(index) for index in range(plan.count)]
+    assert counts == [5, 5, 5, 2]
+
+
+@pytest.mark.parametrize(
+    ("contents", "kept", "outdated"),
+    [
+        ([], None, []),
+        ([held("a", "dfl-1")], "dfl-1", []),
+        ([held("a", "dfl-1", "b" * 64)], None, ["dfl-1"]),
+        ([held("a", "dfl-1"), held("a", "dfl-2")], "dfl-1", ["dfl-2"]),  # an upload that was sent twice
+        ([held("a", "dfl-1", "b" * 64), held("a", "dfl-2")], "dfl-2", ["dfl-1"]),
+    ],
+)
+def test_one_upload_of_the_present_content_stays(contents: list[Held], kept: str | None, outdated: list[str]):
+    decision = decide(upload_plan.unique_id("a", SHA, ""), contents)
+    assert (decision.keep and decision.keep.id) == kept
+    assert [one.id for one in decision.outdated] == outdated
+
+
+def test_the_storages_own_version_spares_reading_a_file():
+    contents = [held("a", version="etag-1")]
+    assert upload_plan.known_content(SourceFile("a", 1, "etag-1"), contents) == SHA
+    assert upload_plan.known_content(SourceFile("a", 1, "etag-2"), contents) is None
+    assert upload_plan.known_content(SourceFile("a", 1), [held("a")]) is None
+
+
+def test_the_id_tells_path_content_and_run_apart_and_is_recognised_again():
+    ids = {
+        upload_plan.unique_id(*parts)
+        for parts in [("a", SHA, ""), ("b", SHA, ""), ("a", "b" * 64, ""), ("a", SHA, "abc123")]
+    }
+    assert len(ids) == 4
+    for unique_id in ids:
+        file = DirectoryFile(id="dfl-1", unique_id=unique_id)
+        assert upload_plan.held_from(file, "dir-1").key in {
+            upload_plan.path_key("a"),
+            upload_plan.path_key("b"),
+        }
+    assert upload_plan.held_from(DirectoryFile(id="dfl-1", unique_id="invoice-17"), "dir-1").key is None
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a/b.pdf", "b.pdf"),
+        ("a\nb.pdf", "a_b.pdf"),
+        ("x" * 300 + ".pdf", "x" * 196 + ".pdf"),
+        ("ü n.pdf", "ü n.pdf"),
+    ],
+)
+def test_a_document_is_shown_under_its_own_name_short_and_clean(path: str, name: str):
+    assert upload_plan.display_name(path) == name
+
+
+def test_an_identity_is_the_same_for_every_try_and_another_for_every_map_index():
+    assert upload_plan.identity_of(("d", "t", "r", -1)) == upload_plan.identity_of(("d", "t", "r", -1))
+    assert upload_plan.identity_of(("d", "t", "r", 1)) != upload_plan.identity_of(("d", "t", "r", 11))
+    assert upload_plan.identity_of(("d", "tr", "", 1)) != upload_plan.identity_of(("d", "t", "r", 1))
