@@ -8,6 +8,7 @@ SEED ?= 0
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 BENCH := .venv-bench
+SIDE_BY_SIDE ?= 3
 
 # Airflow writes into its home as soon as it is imported: not into the one of whoever runs this.
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
@@ -22,7 +23,7 @@ demo: $(INSTALLED) ## run the example DAG in a real Airflow on sample documents 
 	@$(PYTHON) -m dags_examples.demo
 
 test: $(INSTALLED) ## run all tests: unit, integration, system, chaos, bench guard
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n $(SIDE_BY_SIDE) --dist loadgroup
 
 lint: $(INSTALLED) ## check style and format
 	@$(PYTHON) -m ruff check .

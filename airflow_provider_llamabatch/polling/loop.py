@@ -18,12 +18,13 @@ from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, NoResponseError
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from airflow_provider_llamabatch.polling.entries import Entry
-from airflow_provider_llamabatch.polling.schedule import Ask, Schedule, Update
+from airflow_provider_llamabatch.polling.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_provider_llamabatch.batches.polling import PollState
+    from airflow_provider_llamabatch.polling.plan import Ask, Update
     from airflow_provider_llamabatch.polling.sources import Source
 
 UNKNOWN_AGE = 3600.0  # seconds before the wait began that something of unknown age is assumed to be made

@@ -38,14 +38,14 @@ from airflow_provider_llamabatch.llamacloud.errors import (
 from airflow_provider_llamabatch.polling import sweep as sweeps
 from airflow_provider_llamabatch.polling.entries import Agenda, Entry, Phase
 from airflow_provider_llamabatch.polling.lanes import SLOW_SECONDS, Health, Lane
+from airflow_provider_llamabatch.polling.plan import Ask, Plan, Update
 from airflow_provider_llamabatch.polling.sources import ENDED
-from airflow_provider_llamabatch.polling.sweep import Costs, Kind, Sweep, Walk
+from airflow_provider_llamabatch.polling.sweep import Costs, Kind, Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from airflow_provider_llamabatch.batches.polling import PollResult
-    from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.polling.sources import Row, Source
 
 MAX_LISTS = 6  # list pages under way
@@ -55,35 +55,6 @@ MIN_RECHECKED = 50  # waits looked for at a time, at least
 MAX_LIST_BREAK = 1800.0  # seconds for which lists that do not show what waits are left out at most
 TOGETHER = 0.2  # seconds: what begins to wait within, when nobody waits yet, is polled together
 MAX_MISSES = 6  # doublings of the time after which a wait that no list shows is expected on one again
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """News of a wait: a new status, or how it ended."""
-
-    entry: Entry
-    status: str = ""
-    result: PollResult | None = None
-
-
-@dataclass(eq=False, slots=True)
-class Ask:
-    """A request to send: a page of a list, or a GET for one id."""
-
-    call: Call[Any]
-    key: str = ""
-    walk: Walk | None = None
-    sweep: Sweep | None = None
-    lane: Lane | None = None
-
-
-@dataclass(slots=True)
-class Plan:
-    """What to do now, and when to plan again unless a response comes first."""
-
-    updates: list[Update]
-    asks: list[Ask]
-    wake_at: float
 
 
 @dataclass(slots=True)

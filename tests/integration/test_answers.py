@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from llama_cloud import LlamaCloud
 
-from airflow_provider_llamabatch.batches import outcome
+from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.batches import poller
 from airflow_provider_llamabatch.batches.outcome import outcome_of, problem_with
 from airflow_provider_llamabatch.exceptions import FilesWithoutJobError, ResultsMissingError
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.polling.backoff import Backoff
 from airflow_provider_llamabatch.sensors.batch import BatchSensor
 from tests.support.recorder import Recorder
 
@@ -72,7 +74,8 @@ def hook(answer: Callable[[Any], None]) -> Iterator[LlamaBatchHook]:
 @pytest.fixture
 def sense(answer, context, monkeypatch) -> Callable[..., Any]:
     """Return a function that runs a sensor on the worker; pauses take no time."""
-    monkeypatch.setattr(outcome, "RESULTS_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(poller, "BACKOFF", Backoff(0.001, 0.001))
+    monkeypatch.setattr(defaults, "RESULTS_GRACE", 0.02)
     return lambda **arguments: BatchSensor(task_id="wait", batch_id="bat-1", **arguments).execute(context)
 
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_llamabatch.batches.polling import PollState, Reason
 from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
 from airflow_provider_llamabatch.polling.entries import Entry
-from airflow_provider_llamabatch.polling.schedule import Ask, Schedule, Update
+from airflow_provider_llamabatch.polling.schedule import Schedule
 from airflow_provider_llamabatch.polling.sources import Batches, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from airflow_provider_llamabatch.polling.plan import Ask, Update
 
 EPOCH = 1_800_000_000.0  # the service's clock at the virtual time 0
 PAGE_SIZE = 100

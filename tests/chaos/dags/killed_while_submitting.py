@@ -75,8 +75,8 @@ class KilledCreateBatchOperator(CreateBatchOperator):
             die(with_supervisor=False)
         return batch_id
 
-    def _submitter(self, hook: LlamaBatchHook, context: Any) -> Submitter:
-        submitter = super()._submitter(hook, context)
+    def _submitter(self, hook: LlamaBatchHook, context: Any, *request: str) -> Submitter:
+        submitter = super()._submitter(hook, context, *request)
         return submitter if context["ti"].try_number > 1 else self._doomed(submitter)
 
     def _doomed(self, submitter: Submitter) -> Submitter:

@@ -13,7 +13,7 @@ from airflow_provider_llamabatch.polling.sweep import Kind
 from tests.support.simulated_service import Run, Service
 
 if TYPE_CHECKING:
-    from airflow_provider_llamabatch.polling.schedule import Update
+    from airflow_provider_llamabatch.polling.plan import Update
 
 OUTAGE = e.UnavailableError("503", status_code=503)
 
