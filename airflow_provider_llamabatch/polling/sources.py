@@ -80,7 +80,7 @@ class Batches:
 
     def get(self, key: str) -> Call[Any]:
         """Return the call that asks for one batch."""
-        return calls.get_batch(key, project_id=self.project_id, organization_id=self.organization_id)
+        return calls.get_batch_status(key, project_id=self.project_id, organization_id=self.organization_id)
 
     def row(self, value: Any) -> Row:
         """Return what a batch, or a row of a page, says."""

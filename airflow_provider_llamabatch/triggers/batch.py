@@ -13,6 +13,8 @@ from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.airflow_compat import task_state
 from airflow_provider_llamabatch.batches.events import WaitEvent
 from airflow_provider_llamabatch.batches.polling import PollState
+from airflow_provider_llamabatch.polling.loop import UNKNOWN_AGE, Subscription, loop_time
+from airflow_provider_llamabatch.polling.sources import Batches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -92,9 +94,6 @@ class BatchTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait together with everything else that this process polls, see ``polling.loop``."""
-        from airflow_provider_llamabatch.polling.loop import UNKNOWN_AGE, Subscription, loop_time
-        from airflow_provider_llamabatch.polling.sources import Batches
-
         now = time.time()
         since = now if self.since is None else self.since
         deadline = since + MAX_WAIT if self.deadline is None else self.deadline

@@ -10,6 +10,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches.polling import PollState, Reason
+from airflow_provider_llamabatch.polling.loop import Subscription, loop_time
+from airflow_provider_llamabatch.polling.sources import Jobs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -94,9 +96,6 @@ class JobsTrigger(BaseTrigger):
         self, job_type: str, ids: list[str], now: float, deadline: float, progress: Progress
     ) -> int:
         """Wait for the jobs of one type; returns how many have ended in time."""
-        from airflow_provider_llamabatch.polling.loop import Subscription, loop_time
-        from airflow_provider_llamabatch.polling.sources import Jobs
-
         since = now if self.since is None else self.since
         first = now if self.first_look_at is None else self.first_look_at
         states = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.defaults import MAX_STATUS_PAGE_BYTES, MAX_WEBHOOK_IDS
@@ -121,6 +122,16 @@ def get_batch(
     path = f"{_BATCHES}/{checked_id('batch_id', batch_id)}"
     query = scoped(project_id, organization_id, expand="results" if expand_results else None)
     return Call("GET", path, models.Batch, query, expected_id=batch_id)
+
+
+def get_batch_status(
+    batch_id: str, *, project_id: str | None = None, organization_id: str | None = None
+) -> Call[models.BatchStatusRow]:
+    """Get one batch, reading only its id, its status and when it was made."""
+    return replace(
+        get_batch(batch_id, project_id=project_id, organization_id=organization_id),
+        response=models.BatchStatusRow,
+    )
 
 
 def cancel_batch(
