@@ -11,7 +11,7 @@ BENCH := .venv-bench
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench chaos clean
+.PHONY: help demo test lint types bench chaos mutants clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,11 +36,18 @@ bench: $(BENCH)/.installed ## measure what waiting costs, beside other providers
 chaos: $(INSTALLED) ## kill processes and break connections while batches run
 	@$(PYTHON) -m tests.chaos
 
+mutants: $(VENV)/.mutants ## change the pure modules in one place at a time; a test has to fail each time
+	@$(PYTHON) -m tests.mutants
+
 clean: ## remove everything that was made here
-	rm -rf $(VENV) $(BENCH) .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) mutants .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml .ci/venv
 	@.ci/venv $(VENV) "$(PYTHONS)" apache-airflow==$(AIRFLOW) --group test --group lint -e '.[emulator]'
+	@touch $@
+
+$(VENV)/.mutants: $(INSTALLED)
+	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --group mutants
 	@touch $@
 
 # The other providers are no dependency of anything here, so they get an environment of their own.

@@ -13,6 +13,7 @@ import pytest
 from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.polling.schedule import TOGETHER
+from airflow_provider_llamabatch.polling.sources import Jobs
 from airflow_provider_llamabatch.polling.sweep import Kind
 from tests.support.simulated_service import Run, Service
 
@@ -170,6 +171,15 @@ def test_a_list_that_hangs_is_left_after_two_seconds_and_tried_ever_more_rarely(
 
     assert times(run, lists=True) == [0.21, 5.21, 10.21, 20.21, 30.21, 45.21, 75.21, 130.21, 190.21]
     assert times(run, lists=False)[:5] == [2.21] * 4 + [2.26]
+
+
+def test_six_list_pages_are_under_way_at_once_and_no_more():
+    run = Run(Service(seconds=lambda ask: 1.5), Jobs("parse_v2"))
+    for number in range(1000):
+        run.wait(f"pjb-{number}", begins=BEGAN)
+    run.until(1.0)
+
+    assert (run.lists, run.gets) == (6, 0)
 
 
 def test_gets_that_hang_give_their_places_to_others_sixteen_times():
