@@ -297,3 +297,77 @@ def test_waits_of_a_refused_key_end_together_and_are_told_why():
     assert {reason for _, reason in run.found.values()} == {Reason.NOT_AUTHENTICATED}
     assert len({at for at, _ in run.found.values()}) == 1
     assert not run.schedule.entries
+
+
+@pytest.mark.parametrize("lists", [True, False])
+@pytest.mark.parametrize(
+    "error",
+    [
+        e.UnavailableError("503", status_code=503, retry_after=40.0),
+        e.AuthenticationError("401", status_code=401, retry_after=40.0),
+        e.RateLimitedError("429", status_code=429, retry_after=40.0),
+    ],
+    ids=lambda error: str(error),
+)
+def test_requests_of_a_kind_pause_for_as_long_as_the_service_asks(lists, error):
+    hits: list[float] = []
+
+    def fails(ask, now):
+        if now > 4.0 and not hits and (ask.walk is not None) is lists:
+            hits.append(now)
+            return error
+        return None
+
+    run = waiting(12, Service(fails=fails, hidden=some(1)))
+    run.until(80.0)
+    later = [at for at in times(run, lists=lists) if at > hits[0]]
+
+    assert later[0] - hits[0] == pytest.approx(40.0, abs=5.0)
+
+
+@pytest.mark.parametrize("error", [None, OUTAGE, e.NotFoundError("404", status_code=404, from_api=True)])
+@pytest.mark.parametrize("hidden", [frozenset(), some(12)], ids=["list", "get"])
+def test_what_is_asked_for_while_its_wait_leaves_disturbs_nobody(hidden, error):
+    run = waiting(12, Service(hidden=hidden, fails=lambda ask, now: error, seconds=lambda ask: 0.5))
+    leave = [1.0, 0.4][not hidden]
+    run.at(leave, lambda: [run.schedule.remove(of_key[0]) for of_key in [*run.schedule.entries.values()][:11]])
+    run.until(leave)
+    asked = len(run.asked)
+    run.until(60.0)
+
+    assert list(run.schedule.entries) == ["bat-11"]
+    assert {ask.key for at, ask in run.asked[asked:] if at > 6.0} <= {"bat-11"}
+    assert len(run.asked) > asked
+
+
+def test_a_wait_can_leave_twice():
+    run = waiting(2, Service())
+    run.until(1.0)
+    (entry,) = run.schedule.entries["bat-0"]
+    for _ in range(2):
+        run.schedule.remove(entry)
+
+    assert list(run.schedule.entries) == ["bat-1"]
+    run.until(60.0)
+    assert history(run)[1:] == [(11, "1 get")]
+
+
+def test_pages_of_a_list_that_was_begun_anew_change_nothing():
+    refused = e.RefusedError("422", status_code=422, from_api=True)
+    slow = {"COMPLETED": 0.05, "FAILED": 0.5, "CANCELLED": 0.9}
+
+    def is_large(ask):
+        return dict(ask.call.query).get("page_size") == "1000"
+
+    run = waiting(
+        1000,
+        Service(
+            fails=lambda ask, now: refused if is_large(ask) else None,
+            seconds=lambda ask: slow[dict(ask.call.query)["status"]] if is_large(ask) else 0.6,
+        ),
+    )
+    run.until(3.0)
+    lists = [ask for _, ask in run.asked if ask.sweep is not None and ask.sweep.kind is Kind.ENDED]
+
+    assert [is_large(ask) for ask in lists] == [True] * 3 + [False] * 3
+    assert run.gets == 0
