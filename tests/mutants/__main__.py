@@ -117,7 +117,9 @@ def show(title: str, mutants: Counter[Mutant]) -> None:
     if mutants:
         print(f"\n{title}")
     for mutant, times in sorted(mutants.items()):
-        print(f"  {mutant.module} {mutant.function}: {mutant.becomes}{f' ({times} times)' if times > 1 else ''}")
+        print(
+            f"  {mutant.module} {mutant.function}: {mutant.becomes}{f' ({times} times)' if times > 1 else ''}"
+        )
 
 
 if __name__ == "__main__":

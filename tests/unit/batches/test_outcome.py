@@ -57,7 +57,10 @@ def test_which_outcomes_fail_the_task(results, strict, fails):
     ("results", "text"),
     [
         ([job("a"), failed("b"), job("c")], "1 of 3 files got no job: b: cannot map"),
-        ([failed("a", None), failed("b")], "2 of 2 files got no job: a: neither a job nor an error; b: cannot map"),
+        (
+            [failed("a", None), failed("b")],
+            "2 of 2 files got no job: a: neither a job nor an error; b: cannot map",
+        ),
     ],
 )
 def test_the_problem_counts_all_files_and_says_what_is_known_of_each(results, text):

@@ -19,15 +19,14 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.call import Call
 
 BEGAN = 1000.0
-SCOPE = {"project_id": "prj-1", "organization_id": "org-1"}
+LOG: Any = logging.getLogger("history")
+SCOPE: dict[str, Any] = {"project_id": "prj-1", "organization_id": "org-1"}
 OUTAGE = e.UnavailableError("503", status_code=503)
 FORBIDDEN = e.PermissionDeniedError("not yours", status_code=403, from_api=True)
 NO_KEY = e.InvalidInputError("llamabatch_conn_id", "has no key")
 COMPLETED, TIMED_OUT = PollResult(Reason.COMPLETED), PollResult(Reason.TIMED_OUT)
 DONE = [
-    BatchResult(
-        source_directory_file_id="dfl-1", job_reference=JobReference(id="pjb-1", type="parse_v2")
-    )
+    BatchResult(source_directory_file_id="dfl-1", job_reference=JobReference(id="pjb-1", type="parse_v2"))
 ]
 
 
@@ -42,9 +41,7 @@ class History:
         self.pauses: list[float] = []
         deadline = wait.get("deadline", BEGAN + 1000.0)
         state = PollState("bat-1", deadline, wait.get("poll_interval", 8.0), since=BEGAN, next_poll=BEGAN)
-        self.poller = BatchPoller(
-            state, logging.getLogger("history"), lambda: self.now, random=lambda: 0.5, **SCOPE
-        )
+        self.poller = BatchPoller(state, LOG, lambda: self.now, random=lambda: 0.5, **SCOPE)
 
     def perform(self, step: Step) -> Any:
         if isinstance(step, Sleep):
@@ -217,18 +214,18 @@ def test_an_outage_before_the_results_does_not_count_as_null_results():
     assert history.now - BEGAN > 600.0
 
 
-def test_ten_minutes_of_null_results_count_from_the_first_poll_that_found_them():
+@pytest.mark.parametrize(("later", "is_over"), [(599.0, False), (600.0, True)])
+def test_ten_minutes_of_null_results_count_from_the_first_poll_that_found_them(later, is_over):
     history = History("COMPLETED")
-    flow = history.poller.conclude(COMPLETED)
     null = Batch(id="bat-1", status="COMPLETED", results=None)
-    step = next(flow)
-    for now in (BEGAN, BEGAN + 599.0, BEGAN + 600.0):
-        assert isinstance(step, Send)
-        step = flow.send(null)
-        assert isinstance(step, Sleep)
-        history.now = BEGAN + 599.0 if now == BEGAN else BEGAN + 600.0
-        step = flow.send(None)
-        if now == BEGAN + 599.0:
-            break
-    with pytest.raises(ResultsStayedNullError, match="600 s"):
-        flow.send(null)
+    flow = history.poller.conclude(COMPLETED)
+    next(flow)
+    assert isinstance(flow.send(null), Sleep)
+    history.now = BEGAN + later
+    assert isinstance(flow.send(None), Send)
+
+    if is_over:
+        with pytest.raises(ResultsStayedNullError, match="600 s"):
+            flow.send(null)
+    else:
+        assert isinstance(flow.send(null), Sleep)

@@ -7,6 +7,7 @@ A history is a list of ``(ticks, requests)``: in that many ticks of five seconds
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -81,7 +82,12 @@ def test_each_wait_is_looked_for_among_all_once_in_twenty_ticks():
     run.until(200.0)
 
     # 60 waits at a time at first, and none while all of them were read less than twenty ticks ago
-    assert history(run) == [(18, "3 ended, 1 recheck"), (3, "3 ended"), (18, "3 ended, 1 recheck"), (1, "3 ended")]
+    assert history(run) == [
+        (18, "3 ended, 1 recheck"),
+        (3, "3 ended"),
+        (18, "3 ended, 1 recheck"),
+        (1, "3 ended"),
+    ]
 
 
 def test_lists_that_show_nothing_of_ours_are_left_out_twice_as_long_each_time():
@@ -98,7 +104,7 @@ def test_a_break_from_lists_lasts_half_an_hour_at_most():
     run.until(20_000.0)
     asked = times(run, lists=True)
 
-    assert 1800.0 <= max(later - earlier for earlier, later in zip(asked, asked[1:], strict=False)) <= 2400.0
+    assert 1800.0 <= max(later - earlier for earlier, later in pairwise(asked)) <= 2400.0
 
 
 @pytest.mark.parametrize(
@@ -106,7 +112,17 @@ def test_a_break_from_lists_lasts_half_an_hour_at_most():
     [
         (1, [(12, "1 all, 1 get")]),
         (20, [(12, "1 all, 20 get")]),
-        (21, [(1, "1 all, 21 get"), (2, "40 get"), (1, "1 all, 21 get"), (4, "40 get"), (1, "1 all, 21 get"), (3, "40 get")]),
+        (
+            21,
+            [
+                (1, "1 all, 21 get"),
+                (2, "40 get"),
+                (1, "1 all, 21 get"),
+                (4, "40 get"),
+                (1, "1 all, 21 get"),
+                (3, "40 get"),
+            ],
+        ),
     ],
 )
 def test_lists_are_left_out_where_they_show_less_than_half(missing, told):
@@ -121,7 +137,16 @@ def test_what_a_list_does_not_show_is_expected_there_ever_more_rarely():
     run.until(1000.0)
     behind_a_list = [round((at - 0.26) / 5) for at in times(run, lists=False) if at % 5 > 0.24]
 
-    assert behind_a_list == [0, 3, 8, 17, 34, 67, 132, 197]  # the list first, then its GET; else the GET alone
+    assert behind_a_list == [
+        0,
+        3,
+        8,
+        17,
+        34,
+        67,
+        132,
+        197,
+    ]  # the list first, then its GET; else the GET alone
 
 
 def test_what_a_list_shows_again_is_expected_there_from_then_on():
@@ -137,7 +162,13 @@ def test_a_list_that_lags_is_used_again_once_it_shows_the_waits():
     run = waiting(40, Service(lag=20.0))
     run.until(100.0)
 
-    assert history(run) == [(1, "1 all, 40 get"), (2, "40 get"), (1, "1 all, 40 get"), (4, "40 get"), (12, "1 all")]
+    assert history(run) == [
+        (1, "1 all, 40 get"),
+        (2, "40 get"),
+        (1, "1 all, 40 get"),
+        (4, "40 get"),
+        (12, "1 all"),
+    ]
 
 
 def test_a_list_that_fails_is_tried_ever_more_rarely_and_its_waits_are_asked_for_by_get():
@@ -272,7 +303,11 @@ def test_two_waits_for_one_batch_are_one_get_also_while_one_of_them_is_under_way
 def test_large_pages_are_asked_for_where_as_many_wait(count, sizes):
     run = waiting(count, Service())
     run.until(1.0)
-    asked = {dict(ask.call.query)["page_size"] for _, ask in run.asked if ask.sweep and ask.sweep.kind is not Kind.RECHECK}
+    asked = {
+        dict(ask.call.query)["page_size"]
+        for _, ask in run.asked
+        if ask.sweep and ask.sweep.kind is not Kind.RECHECK
+    }
 
     assert asked == sizes
 
@@ -307,7 +342,7 @@ def test_waits_of_a_refused_key_end_together_and_are_told_why():
         e.AuthenticationError("401", status_code=401, retry_after=40.0),
         e.RateLimitedError("429", status_code=429, retry_after=40.0),
     ],
-    ids=lambda error: str(error),
+    ids=str,
 )
 def test_requests_of_a_kind_pause_for_as_long_as_the_service_asks(lists, error):
     hits: list[float] = []
@@ -329,9 +364,10 @@ def test_requests_of_a_kind_pause_for_as_long_as_the_service_asks(lists, error):
 @pytest.mark.parametrize("hidden", [frozenset(), some(12)], ids=["list", "get"])
 def test_what_is_asked_for_while_its_wait_leaves_disturbs_nobody(hidden, error):
     run = waiting(12, Service(hidden=hidden, fails=lambda ask, now: error, seconds=lambda ask: 0.5))
-    leave = [1.0, 0.4][not hidden]
-    run.at(leave, lambda: [run.schedule.remove(of_key[0]) for of_key in [*run.schedule.entries.values()][:11]])
+    leave = 1.0 if hidden else 0.4
     run.until(leave)
+    for of_key in [*run.schedule.entries.values()][:11]:
+        run.schedule.remove(of_key[0])
     asked = len(run.asked)
     run.until(60.0)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.polling.sources import Batches, Jobs, Query, Row
 
-SCOPE = {"project_id": "prj-1", "organization_id": "org-1"}
+SCOPE: dict[str, Any] = {"project_id": "prj-1", "organization_id": "org-1"}
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
