@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -40,6 +41,15 @@ def test_a_list_of_batches_is_asked_for_by_status_and_range_in_its_project():
     }
 
 
+@pytest.fixture
+def far_east(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize(
     ("created_at", "epoch"),
     [
@@ -49,7 +59,7 @@ def test_a_list_of_batches_is_asked_for_by_status_and_range_in_its_project():
         (None, None),
     ],
 )
-def test_a_batch_is_read_with_its_time_of_creation(created_at, epoch):
+def test_a_batch_is_read_with_its_time_of_creation_wherever_the_triggerer_runs(created_at, epoch, far_east):
     batch = SimpleNamespace(id="bat-1", status="RUNNING", created_at=created_at)
 
     assert Batches().row(batch) == Row("bat-1", "RUNNING", created_at=epoch)
