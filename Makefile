@@ -14,7 +14,7 @@ SIDE_BY_SIDE ?= 3
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench chaos simulate clean
+.PHONY: help demo test lint types bench chaos simulate mutants clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,11 +42,18 @@ chaos: $(INSTALLED) ## kill processes and break connections while batches run
 simulate: $(INSTALLED) ## play 100,000 random histories on a virtual clock (HISTORIES=, SEED=)
 	@$(PYTHON) -m tests.simulation --histories $(HISTORIES) --seed $(SEED)
 
+mutants: $(VENV)/.mutants ## change the pure modules in one place at a time; a test has to fail each time
+	@$(PYTHON) -m tests.mutants
+
 clean: ## remove everything that was made here
-	rm -rf $(VENV) $(BENCH) .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) mutants .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml .ci/venv
 	@.ci/venv $(VENV) "$(PYTHONS)" apache-airflow==$(AIRFLOW) --group test --group lint -e '.[emulator]'
+	@touch $@
+
+$(VENV)/.mutants: $(INSTALLED)
+	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --group mutants
 	@touch $@
 
 # The other providers are no dependency of anything here, so they get an environment of their own.

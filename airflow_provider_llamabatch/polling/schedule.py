@@ -141,6 +141,9 @@ class Schedule:
         if sweep is self.sweep:
             self.sweep_moved_at = now
         rows = [self.source.row(item) for item in page.items]
+        for row in rows:  # a GET says nothing of whether lists show it
+            for entry in self.entries.get(row.key, ()):
+                entry.misses, entry.relist_at = 0, 0.0
         updates = [update for row in rows for update in self._on_row(row, now)]
         if self.costs.notices(walk.query, rows):
             self._restart(sweep)
@@ -262,7 +265,8 @@ class Schedule:
         """Expect what a list should have shown on lists ever more rarely; leave out lists that show less than half."""
         for entry in unseen:
             entry.misses += 1
-            entry.relist_at = now + entry.state.gap(now) * 2 ** min(entry.misses, MAX_MISSES)
+            gaps = 2 ** min(entry.misses, MAX_MISSES)
+            entry.relist_at = now + min(MAX_LIST_BREAK, entry.state.gap(now) * gaps)
         if 2 * len(unseen) <= of:
             self.list_break = 0.0
         else:
@@ -337,7 +341,6 @@ class Schedule:
         for entry in tuple(self.entries.get(row.key, ())):
             if row.created_at is not None and entry.created_at is None:
                 entry.created_at = entry.listed_from = row.created_at
-            entry.misses, entry.relist_at = 0, 0.0
             entry.recheck_at = now + RECHECK_GAPS * entry.state.gap(now)
             if now < entry.not_before:
                 continue

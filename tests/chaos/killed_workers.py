@@ -42,7 +42,7 @@ def kill_workers(
     ]
     airflow.wait_for_dag(DAG_ID)
     run_id = airflow.api.trigger(DAG_ID, {"cases": cases})
-    airflow.wait_for_run(DAG_ID, run_id, seconds=120 + 5 * len(cases))
+    airflow.wait_for_run(DAG_ID, run_id, seconds=240 + 5 * len(cases))
     tasks = [task for task in airflow.api.task_instances(DAG_ID, run_id) if task["task_id"] == "create"]
     made = cloud.batches()
     cancelled = cloud.control.counters()["cancels"]

@@ -85,7 +85,7 @@ async def test_waits_in_trouble_end_right(way: Way, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.system
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_a_killed_worker_leaves_one_batch_that_the_next_try_returns(airflow: RealAirflow, cloud: Cloud):
     rows = kill_workers(airflow, cloud, kills=1, boundaries=BOUNDARIES)
     assert dirty(rows) == ""

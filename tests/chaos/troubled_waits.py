@@ -137,6 +137,7 @@ async def rotation(stage: Stage) -> None:
 async def appearance(stage: Stage) -> None:
     """The new batches, unknown so far, can be read and are listed."""
     await asyncio.sleep(stage.pace.missing)
+    await _until_struck(stage)
     stage.cloud.control.advance(HIDDEN)
 
 

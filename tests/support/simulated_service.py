@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EPOCH = 1_800_000_000.0  # the service's clock at the virtual time 0
 PAGE_SIZE = 100
+MAX_PLANS = 500  # within a millisecond
 
 
 @dataclass
@@ -142,6 +143,7 @@ class Run:
     def until(self, end: float) -> None:
         """Let time pass."""
         wake_at = self.now
+        since, plans = self.now, 0
         while True:
             next_event = self._events[0][0] if self._events else float("inf")
             time = min(wake_at, next_event)
@@ -151,6 +153,8 @@ class Run:
             self.now = max(self.now, time)
             while self._events and self._events[0][0] <= self.now:
                 heapq.heappop(self._events)[2]()
+            since, plans = (self.now, 0) if self.now > since + 0.001 else (since, plans + 1)
+            assert plans < MAX_PLANS, "the schedule is planned round and round"
             plan = self.schedule.plan(self.now)
             self._take(plan.updates)
             for ask in plan.asks:

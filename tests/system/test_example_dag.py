@@ -110,7 +110,7 @@ def test_the_report_has_a_row_per_file_whatever_became_of_it(finished: Finished)
     rows = finished.rows()
     assert sorted(rows) == [path.name for path in DOCUMENTS]
     assert {name: row.get("pages") for name, row in rows.items() if name in PAGES} == PAGES
-    assert rows["tram-annual-report.pdf"]["first_line"] == "Annual report of the tram works, 2025"
+    assert rows["tram-annual-report.pdf"]["first_line"] == "## Annual report of the tram works, 2025"
     statuses = {name: row["status"] for name, row in rows.items() if row["status"] != "COMPLETED"}
     assert statuses == {
         "broken-scan.pdf": "FAILED",

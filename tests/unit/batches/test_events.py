@@ -20,9 +20,18 @@ def test_an_event_holds_nothing_that_a_database_refuses():
     assert "\u0000" not in payload["message"]
     assert "\x1b" not in payload["message"]
     assert len(payload["message"]) < 1100
+    assert len(read_event({**payload, "message": "x" * 5000}).message) < 1100
 
 
-@pytest.mark.parametrize("deadline", ["soon", float("nan"), float("inf"), True, [1]])
+@pytest.mark.parametrize("deadline", [1_800_000_000, 12.5, 0])
+def test_a_deadline_survives_the_way_from_trigger_to_task(deadline):
+    event = read_event(WaitEvent("bat-1", "timed_out", deadline=deadline).to_payload())
+
+    assert event.deadline == float(deadline)
+    assert isinstance(event.deadline, float)
+
+
+@pytest.mark.parametrize("deadline", [None, "soon", float("nan"), float("inf"), True, [1]])
 def test_a_deadline_that_is_no_time_is_none(deadline):
     event = read_event({"batch_id": "bat-1", "reason": "completed", "deadline": deadline})
 
@@ -59,6 +68,22 @@ def test_an_event_of_a_neighbouring_release_is_understood(payload):
 )
 def test_anything_else_is_a_failure_never_a_success(payload):
     with pytest.raises(EventNotUnderstoodError):
+        read_event(payload)
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        ("success", "'success', which is not an event"),
+        ({"reason": "completed"}, r"without a batch_id: {'reason': 'completed'}"),
+        (
+            {"batch_id": "bat-1", "reason": "paused"},
+            "reason 'paused' for batch bat-1, which this version does not know; is the triggerer newer",
+        ),
+    ],
+)
+def test_what_was_not_understood_is_named(payload, said):
+    with pytest.raises(EventNotUnderstoodError, match=said):
         read_event(payload)
 
 

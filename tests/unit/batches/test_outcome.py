@@ -53,12 +53,26 @@ def test_which_outcomes_fail_the_task(results, strict, fails):
     assert (problem_with(outcome_of(results), fail_on_partial_error=strict) is not None) is fails
 
 
-def test_the_problem_counts_all_files_and_names_the_first_ones():
-    text = problem_with(outcome_of([failed(f"{n:03}") for n in range(25)]), fail_on_partial_error=False)
+@pytest.mark.parametrize(
+    ("results", "text"),
+    [
+        ([job("a"), failed("b"), job("c")], "1 of 3 files got no job: b: cannot map"),
+        (
+            [failed("a", None), failed("b")],
+            "2 of 2 files got no job: a: neither a job nor an error; b: cannot map",
+        ),
+    ],
+)
+def test_the_problem_counts_all_files_and_says_what_is_known_of_each(results, text):
+    assert problem_with(outcome_of(results), fail_on_partial_error=True) == text
 
-    assert text is not None
-    assert text.startswith("25 of 25 files got no job: 000: cannot map; ")
-    assert text.endswith("; and 15 more")
+
+@pytest.mark.parametrize(("count", "more"), [(9, ""), (10, ""), (11, "; and 1 more"), (25, "; and 15 more")])
+def test_the_problem_names_the_first_ten_files(count, more):
+    text = problem_with(outcome_of([failed(f"{n:03}") for n in range(count)]), fail_on_partial_error=False)
+
+    named = "; ".join(f"{n:03}: cannot map" for n in range(min(count, 10)))
+    assert text == f"{count} of {count} files got no job: {named}{more}"
 
 
 def test_a_thousand_files_fit_into_an_xcom():

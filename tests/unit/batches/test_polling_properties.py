@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llamabatch.batches.polling import CONFIRM_AFTER, PollResult, PollState, Reason
 from airflow_provider_llamabatch.llamacloud import errors as e
 from tests.support.arbitrary import bounded
+
+pytestmark = pytest.mark.long
 
 TERMINAL = {"COMPLETED": Reason.COMPLETED, "FAILED": Reason.FAILED, "CANCELLED": Reason.CANCELLED}
 TROUBLE = [

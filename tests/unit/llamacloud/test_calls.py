@@ -68,11 +68,46 @@ def test_an_id_never_leaves_its_place_in_the_path(batch_id):
             make(batch_id)
 
 
+LETTERS = "a/" + "b" * 300
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (7, "must be an id as a string, not 7"),
+        (["x" * 300], "must be an id as a string, not ['" + "x" * 167),  # cut after 200 characters
+        ("  ", "is empty; if it is templated, look at the task's rendered template"),
+        (
+            "llx-abcdefgh",
+            "holds an API key (llx-...), not an id; the key belongs into the connection's password",
+        ),
+        ("a/b", "'a/b' is not an id: only letters, digits, '-' and '_' may be in it"),
+        (LETTERS, f"{LETTERS[:100]!r} is not an id: only letters, digits, '-' and '_' may be in it"),
+    ],
+)
+def test_what_is_wrong_with_an_id_is_said_in_a_line(value, text):
+    with pytest.raises(InvalidInputError) as raised:
+        calls.get_batch(value)
+    assert str(raised.value) == f"batch_id: {text}"
+    assert raised.value.argument == "batch_id"
+
+
+def test_a_call_is_made_in_the_project_it_names():
+    assert calls.get_batch("bat-1", project_id="prj-1", organization_id="org-1").query == (
+        ("project_id", "prj-1"),
+        ("organization_id", "org-1"),
+    )
+    for name in ("project_id", "organization_id"):
+        with pytest.raises(InvalidInputError, match=rf"^{name}: "):
+            calls.get_batch("bat-1", **{name: "a/b"})
+
+
 def test_arrays_are_repeated_and_dates_are_iso_8601():
     jobs = calls.list_parse_jobs(
         job_ids=["pjb-1", "pjb-2"], created_at_on_or_after=datetime(2026, 11, 1, tzinfo=UTC), page_size=10
     )
     directories = calls.list_directories(types=("user", "index"), include_deleted=False)
+    deleted = calls.list_directories(include_deleted=True)
 
     assert jobs.query == (
         ("created_at_on_or_after", "2026-11-01T00:00:00+00:00"),
@@ -81,12 +116,14 @@ def test_arrays_are_repeated_and_dates_are_iso_8601():
         ("page_size", "10"),
     )
     assert directories.query == (("include_deleted", "false"), ("types", "user"), ("types", "index"))
+    assert deleted.query == (("include_deleted", "true"),)
 
 
 def test_the_scope_of_the_connection_never_overrides_what_a_call_says():
     call = calls.get_batch("bat-1", expand_results=True).with_query(expand="other", project_id="prj-1")
 
     assert call.query == (("expand", "results"), ("project_id", "prj-1"))
+    assert call.with_query(project_id="prj-2", organization_id=None) is call
 
 
 def test_pages_are_followed_by_their_tokens_and_a_circle_is_an_error():
@@ -162,23 +199,53 @@ def page(items, token):
     return models.Page[int](items=items, next_page_token=token)
 
 
-def test_a_list_that_never_ends_is_given_up(monkeypatch):
-    walk = Walk(calls.list_batches())
-    with pytest.raises(InvalidResponseError, match="1000 pages"):  # noqa: PT012
-        for number in range(2000):
-            walk.items(page([], f"t{number}"))
+def test_a_walk_goes_on_page_by_page_until_there_is_no_further_one():
+    first = calls.list_batches(page_size=2)
+    walk = Walk(first)
 
-    now = iter([0.0, 1.0, 4000.0])
+    assert walk.call is first
+    assert walk.items(page([1, 2], "t1")) == [1, 2]
+    assert walk.call is not None
+    assert walk.call.query == (("page_size", "2"), ("page_token", "t1"))
+    assert walk.items(page([3], None)) == [3]
+    assert walk.call is None
+
+
+def test_a_list_of_too_many_pages_is_given_up():
+    walk = Walk(calls.list_batches())
+    for number in range(999):
+        walk.items(page([], f"t{number}"))
+
+    with pytest.raises(InvalidResponseError, match="more than 1000 pages; the rest was not read"):
+        walk.items(page([], "t999"))
+
+
+@pytest.mark.parametrize(
+    ("last", "token", "given_up"), [(3600.0, "t2", False), (3600.1, "t2", True), (9999.0, None, False)]
+)
+def test_a_list_that_takes_too_long_is_given_up_unless_it_has_ended(last, token, given_up):
+    now = iter([0.0, 1.0, last])
     walk = Walk(calls.list_batches(), clock=lambda: next(now))
     walk.items(page([], "t1"))
-    with pytest.raises(InvalidResponseError, match="3600 s"):
-        walk.items(page([], "t2"))
 
+    if given_up:
+        with pytest.raises(InvalidResponseError, match="more than 3600 s; the rest was not read"):
+            walk.items(page([], token))
+    else:
+        assert walk.items(page([], token)) == []
+
+
+@pytest.mark.parametrize(("count", "given_up"), [(1, False), (2, True)])
+def test_a_list_of_too_many_items_is_given_up(monkeypatch, count, given_up):
     monkeypatch.setattr(call_module, "MAX_LIST_ITEMS", 3)
     walk = Walk(calls.list_batches())
     walk.items(page([1, 2], "t1"))
-    with pytest.raises(InvalidResponseError, match="3 items"):
-        walk.items(page([1, 2], "t2"))
+
+    if given_up:
+        with pytest.raises(InvalidResponseError, match="more than 3 items; the rest was not read"):
+            walk.items(page([1] * count, "t2"))
+    else:
+        assert walk.items(page([1] * count, "t2")) == [1] * count
 
 
 def test_a_page_with_too_many_items_is_refused():

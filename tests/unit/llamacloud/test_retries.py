@@ -77,8 +77,9 @@ def attempts(error: Exception, policy: retries.RetryPolicy, within: float | None
     return pauses
 
 
-def test_the_pauses_follow_the_one_rule():
-    assert attempts(api(503), retries.RetryPolicy(max_seconds=1000)) == [1.0, 2.0, 4.0, 8.0, 16.0]
+@pytest.mark.parametrize("error", [api(503), NEVER_CONNECTED, NOT_UNDERSTOOD], ids=repr)
+def test_the_pauses_follow_the_one_rule(error):
+    assert attempts(error, retries.RetryPolicy(max_seconds=1000)) == [1.0, 2.0, 4.0, 8.0, 16.0]
 
 
 def test_what_the_server_asks_for_is_waited_up_to_a_cap():

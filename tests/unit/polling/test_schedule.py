@@ -108,6 +108,7 @@ def life(count: int, over: float, first_end: float, *, strangers: int = 0, **ser
     return run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("over", "first_end", "most", "strangers", "service"),
     [
@@ -125,6 +126,7 @@ def test_what_a_thousand_waits_ask_of_the_service(over, first_end, most, strange
     assert len(run.asked) <= most
 
 
+@pytest.mark.long
 def test_what_ten_thousand_waits_ask_of_the_service():
     assert len(life(10_000, 1.0, 30.0).asked) <= 250
 
@@ -331,6 +333,7 @@ def test_a_wait_that_leaves_is_not_asked_for_again():
     assert not run.schedule.entries
 
 
+@pytest.mark.long
 def test_comings_and_goings_leave_nothing_behind():
     run = Run(Service())
     for number in range(3000):

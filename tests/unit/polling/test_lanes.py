@@ -1,0 +1,121 @@
+"""How many requests may be under way: histories of a lane."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_llamabatch.llamacloud import errors as e
+from airflow_provider_llamabatch.polling.lanes import MAX_SLOW, Health, Lane
+
+NEVER = float("inf")
+
+
+def a_lane(limit: int = 4) -> Lane:
+    return Lane(limit, Health(random=lambda: 1.0))
+
+
+def test_a_lane_takes_requests_up_to_its_limit_and_one_more_for_each_that_ends():
+    lane = a_lane()
+    for number in range(4):
+        assert lane.free(0.0) == 4 - number
+        lane.start(number, 0.0)
+
+    assert lane.free(1.0) == 0
+    lane.end(2)
+    lane.end("one that never began")
+    assert lane.free(1.0) == 1
+
+
+def test_a_slow_request_gives_its_place_to_another():
+    lane = a_lane()
+    for number in range(4):
+        lane.start(number, number * 0.5)
+
+    assert lane.opens_at(1.5) == 2.0
+    assert [lane.free(now) for now in (1.9, 2.0, 2.5, 3.4, 3.5, 9.0)] == [0, 1, 2, 3, 4, 4]
+    assert [lane.opens_at(now) for now in (2.0, 3.4, 3.5)] == [2.5, 3.5, NEVER]
+
+
+def test_a_lane_full_of_slow_requests_takes_no_further_ones():
+    lane = a_lane()
+    for number in range(MAX_SLOW - 1):
+        lane.start(number, 0.0)
+
+    assert lane.free(2.0) == 4
+    lane.start("the last", 0.0)
+    assert lane.free(1.9) == 0
+    assert lane.free(2.0) == 0
+    lane.end("the last")
+    assert lane.free(2.0) == 4
+
+
+def test_more_requests_than_places_leave_none_free():
+    lane = a_lane()
+    for number in range(6):
+        lane.start(number, 0.0)
+
+    assert lane.free(1.0) == 0
+
+
+def test_after_trouble_one_request_tries_whether_it_is_over():
+    lane = a_lane()
+    lane.health.on_error(10.0)
+
+    assert [lane.free(now) for now in (10.0, 10.9, 11.0, 50.0)] == [0, 0, 1, 1]
+    assert [lane.opens_at(now) for now in (10.0, 11.0)] == [11.0, NEVER]
+    lane.start("a try", 11.0)
+    assert lane.free(11.0) == 0
+    lane.health.on_success()
+    assert lane.free(11.0) == 3
+
+
+def test_a_lane_opens_when_the_first_of_its_reasons_ends():
+    lane = a_lane()
+    lane.start("slow", 9.5)
+    lane.health.on_error(10.0)
+
+    assert lane.opens_at(10.0) == 11.0
+    assert lane.opens_at(11.0) == 11.5
+
+
+def test_pauses_double_with_each_failure_in_a_row_and_begin_anew_after_a_success():
+    health = Health(random=lambda: 1.0)
+    pauses = []
+    now = 100.0
+    for _ in range(8):
+        health.on_error(now)
+        pauses.append(health.paused_until - now)
+        now = health.paused_until
+
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+    assert health.failures == 8
+    health.on_success()
+    health.on_error(now)
+    assert (health.failures, health.paused_until - now) == (1, 1.0)
+
+
+def test_failures_that_come_together_count_as_one():
+    health = Health(random=lambda: 1.0)
+    for now in (0.0, 0.1, 0.9):
+        health.on_error(now)
+
+    assert (health.failures, health.paused_until) == (1, 1.0)
+    health.on_error(1.0)
+    assert (health.failures, health.paused_until) == (2, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "paused_until"),
+    [
+        (e.RateLimitedError("", status_code=429, retry_after=30.0), 30.0),
+        (e.UnavailableError("", status_code=503, retry_after=86400.0), 120.0),
+        (e.UnavailableError("", status_code=503), 1.0),
+        (e.NoResponseError("", reached_server=False), 1.0),
+        (None, 1.0),
+    ],
+)
+def test_a_pause_lasts_as_long_as_the_server_asks(error, paused_until):
+    health = Health(random=lambda: 1.0)
+    health.on_error(0.0, error)
+
+    assert health.paused_until == paused_until
