@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.defaults import MAX_STATUS_PAGE_BYTES, MAX_WEBHOOK_IDS
@@ -128,10 +127,9 @@ def get_batch_status(
     batch_id: str, *, project_id: str | None = None, organization_id: str | None = None
 ) -> Call[models.BatchStatusRow]:
     """Get one batch, reading only its id, its status and when it was made."""
-    return replace(
-        get_batch(batch_id, project_id=project_id, organization_id=organization_id),
-        response=models.BatchStatusRow,
-    )
+    path = f"{_BATCHES}/{checked_id('batch_id', batch_id)}"
+    query = scoped(project_id, organization_id)
+    return Call("GET", path, models.BatchStatusRow, query, expected_id=batch_id)
 
 
 def cancel_batch(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -99,7 +99,7 @@ def test_a_call_is_made_in_the_project_it_names():
     )
     for name in ("project_id", "organization_id"):
         with pytest.raises(InvalidInputError, match=rf"^{name}: "):
-            calls.get_batch("bat-1", **{name: "a/b"})
+            calls.get_batch("bat-1", **cast("Any", {name: "a/b"}))
 
 
 def test_arrays_are_repeated_and_dates_are_iso_8601():
@@ -201,7 +201,7 @@ def page(items, token):
 
 def test_a_walk_goes_on_page_by_page_until_there_is_no_further_one():
     first = calls.list_batches(page_size=2)
-    walk = Walk(first)
+    walk: Walk[Any] = Walk(first)
 
     assert walk.call is first
     assert walk.items(page([1, 2], "t1")) == [1, 2]
@@ -238,7 +238,7 @@ def test_a_list_that_takes_too_long_is_given_up_unless_it_has_ended(last, token,
 @pytest.mark.parametrize(("count", "given_up"), [(1, False), (2, True)])
 def test_a_list_of_too_many_items_is_given_up(monkeypatch, count, given_up):
     monkeypatch.setattr(call_module, "MAX_LIST_ITEMS", 3)
-    walk = Walk(calls.list_batches())
+    walk: Walk[Any] = Walk(calls.list_batches())
     walk.items(page([1, 2], "t1"))
 
     if given_up:
