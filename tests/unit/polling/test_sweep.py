@@ -332,6 +332,8 @@ def test_a_list_in_the_other_order_is_split_behind_its_first_page():
         (oldest_first(100), 3000, {"after": None}, 6),
         (newest_first(100, T0 + 899.0), 900, {}, 2),  # 800 waits are older than the page
         (newest_first(101, T0 + 899.0), 900, {}, 0),
+        (oldest_first(100), 900, {}, 2),
+        (oldest_first(100), 899, {}, 0),
         (newest_first(100, T0 + 1299.0), 1300, {}, 3),
         (newest_first(100, T0 + 2499.0), 2500, {}, 6),
         (newest_first(100, T0 + 9999.0), 10_000, {}, 6),
