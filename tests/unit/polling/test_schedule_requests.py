@@ -288,11 +288,11 @@ def test_the_age_of_a_wait_is_learnt_from_the_first_row_that_shows_it(known, alo
 
 
 def test_two_waits_for_one_batch_are_one_get_also_while_one_of_them_is_under_way():
-    run = Run(Service(seconds=lambda ask: 4.0))
+    run = Run(Service(seconds=lambda ask: 9.0))
     run.service.add("bat-0", 0.0, 1e9)
     run.wait("bat-0", begins=0.01, created_at=0.0)
     run.wait("bat-0", begins=2.01, created_at=0.0)
-    run.until(4.0)
+    run.until(9.0)
 
     assert len(run.asked) == 1
 
