@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 from fastapi import HTTPException
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 
-from airflow_provider_llamabatch.emulator import Fault, Settings
-from airflow_provider_llamabatch.emulator.faults import FaultRules
+from airflow_provider_llamabatch.emulator import Settings
 from airflow_provider_llamabatch.emulator.models.requests import Paging
 from airflow_provider_llamabatch.emulator.routes.paging import newest_page
 from airflow_provider_llamabatch.emulator.state import batches, jobs
@@ -350,66 +348,6 @@ def test_what_is_set_for_a_file_is_what_its_job_comes_to() -> None:
     assert decided(failed_pages=(2,)) == ((1, 2, 3), (2,), False)
     assert decided(failed_pages=(1, 2, 3)) == ((1, 2, 3), (1, 2, 3), True)
     assert decided(error_message="TIMEOUT: too slow") == ((1, 2, 3), (), True)
-
-
-def fired(book: FaultRules, count: int) -> list[bool]:
-    return [book.pick("GET", "/api/v2/batches") is not None for _ in range(count)]
-
-
-@pytest.mark.parametrize(
-    ("scope", "shots"),
-    [
-        ({}, [True] * 6),
-        ({"times": 2}, [True, True, False, False, False, False]),
-        ({"every": 3}, [False, False, True, False, False, True]),
-        ({"every": 2, "times": 1}, [False, True, False, False, False, False]),
-        ({"probability": 0.0}, [False] * 6),
-        ({"probability": 1.0}, [True] * 6),
-        ({"method": "POST"}, [False] * 6),
-        ({"path": "/parse"}, [False] * 6),
-    ],
-)
-def test_a_fault_fires_when_it_is_due(scope: dict[str, Any], shots: list[bool]) -> None:
-    book = FaultRules()
-    book.add(Fault(kind="drop_before", **scope))
-    assert fired(book, 6) == shots
-
-
-def test_a_seed_makes_a_chance_fault_repeatable() -> None:
-    books = [FaultRules(), FaultRules()]
-    for book in books:
-        book.add(Fault(kind="drop_before", probability=0.5, seed=7))
-    first, second = (fired(book, 50) for book in books)
-    assert first == second
-    assert set(first) == {True, False}
-
-
-def test_the_first_fault_that_is_due_fires_and_then_the_next() -> None:
-    book = FaultRules()
-    book.add(Fault(kind="status", status=503, times=1))
-    book.add(Fault(kind="html"))
-    picked = [book.pick("GET", "/x") for _ in range(3)]
-    assert [rule.fault.kind if rule else None for rule in picked] == ["status", "html", "html"]
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [{"kind": "status"}, {"kind": "delay"}, {"kind": "nonsense"}, {"kind": "html", "path": "("}, {"oops": 1}],
-)
-def test_a_fault_that_makes_no_sense_is_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        Fault.model_validate({"kind": "html", **bad})
-
-
-def test_settings_refuse_unknown_names_and_bad_values() -> None:
-    for bad in ({"batch_speed": 1}, {"batch_pending_seconds": -1}, {"jobs_finish": "never"}):
-        with pytest.raises(ValidationError):
-            Settings().changed(**bad)
-
-
-def test_faster_settings_shorten_everything_that_takes_time() -> None:
-    faster = Settings(batch_running_seconds=4, job_lag_seconds=10).faster(2)
-    assert (faster.batch_running_seconds, faster.job_lag_seconds, faster.default_page_size) == (2, 5, 10)
 
 
 def test_an_entry_is_plain_until_its_file_is_mapped() -> None:

@@ -17,8 +17,8 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
 def test_a_batch_is_asked_for_in_its_project():
-    assert Batches(**SCOPE).get("bat-1") == calls.get_batch("bat-1", **SCOPE)
-    assert Batches().get("bat-1") == calls.get_batch("bat-1")
+    assert Batches(**SCOPE).get("bat-1") == calls.get_batch_status("bat-1", **SCOPE)
+    assert Batches().get("bat-1") == calls.get_batch_status("bat-1")
 
 
 def test_a_list_of_batches_is_asked_for_by_status_and_range_in_its_project():

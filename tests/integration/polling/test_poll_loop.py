@@ -3,87 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import gc
-import logging
-import threading
 import time
-from dataclasses import dataclass, field
 
 import psutil
 import pytest
 
 from airflow_provider_llamabatch import defaults
-from airflow_provider_llamabatch.batches import polling
 from airflow_provider_llamabatch.batches.polling import PollResult, PollState, Reason
-from airflow_provider_llamabatch.llamacloud import call as call_module
-from airflow_provider_llamabatch.llamacloud import calls
-from airflow_provider_llamabatch.polling import lanes, loop, schedule
-from airflow_provider_llamabatch.polling.backoff import Backoff
+from airflow_provider_llamabatch.polling import loop
 from airflow_provider_llamabatch.polling.sources import Batches
-from airflow_provider_llamabatch.triggers.batch import BatchTrigger
+from tests.support.firing import a_trigger, fire, fire_all, nothing_is_left
 
 LIST = "GET /api/v2/batches"
 GET = "GET /api/v2/batches/{batch_id}"
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch):
-    """Real time is only waited for pauses, so they are made short; their rules are tested as tables and histories."""
-    for module in (polling, lanes):
-        monkeypatch.setattr(module, "BACKOFF", Backoff(0.02, 0.2))
-    monkeypatch.setattr(polling, "CONFIRM_AFTER", 0.1)
-    monkeypatch.setattr(polling, "ROTATION_GRACE", 0.5)
-    monkeypatch.setattr(schedule, "TOGETHER", 0.02)
-
-
-@pytest.fixture
-def make_batches(hook, make_directory):
-    directory_id = make_directory(1)
-
-    def make(count: int) -> list[str]:
-        call = calls.create_batch(source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC")
-        return [hook.send(call).id for _ in range(count)]
-
-    return make
-
-
-@pytest.fixture
-def asked(emulator):
-    start = dict(emulator.control.counters()["requests_by_route"])
-
-    def count(route: str) -> int:
-        return emulator.control.counters()["requests_by_route"].get(route, 0) - start.get(route, 0)
-
-    return count
-
-
-def a_trigger(batch_id: str, **changed) -> BatchTrigger:
-    return BatchTrigger(batch_id, **{"poll_interval": 0.1, "cancel_on_kill": False, **changed})
-
-
-async def fire(trigger: BatchTrigger) -> dict:
-    events = [event.payload async for event in trigger.run()]
-    assert len(events) == 1
-    return events[0]
-
-
-async def fire_all(ids: list[str], emulator, **changed) -> list[str]:
-    """Wait for all batches together, let them complete after a few polls, and return the reasons."""
-    waits = [asyncio.create_task(fire(a_trigger(batch_id, **changed))) for batch_id in ids]
-    await asyncio.sleep(0.5)
-    assert not any(one.done() for one in waits)
-    emulator.control.advance(600)
-    return [(await one)["reason"] for one in waits]
-
-
-async def nothing_is_left() -> None:
-    for _ in range(100):
-        if len(asyncio.all_tasks()) == 1:
-            break
-        await asyncio.sleep(0.01)
-    assert len(asyncio.all_tasks()) == 1
-    assert not loop._loops.get(asyncio.get_running_loop())
 
 
 async def test_one_wait_is_polled_by_get_and_ends_with_one_event(make_batches, emulator, asked):
@@ -373,88 +306,3 @@ async def test_nothing_that_a_service_says_can_hurt_the_database(make_batches, e
     assert event["reason"] == "refused"
     assert event["message"].isprintable()
     assert len(event["message"]) < 2000
-
-
-TASK = contextvars.ContextVar("which task a log line belongs to", default="none")
-
-
-async def test_trouble_is_told_once_and_its_end_once_in_the_name_of_no_task(make_batches, emulator, caplog):
-    told = []
-
-    class Note(logging.Handler):
-        def emit(self, record):
-            told.append((record.levelname, TASK.get()))
-
-    note = Note()
-    loop.log.addHandler(note)
-    caplog.set_level(logging.INFO, loop.log.name)
-    TASK.set("the first one")
-    ids = make_batches(3)
-    fault = emulator.control.add_fault(kind="status", status=503)
-    waits = [asyncio.create_task(fire(a_trigger(batch_id))) for batch_id in ids]
-    async with asyncio.timeout(20):
-        while not told:
-            await asyncio.sleep(0.05)
-    await asyncio.sleep(0.5)
-    emulator.control.remove_fault(fault)
-    async with asyncio.timeout(20):
-        while len(told) < 2:
-            await asyncio.sleep(0.05)
-    emulator.control.advance(600)
-    assert [(await one)["reason"] for one in waits] == ["completed"] * 3
-    loop.log.removeHandler(note)
-
-    assert told == [("WARNING", "none"), ("INFO", "none")]
-    assert "llamabatch_default" in caplog.text
-
-
-async def test_a_single_failed_poll_is_no_trouble_worth_a_line(make_batches, emulator, caplog):
-    caplog.set_level(logging.INFO, loop.log.name)
-    ids = make_batches(3)
-    emulator.control.add_fault(kind="status", status=503, times=2)
-
-    assert await fire_all(ids, emulator) == ["completed"] * 3
-    assert [record for record in caplog.records if record.name == loop.log.name] == []
-
-
-@dataclass(frozen=True, slots=True)
-class Observed(Batches):
-    """Batches that note which thread made which call."""
-
-    made: list[tuple[str, int]] = field(default_factory=list, compare=False)
-
-    def get(self, key):
-        self.made.append((key, threading.get_ident()))
-        return Batches.get(self, key)
-
-    def bulk(self, query, page_size):
-        self.made.append((str(query.keys), threading.get_ident()))
-        return Batches.bulk(self, query, page_size)
-
-
-async def test_what_reads_the_first_responses_is_built_off_the_event_loop(make_batches, emulator):
-    (batch_id,) = make_batches(1)
-    emulator.control.advance(600)
-    call_module._adapter.cache_clear()
-    now = asyncio.get_running_loop().time()
-    source = Observed()
-    state = PollState(batch_id, deadline=now + 60, poll_interval=0.05, since=now, next_poll=now)
-    async with loop.Subscription("llamabatch_default", source, [state], listed_from=0.0) as subscription:
-        assert (await subscription.next_update()).result == PollResult(Reason.COMPLETED)
-
-    here = threading.get_ident()
-    assert [(key, thread == here) for key, thread in source.made] == [
-        ("warm-up", False),
-        ("('warm-up',)", False),
-        (batch_id, True),
-    ]
-    assert call_module._adapter.cache_info().misses == 2  # the models of a batch and of a list page
-
-
-async def test_a_defect_of_the_loop_fails_the_waits_instead_of_hanging_them(
-    make_batches, emulator, monkeypatch
-):
-    monkeypatch.setattr(schedule.Schedule, "plan", lambda *_: 1 / 0)
-
-    with pytest.raises(ZeroDivisionError):
-        await fire(a_trigger(make_batches(1)[0]))

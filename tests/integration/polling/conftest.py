@@ -1,0 +1,44 @@
+"""Batches to wait for, requests counted by route, and short pauses."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_llamabatch.batches import polling
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.polling import lanes, schedule
+from airflow_provider_llamabatch.polling.backoff import Backoff
+
+LIST = "GET /api/v2/batches"
+GET = "GET /api/v2/batches/{batch_id}"
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    """Real time is only waited for pauses, so they are made short; their rules are tested as tables and histories."""
+    for module in (polling, lanes):
+        monkeypatch.setattr(module, "BACKOFF", Backoff(0.02, 0.2))
+    monkeypatch.setattr(polling, "CONFIRM_AFTER", 0.1)
+    monkeypatch.setattr(polling, "ROTATION_GRACE", 0.5)
+    monkeypatch.setattr(schedule, "TOGETHER", 0.02)
+
+
+@pytest.fixture
+def make_batches(hook, make_directory):
+    directory_id = make_directory(1)
+
+    def make(count: int) -> list[str]:
+        call = calls.create_batch(source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC")
+        return [hook.send(call).id for _ in range(count)]
+
+    return make
+
+
+@pytest.fixture
+def asked(emulator):
+    start = dict(emulator.control.counters()["requests_by_route"])
+
+    def count(route: str) -> int:
+        return emulator.control.counters()["requests_by_route"].get(route, 0) - start.get(route, 0)
+
+    return count

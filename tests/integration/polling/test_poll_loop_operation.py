@@ -1,0 +1,104 @@
+"""What a poll loop tells whoever operates it, what it keeps off the event loop, and what a defect of it does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+from airflow_provider_llamabatch.batches.polling import PollResult, PollState, Reason
+from airflow_provider_llamabatch.llamacloud import call as call_module
+from airflow_provider_llamabatch.polling import loop, schedule
+from airflow_provider_llamabatch.polling.sources import Batches
+from tests.support.firing import a_trigger, fire, fire_all
+
+LIST = "GET /api/v2/batches"
+GET = "GET /api/v2/batches/{batch_id}"
+
+TASK = contextvars.ContextVar("which task a log line belongs to", default="none")
+
+
+async def test_trouble_is_told_once_and_its_end_once_in_the_name_of_no_task(make_batches, emulator, caplog):
+    told = []
+
+    class Note(logging.Handler):
+        def emit(self, record):
+            told.append((record.levelname, TASK.get()))
+
+    note = Note()
+    loop.log.addHandler(note)
+    caplog.set_level(logging.INFO, loop.log.name)
+    TASK.set("the first one")
+    ids = make_batches(3)
+    fault = emulator.control.add_fault(kind="status", status=503)
+    waits = [asyncio.create_task(fire(a_trigger(batch_id))) for batch_id in ids]
+    async with asyncio.timeout(20):
+        while not told:
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(0.5)
+    emulator.control.remove_fault(fault)
+    async with asyncio.timeout(20):
+        while len(told) < 2:
+            await asyncio.sleep(0.05)
+    emulator.control.advance(600)
+    assert [(await one)["reason"] for one in waits] == ["completed"] * 3
+    loop.log.removeHandler(note)
+
+    assert told == [("WARNING", "none"), ("INFO", "none")]
+    assert "llamabatch_default" in caplog.text
+
+
+async def test_a_single_failed_poll_is_no_trouble_worth_a_line(make_batches, emulator, caplog):
+    caplog.set_level(logging.INFO, loop.log.name)
+    ids = make_batches(3)
+    emulator.control.add_fault(kind="status", status=503, times=2)
+
+    assert await fire_all(ids, emulator) == ["completed"] * 3
+    assert [record for record in caplog.records if record.name == loop.log.name] == []
+
+
+@dataclass(frozen=True, slots=True)
+class Observed(Batches):
+    """Batches that note which thread made which call."""
+
+    made: list[tuple[str, int]] = field(default_factory=list, compare=False)
+
+    def get(self, key):
+        self.made.append((key, threading.get_ident()))
+        return Batches.get(self, key)
+
+    def bulk(self, query, page_size):
+        self.made.append((str(query.keys), threading.get_ident()))
+        return Batches.bulk(self, query, page_size)
+
+
+async def test_what_reads_the_first_responses_is_built_off_the_event_loop(make_batches, emulator):
+    (batch_id,) = make_batches(1)
+    emulator.control.advance(600)
+    call_module._adapter.cache_clear()
+    now = asyncio.get_running_loop().time()
+    source = Observed()
+    state = PollState(batch_id, deadline=now + 60, poll_interval=0.05, since=now, next_poll=now)
+    async with loop.Subscription("llamabatch_default", source, [state], listed_from=0.0) as subscription:
+        assert (await subscription.next_update()).result == PollResult(Reason.COMPLETED)
+
+    here = threading.get_ident()
+    assert [(key, thread == here) for key, thread in source.made] == [
+        ("warm-up", False),
+        ("('warm-up',)", False),
+        (batch_id, True),
+    ]
+    assert call_module._adapter.cache_info().misses == 2  # the models of a batch and of a list page
+
+
+async def test_a_defect_of_the_loop_fails_the_waits_instead_of_hanging_them(
+    make_batches, emulator, monkeypatch
+):
+    monkeypatch.setattr(schedule.Schedule, "plan", lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        await fire(a_trigger(make_batches(1)[0]))
