@@ -5,12 +5,14 @@ What was processed on an earlier night is neither uploaded nor paid for again. `
 every document what became of it. Both folders are Airflow Variables, and may be on any storage (``s3://bucket/folder``).
 """
 
+from datetime import datetime
+
 from airflow.providers.common.compat.sdk import dag
 
 from airflow_provider_llamabatch.task_groups import process_directory
 
 
-@dag(schedule="@daily", catchup=False, max_active_runs=1, doc_md=__doc__)
+@dag(schedule="@daily", start_date=datetime(2026, 1, 1), catchup=False, max_active_runs=1, doc_md=__doc__)
 def folder_to_markdown() -> None:
     process_directory(
         source="{{ var.value.documents_folder }}",

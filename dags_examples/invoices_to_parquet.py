@@ -7,6 +7,7 @@ and Airflow 3.1 or newer for the approval; below that it is left out.
 
 from __future__ import annotations
 
+from datetime import datetime
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,7 +15,10 @@ from airflow.providers.common.compat.sdk import dag, task
 
 from airflow_provider_llamabatch.task_groups import process_directory
 
-HAS_APPROVALS = find_spec("airflow.providers.standard.operators.hitl") is not None
+HAS_APPROVALS = (
+    find_spec("airflow.providers.standard") is not None
+    and find_spec("airflow.providers.standard.operators.hitl") is not None
+)
 
 
 @task.short_circuit
@@ -23,7 +27,7 @@ def has_doubtful_documents(summary: dict[str, Any]) -> bool:
     return bool(summary["failed"])
 
 
-@dag(schedule="@daily", catchup=False, max_active_runs=1, doc_md=__doc__)
+@dag(schedule="@daily", start_date=datetime(2026, 1, 1), catchup=False, max_active_runs=1, doc_md=__doc__)
 def invoices_to_parquet() -> None:
     invoices = process_directory(
         "invoices",
