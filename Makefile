@@ -23,7 +23,7 @@ demo: $(INSTALLED) ## run the example DAG in a real Airflow on sample documents 
 	@$(PYTHON) -m dags_examples.demo
 
 test: $(INSTALLED) ## run all tests: unit, integration, system, chaos, bench guard
-	@$(PYTHON) -m pytest -n $(SIDE_BY_SIDE) --dist loadgroup
+	@$(PYTHON) -m pytest -n $(SIDE_BY_SIDE) --dist loadfile
 
 lint: $(INSTALLED) ## check style and format
 	@$(PYTHON) -m ruff check .

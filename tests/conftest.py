@@ -7,11 +7,6 @@ import os
 import shutil
 import tempfile
 import warnings
-from pathlib import Path
-
-import pytest
-
-ROOT = Path(__file__).parent.parent
 
 # A new one each time: an airflow.cfg that Airflow once wrote may say default_deferrable = false.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="llamabatch-tests-")
@@ -24,11 +19,3 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what Airflow warns of while it is imported is not about this package
     import airflow.providers.common.compat.sdk
     import airflow.triggers.base  # noqa: F401
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side (``-n``), what shares a real Airflow stays on one process; the rest goes file by file."""
-    for item in items:
-        parts = item.path.relative_to(ROOT).parts
-        together = parts[1] if parts[1] in ("system", "chaos") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(together))
