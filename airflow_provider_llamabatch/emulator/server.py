@@ -73,6 +73,10 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(0)
 
 
+# FastAPI silences warnings of pydantic while it builds its routes, which is only safe in one thread at a time.
+_building = threading.Lock()
+
+
 class LlamaCloudEmulator:
     """
     A LlamaCloud on a real socket, in this process.
@@ -124,10 +128,11 @@ class LlamaCloudEmulator:
         """Start to serve; return when requests are answered."""
         if self._state_file is not None and self._state_file.exists():
             persistence.load(self._service, self._state_file)
+        with _building:
+            self._server = _Server(self._config())
+        self._server.deliverer = Deliverer(self._service)
         listener = _listen(*self._address)
         self._address = (self._address[0], listener.getsockname()[1])
-        self._server = _Server(self._config())
-        self._server.deliverer = Deliverer(self._service)
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="llamacloud-emulator"
         )

@@ -72,4 +72,5 @@ def test_a_task_to_submit_and_a_sensor_to_wait_are_on_a_worker_three_times(emula
 def test_a_batch_that_has_ended_defers_nobody(emulator, stays):
     emulator.control.change(batch_pending_seconds=0, batch_running_seconds=0)
     assert stays("one_task_deferred") == [("create", "success")]
-    assert stays("two_tasks_deferred") == [("create", "success"), ("wait", "success")]
+    # Airflow logs what let go of its worker as its executor notices it, so the order of short stays is chance.
+    assert sorted(stays("two_tasks_deferred")) == [("create", "success"), ("wait", "success")]
