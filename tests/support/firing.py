@@ -7,9 +7,6 @@ import asyncio
 from airflow_provider_llamabatch.polling import loop
 from airflow_provider_llamabatch.triggers.batch import BatchTrigger
 
-LIST = "GET /api/v2/batches"
-GET = "GET /api/v2/batches/{batch_id}"
-
 
 def a_trigger(batch_id: str, **changed) -> BatchTrigger:
     return BatchTrigger(batch_id, **{"poll_interval": 0.1, "cancel_on_kill": False, **changed})

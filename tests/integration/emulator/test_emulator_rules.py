@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from airflow_provider_llamabatch.emulator import Fault, Settings
+from airflow_provider_llamabatch.emulator import Fault, LlamaCloudEmulator, Settings
 from airflow_provider_llamabatch.emulator.faults import FaultRules
-
-T0 = 1_000_000.0
-THROTTLED = Settings(
-    batch_pending_seconds=10, batch_throttled_seconds=5, batch_running_seconds=100, cancel_seconds=3
-)
 
 
 def fired(book: FaultRules, count: int) -> list[bool]:
@@ -74,3 +71,12 @@ def test_settings_refuse_unknown_names_and_bad_values() -> None:
 def test_faster_settings_shorten_everything_that_takes_time() -> None:
     faster = Settings(batch_running_seconds=4, job_lag_seconds=10).faster(2)
     assert (faster.batch_running_seconds, faster.job_lag_seconds, faster.default_page_size) == (2, 5, 10)
+
+
+def test_several_emulators_can_be_started_at_once() -> None:
+    with ThreadPoolExecutor(8) as threads, ExitStack() as running:
+        emulators = [LlamaCloudEmulator() for _ in range(8)]
+        for emulator in emulators:
+            running.push(emulator)
+        started = list(threads.map(LlamaCloudEmulator.__enter__, emulators))
+        assert len({emulator.url for emulator in started}) == 8

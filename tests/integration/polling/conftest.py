@@ -9,9 +9,6 @@ from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.polling import lanes, schedule
 from airflow_provider_llamabatch.polling.backoff import Backoff
 
-LIST = "GET /api/v2/batches"
-GET = "GET /api/v2/batches/{batch_id}"
-
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):

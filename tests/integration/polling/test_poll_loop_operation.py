@@ -16,9 +16,6 @@ from airflow_provider_llamabatch.polling import loop, schedule
 from airflow_provider_llamabatch.polling.sources import Batches
 from tests.support.firing import a_trigger, fire, fire_all
 
-LIST = "GET /api/v2/batches"
-GET = "GET /api/v2/batches/{batch_id}"
-
 TASK = contextvars.ContextVar("which task a log line belongs to", default="none")
 
 
