@@ -1,7 +1,7 @@
 """
 The worker's share of a wait, as flows: poll once, poll to the end, collect the results, decide at the deadline.
 
-No I/O here: a worker carries the steps out (``operators/polling.py``), a simulation carries out thousands of them.
+No I/O here: a worker carries the steps out (``execution/batch_polling.py``), a simulation thousands of them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ POST and the batch's *id* after it, and every later try decides by them:
                 none for a minute         submit, and keep in mind what was sent before
                 nothing was sent          submit
 
-Nothing here does I/O; ``submit_flow`` says in which order things happen, ``operators/submitting.py`` does them.
+Nothing here does I/O; ``submit_flow`` says in which order things happen, ``execution/submitting.py`` does them.
 """
 
 from __future__ import annotations

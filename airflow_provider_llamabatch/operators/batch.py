@@ -11,15 +11,15 @@ from airflow_provider_llamabatch.airflow_compat import default_deferrable, timed
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.batches.record import RECORD_KEY
 from airflow_provider_llamabatch.exceptions import fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
-from airflow_provider_llamabatch.links import LlamaCloudProjectLink, project_url
-from airflow_provider_llamabatch.operators.polling import (
+from airflow_provider_llamabatch.execution.batch_polling import (
     checked_seconds,
     collecting_deadline,
     deadline_in,
     read_result,
 )
-from airflow_provider_llamabatch.operators.rounds import RoundsMixin
+from airflow_provider_llamabatch.execution.rounds import RoundsMixin
+from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.links import LlamaCloudProjectLink, project_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-    from airflow_provider_llamabatch.operators.submitting import Submitter
+    from airflow_provider_llamabatch.execution.submitting import Submitter
 
 
 class CreateBatchOperator(RoundsMixin, BaseOperator):
@@ -191,8 +191,8 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         self, hook: LlamaBatchHook, context: Context, directory_id: str, configuration_id: str, key: str
     ) -> Submitter:
         from airflow_provider_llamabatch.batches.submission import Request
+        from airflow_provider_llamabatch.execution.submitting import Submitter
         from airflow_provider_llamabatch.llamacloud import calls
-        from airflow_provider_llamabatch.operators.submitting import Submitter
 
         call = calls.create_batch(
             source_directory_id=directory_id,

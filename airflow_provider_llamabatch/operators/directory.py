@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.documents.manifest import Row
     from airflow_provider_llamabatch.documents.reuse import Earlier
     from airflow_provider_llamabatch.documents.upload_plan import Refused, SourceFile
-    from airflow_provider_llamabatch.operators.uploading import Target, Uploaded
+    from airflow_provider_llamabatch.execution.uploading import Target, Uploaded
     from airflow_provider_llamabatch.storage import Storage
 
 ALWAYS = "always"
@@ -182,7 +182,7 @@ class UploadDirectoryOperator(BaseOperator):
         self, hook: LlamaBatchHook, source: Storage, target: Storage | None, files: list[SourceFile]
     ) -> tuple[dict[str, Row], dict[str, str]]:
         """Return the rows of files that need not be sent, by path, and the SHA-256 of all that were read for it."""
-        from airflow_provider_llamabatch.operators.uploading import hash_of
+        from airflow_provider_llamabatch.execution.uploading import hash_of
 
         if not self.reuse or target is None:
             return {}, {}
@@ -207,7 +207,7 @@ class UploadDirectoryOperator(BaseOperator):
         from airflow_provider_llamabatch.documents import manifest
         from airflow_provider_llamabatch.documents.result_plan import MANIFEST
         from airflow_provider_llamabatch.documents.reuse import Earlier, earlier
-        from airflow_provider_llamabatch.operators.saving import configuration_of
+        from airflow_provider_llamabatch.execution.saving import configuration_of
 
         content = target.read_bytes(MANIFEST)
         if content is None:
@@ -233,7 +233,7 @@ class UploadDirectoryOperator(BaseOperator):
             )
 
     def _pages(self, source: Storage, files: list[SourceFile]) -> int:
-        from airflow_provider_llamabatch.operators.pages import count_pages
+        from airflow_provider_llamabatch.execution.pages import count_pages
 
         documents = [file.path for file in files if file.path.lower().endswith(".pdf")]
         with ThreadPoolExecutor(self.max_concurrency) as pool:
@@ -247,9 +247,9 @@ class UploadDirectoryOperator(BaseOperator):
         known: dict[str, str],
         identity: str,
     ) -> Uploaded:
+        from airflow_provider_llamabatch.execution import concurrency
+        from airflow_provider_llamabatch.execution.uploading import Uploaded, Uploader
         from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
-        from airflow_provider_llamabatch.operators import concurrency
-        from airflow_provider_llamabatch.operators.uploading import Uploaded, Uploader
 
         if not files and not (self.mirror and self.directory_id):
             return Uploaded()
@@ -276,7 +276,7 @@ class UploadDirectoryOperator(BaseOperator):
         return uploaded
 
     def _target(self, identity: str) -> Target:
-        from airflow_provider_llamabatch.operators.uploading import Target
+        from airflow_provider_llamabatch.execution.uploading import Target
 
         return Target(
             directory_id=self.directory_id,

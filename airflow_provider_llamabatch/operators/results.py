@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_llamabatch.documents.manifest import Row
-    from airflow_provider_llamabatch.operators.saving import Checkpoints
+    from airflow_provider_llamabatch.execution.saving import Checkpoints
     from airflow_provider_llamabatch.storage import Storage
 
 PARQUET_OUTPUT = "parquet"
@@ -105,7 +105,7 @@ class SaveBatchResultsOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch and write what is not written yet, then the manifest."""
         from airflow_provider_llamabatch.documents import manifest, result_plan, rows, upload_plan
-        from airflow_provider_llamabatch.operators.saving import Checkpoints
+        from airflow_provider_llamabatch.execution.saving import Checkpoints
         from airflow_provider_llamabatch.storage import Storage
 
         ti = context["ti"]
@@ -188,7 +188,7 @@ class SaveBatchResultsOperator(BaseOperator):
         return manifest.from_lines(target.read_bytes(result_plan.MANIFEST) or b"")
 
     def _configuration(self, hook: LlamaBatchHook) -> str | None:
-        from airflow_provider_llamabatch.operators.saving import configuration_of
+        from airflow_provider_llamabatch.execution.saving import configuration_of
 
         if self.configuration_id is None:
             return None
@@ -205,9 +205,9 @@ class SaveBatchResultsOperator(BaseOperator):
         """Return all rows, those with a job with what became of it."""
         from airflow_provider_llamabatch.documents.result_plan import plan_paths
         from airflow_provider_llamabatch.documents.results import outputs_for
+        from airflow_provider_llamabatch.execution import concurrency
+        from airflow_provider_llamabatch.execution.saving import Saver
         from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
-        from airflow_provider_llamabatch.operators import concurrency
-        from airflow_provider_llamabatch.operators.saving import Saver
 
         rows = [row for row in documents if row.job_id and not row.reused]
         others = [row for row in documents if not row.job_id or row.reused]
@@ -232,7 +232,7 @@ class SaveBatchResultsOperator(BaseOperator):
         self, hook: LlamaBatchHook, target: Storage, documents: list[Row], outputs: tuple[str, ...]
     ) -> None:
         """Write all extracted records into one file, in the manifest's order."""
-        from airflow_provider_llamabatch.operators import recording
+        from airflow_provider_llamabatch.execution import recording
 
         rows = sorted(
             (row for row in documents if row.job_type == EXTRACT and row.is_saved), key=lambda row: row.file
@@ -246,7 +246,7 @@ class SaveBatchResultsOperator(BaseOperator):
 
     def _conclude(self, context: Context, documents: list[Row], manifest_url: str) -> dict[str, Any]:
         from airflow_provider_llamabatch.documents import manifest, rows
-        from airflow_provider_llamabatch.operators.saving import unsaved
+        from airflow_provider_llamabatch.execution.saving import unsaved
 
         failed = unsaved(documents)
         summary = {

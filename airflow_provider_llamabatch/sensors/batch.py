@@ -17,14 +17,14 @@ from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.airflow_compat import default_deferrable, first_poke_at, timed_out_by_airflow
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.exceptions import BatchSensorTimeout, fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
-from airflow_provider_llamabatch.operators.polling import (
+from airflow_provider_llamabatch.execution.batch_polling import (
     BatchPollMixin,
     checked_seconds,
     collecting_deadline,
     deadline_in,
     read_result,
 )
+from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

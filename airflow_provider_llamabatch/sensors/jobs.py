@@ -14,9 +14,9 @@ from airflow_provider_llamabatch.airflow_compat import (
     timed_out_by_airflow,
 )
 from airflow_provider_llamabatch.exceptions import JobsFailedError, fail_fast_on_permanent_errors
+from airflow_provider_llamabatch.execution.batch_polling import checked_seconds, deadline_in
+from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, check_jobs_event
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
-from airflow_provider_llamabatch.operators.jobs import JobsPollMixin, check_jobs_event
-from airflow_provider_llamabatch.operators.polling import checked_seconds, deadline_in
 from airflow_provider_llamabatch.xcom import SUMMARY
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from unittest.mock import patch
 import llama_cloud
 
 from airflow_provider_llamabatch.batches import submission
+from airflow_provider_llamabatch.execution import submitting
 from airflow_provider_llamabatch.llamacloud import retries
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
-from airflow_provider_llamabatch.operators import submitting
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from tests.chaos.cloud import CONFIGURATION_ID, Cloud
 from tests.chaos.rows import Row, Run, row_of

@@ -16,13 +16,13 @@ from airflow.providers.common.compat.sdk import TaskDeferred, redact
 
 from airflow_provider_llamabatch.batches.submission import Request
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
+from airflow_provider_llamabatch.execution.submitting import Submitter
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from airflow_provider_llamabatch.llamacloud.transport import AsyncClient, Client
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
-from airflow_provider_llamabatch.operators.submitting import Submitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -204,7 +204,7 @@ def test_a_failed_task_says_why_without_a_secret(
     fault, hook, emulator, make_directory, context, no_waiting, monkeypatch
 ):
     monkeypatch.setattr("airflow_provider_llamabatch.batches.submission.ADOPTION_PAUSES", (0.0,))
-    monkeypatch.setattr("airflow_provider_llamabatch.operators.submitting.sleep", lambda seconds: None)
+    monkeypatch.setattr("airflow_provider_llamabatch.execution.submitting.sleep", lambda seconds: None)
     operator = CreateBatchOperator(
         task_id="create",
         source_directory_id=make_directory(),

@@ -9,10 +9,10 @@ import pytest
 from airflow_provider_llamabatch.batches import submission
 from airflow_provider_llamabatch.batches.record import RECORD_KEY, read_record
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
+from airflow_provider_llamabatch.execution import submitting
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
-from airflow_provider_llamabatch.operators import submitting
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 
 

@@ -19,8 +19,8 @@ from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from airflow_provider_llamabatch.execution.submitting import Submitter
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
-    from airflow_provider_llamabatch.operators.submitting import Submitter
 
 WITH_SUPERVISOR = ", with its supervisor"
 STORE_BOUNDARIES = {"after the intent": "", "after the id is recorded": "bat-"}  # the id in the record

@@ -17,8 +17,8 @@ from airflow_provider_llamabatch.exceptions import (
     WaitFailedError,
     fail_fast_on_permanent_errors,
 )
-from airflow_provider_llamabatch.operators.jobs import JobsPollMixin, check_jobs_event
-from airflow_provider_llamabatch.operators.polling import BatchPollMixin, checked_seconds, deadline_in
+from airflow_provider_llamabatch.execution.batch_polling import BatchPollMixin, checked_seconds, deadline_in
+from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, check_jobs_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.batches.jobs import Jobs
     from airflow_provider_llamabatch.batches.outcome import Outcome
+    from airflow_provider_llamabatch.execution.batch_polling import PolledBatch
+    from airflow_provider_llamabatch.execution.recurring import Recurring
+    from airflow_provider_llamabatch.execution.submitting import Submitter
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
-    from airflow_provider_llamabatch.operators.polling import PolledBatch
-    from airflow_provider_llamabatch.operators.recurring import Recurring
-    from airflow_provider_llamabatch.operators.submitting import Submitter
 
 # What ends a batch of a later round without results: what the rounds before it have given is kept.
 _WITHOUT_RESULTS = (
@@ -72,7 +72,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
 
     def recurring(self, hook: LlamaBatchHook, context: Context) -> Recurring:
         """Return what finds out what is new in the directory."""
-        from airflow_provider_llamabatch.operators.recurring import Recurring
+        from airflow_provider_llamabatch.execution.recurring import Recurring
 
         scope = {"project_id": self.project_id, "organization_id": self.organization_id}
         return Recurring(hook, self.source_directory_id, context, self.log, scope)
@@ -181,7 +181,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
 
     def _next_round(self, hook: LlamaBatchHook, context: Context, file_ids: list[str]) -> None:
         """Put the files into a follow-up directory and submit a batch over it."""
-        from airflow_provider_llamabatch.operators.following import follow_up_directory
+        from airflow_provider_llamabatch.execution.following import follow_up_directory
 
         rounds = self._rounds(context)
         first, attempt = rounds[0], len(rounds) + 1

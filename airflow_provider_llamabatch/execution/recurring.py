@@ -10,9 +10,9 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_llamabatch.defaults import PAGE_SIZE
 from airflow_provider_llamabatch.documents.new_files import Processed, variable_of
 from airflow_provider_llamabatch.documents.upload_plan import identity_of
+from airflow_provider_llamabatch.execution.following import follow_up_directory
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
-from airflow_provider_llamabatch.operators.following import follow_up_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

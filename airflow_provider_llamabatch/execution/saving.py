@@ -25,6 +25,7 @@ from airflow_provider_llamabatch.documents.results import (
     of_parse_job,
     outputs_for,
 )
+from airflow_provider_llamabatch.execution.concurrency import for_each
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import (
     InvalidResponseError,
@@ -33,7 +34,6 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     RefusedError,
     ResponseTooLargeError,
 )
-from airflow_provider_llamabatch.operators.concurrency import for_each
 from airflow_provider_llamabatch.storage import chunks_of
 
 if TYPE_CHECKING:

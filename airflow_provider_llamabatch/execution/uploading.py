@@ -21,6 +21,8 @@ from airflow_provider_llamabatch.defaults import (
 from airflow_provider_llamabatch.documents import manifest, upload_plan
 from airflow_provider_llamabatch.documents.manifest import Row
 from airflow_provider_llamabatch.documents.progress import Progress
+from airflow_provider_llamabatch.execution.concurrency import for_each, iterate
+from airflow_provider_llamabatch.execution.following import create_directory, find_directory, looked_for
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import (
     ConflictError,
@@ -30,8 +32,6 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     RefusedError,
 )
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown
-from airflow_provider_llamabatch.operators.concurrency import for_each, iterate
-from airflow_provider_llamabatch.operators.following import create_directory, find_directory, looked_for
 from airflow_provider_llamabatch.storage import chunks_of
 
 if TYPE_CHECKING:

@@ -46,7 +46,7 @@ class JobsPollMixin:
 
     def defer_jobs(self, jobs: Jobs, deadline: float, method_name: str) -> None:
         """Hand the wait over to the triggerer; Airflow's own timeout lies behind the deadline."""
-        from airflow_provider_llamabatch.operators.polling import checked_seconds
+        from airflow_provider_llamabatch.execution.batch_polling import checked_seconds
         from airflow_provider_llamabatch.triggers.jobs import JobsTrigger
 
         now = time.time()

@@ -16,10 +16,10 @@ from airflow_provider_llamabatch.defaults import (
     MAX_UPLOAD_ATTEMPTS,
     PAGE_SIZE,
 )
+from airflow_provider_llamabatch.execution.concurrency import for_each, iterate, run, settings_for
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import ConflictError, LlamaCloudError
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown
-from airflow_provider_llamabatch.operators.concurrency import for_each, iterate, run, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
