@@ -82,3 +82,11 @@ def set_variable(name: str, value: str, description: str) -> None:
     from airflow.providers.common.compat.sdk import Variable
 
     Variable.set(name, value, description=description)
+
+
+def has_views() -> bool:
+    """Return whether this Airflow shows a plugin's pages: 3.1 and newer."""
+    from airflow import __version__
+
+    major, minor = __version__.split(".")[:2]
+    return (int(major), int(minor)) >= (3, 1)

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
-from airflow_provider_llamabatch.xcom import SUMMARY
+from airflow_provider_llamabatch.xcom import SUMMARY, USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -245,7 +245,7 @@ class SaveBatchResultsOperator(BaseOperator):
             recording.write_parquet(target, rows, schema, threads=self.max_concurrency)
 
     def _conclude(self, context: Context, documents: list[Row], manifest_url: str) -> dict[str, Any]:
-        from airflow_provider_llamabatch.documents import manifest, rows
+        from airflow_provider_llamabatch.documents import manifest, rows, usage
         from airflow_provider_llamabatch.execution.saving import unsaved
 
         failed = unsaved(documents)
@@ -259,6 +259,7 @@ class SaveBatchResultsOperator(BaseOperator):
             "statuses": manifest.statuses_of(documents),
         }
         context["ti"].xcom_push(key=SUMMARY, value=summary)
+        context["ti"].xcom_push(key=USAGE, value=usage.of_rows(documents, failed))
         _count(summary)
         self.log.info("Wrote %s: %s", manifest_url, summary)
         if failed:
