@@ -20,7 +20,9 @@ FILE_ERRORS = "file_errors"  # list[JobReferenceEntry] whose job_reference is No
 SUMMARY = "summary"  # dict: counts of jobs by status, or of documents
 ROUNDS = "rounds"  # list[Round]: the batches of one task that gives failed files another attempt
 UPLOAD = "upload"  # dict: counts of an upload, and where it is recorded
-SUBMISSIONS = "submissions"  # list[SubmissionEntry]: the batches of this task and why it has them, for the page
+SUBMISSIONS = (
+    "submissions"  # list[SubmissionEntry]: the batches of this task and why it has them, for the page
+)
 USAGE = "usage"  # Usage: what became of the files and what they cost, for the page
 LINK = "llamacloud_url"  # str: what the operator link opens, empty where LlamaCloud has no page for it
 
@@ -77,8 +79,8 @@ class Usage(TypedDict):
     """
     What became of the files of a task.
 
-    ``source`` tells who counted: ``jobs`` (a wait for jobs that is over) or ``results`` (a save). ``reasons`` counts the
-    failed files by the first words of their errors. ``credits`` are None where the API reported none, and
+    ``source`` tells who counted: ``jobs`` (a wait for jobs that is over) or ``results`` (a save). ``reasons`` counts
+    the failed files by the first words of their errors. ``credits`` are None where the API reported none, and
     ``credits_by_directory`` divides them up where the directories are known.
     """
 

@@ -22,9 +22,7 @@ OTHER = "other"
 _DIGITS = re.compile(r"\d+")
 
 
-def of_outcomes(
-    outcomes: Sequence[Mapping[str, Any]], file_errors: Sequence[Mapping[str, Any]]
-) -> Usage:
+def of_outcomes(outcomes: Sequence[Mapping[str, Any]], file_errors: Sequence[Mapping[str, Any]]) -> Usage:
     """Return the usage of a wait for jobs; files without a job have failed."""
     failed = [outcome for outcome in outcomes if outcome.get("status") != COMPLETED]
     known = [outcome["credits"] for outcome in outcomes if outcome.get("credits") is not None]

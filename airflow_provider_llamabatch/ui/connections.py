@@ -1,4 +1,4 @@
-"""Which connections the page offers: those of the type ``llamabatch`` that can be found without asking a secrets backend."""
+"""Which connections the page offers: those of its type that are found without asking a secrets backend."""
 
 from __future__ import annotations
 

@@ -48,9 +48,6 @@ async def checked_form(request: Request, viewer: ViewerDep) -> dict[str, str]:
     return fields
 
 
-
-
-
 def _is_same_origin(request: Request) -> bool:
     """
     Say whether the browser names this site as the origin.

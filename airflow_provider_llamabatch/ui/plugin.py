@@ -44,10 +44,10 @@ class LlamaBatchPlugin(AirflowPlugin):
     """An entry in the navigation of Airflow 3.1 and newer; on older versions an empty plugin."""
 
     name = "llamabatch"
-    fastapi_apps = (  # noqa: RUF012  # Airflow's own spelling
+    fastapi_apps = (  # Airflow's own spelling
         [{"name": "LlamaCloud batches", "app": Page(), "url_prefix": PREFIX}] if has_views() else []
     )
-    external_views = (  # noqa: RUF012
+    external_views = (
         [
             {
                 "name": "LlamaCloud batches",

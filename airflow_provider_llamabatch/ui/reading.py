@@ -221,8 +221,8 @@ class Readers:
 
 def settings_of(connection_id: str) -> ClientSettings:
     """Return the settings in a connection of the type ``llamabatch``; raises ``InvalidInputError``."""
-    from airflow.exceptions import AirflowNotFoundException
     from airflow.models.connection import Connection
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
     from airflow_provider_llamabatch.llamacloud.settings import settings_or_problem
 

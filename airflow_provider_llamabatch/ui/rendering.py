@@ -66,6 +66,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
 
 
 def part(text: str) -> str:
+    """Return a text as one part of a path."""
     return quote(text, safe="")
 
 

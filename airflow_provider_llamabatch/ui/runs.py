@@ -153,7 +153,9 @@ def runs_of(rows: Iterable[Row], *, is_all: bool = True) -> Runs:
         for directory_id, credits in count.credits_by_directory.items()
     }
     made: dict[str, Made] = {}
-    for row in reversed(given):  # the oldest first: a batch that was returned again stays with the newest task
+    for row in reversed(
+        given
+    ):  # the oldest first: a batch that was returned again stays with the newest task
         if row.key != xcom.SUBMISSIONS or not isinstance(row.value, list):
             continue
         for number, entry in enumerate(row.value, 1):

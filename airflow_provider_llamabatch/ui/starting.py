@@ -1,4 +1,4 @@
-"""Starts a DAG run as the user: through Airflow's own API, within the process, with Airflow's rights, checks and audit log."""
+"""Starts a DAG run as the user: by Airflow's own API within the process, so with its rights, checks and audit log."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from airflow_provider_llamabatch.llamacloud.call import checked_id
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+from airflow_provider_llamabatch.llamacloud.models import ExtractJob, ParseResult
 from airflow_provider_llamabatch.ui import limits
 from airflow_provider_llamabatch.ui.access import guard
 from airflow_provider_llamabatch.ui.cells import Reading
@@ -79,7 +80,7 @@ def show_file(visit: VisitDep, batch_id: str, file_id: str) -> Response:
         raise HTTPException(404, "There is no such file in this batch.")
     file = found[0]
     job = file.job_reference
-    result = Reading[object](None)
+    result = Reading[ParseResult | ExtractJob](None)
     if job is not None:
         result = visit.reader.results[f"{job.type}/{job.id}"].get()
     return visit.page(

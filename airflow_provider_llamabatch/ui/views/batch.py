@@ -164,8 +164,8 @@ def _file_row(
         status,
         words.kind_of(status),
         error,
-        known.pages if known else "–",
-        known.credits if known else "–",
+        known.pages if known else words.NOTHING,
+        known.credits if known else words.NOTHING,
         has_job=job is not None,
     )
 

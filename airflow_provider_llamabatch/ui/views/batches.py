@@ -86,7 +86,9 @@ def _row(batch: Batch, made: Made | None, detail: Detail | None, now: datetime) 
         id=batch.id,
         status=batch.status,
         kind=words.kind_of(batch.status),
-        age="–" if batch.created_at is None else words.duration((now - batch.created_at).total_seconds()),
+        age=words.NOTHING
+        if batch.created_at is None
+        else words.duration((now - batch.created_at).total_seconds()),
         created_at=batch.created_at,
         directory_id=batch.source_directory_id or "",
         configuration_id=job.configuration_id if job else "",

@@ -81,7 +81,7 @@ def directory_files_table(
 
 
 def _age(at: datetime | None, now: datetime) -> str:
-    return "–" if at is None else words.duration((now - at).total_seconds())
+    return words.NOTHING if at is None else words.duration((now - at).total_seconds())
 
 
 def _left(at: datetime | None, now: datetime) -> str:

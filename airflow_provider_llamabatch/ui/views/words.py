@@ -9,6 +9,7 @@ from airflow_provider_llamabatch.llamacloud import errors
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+NOTHING = "\N{EN DASH}"  # where there is nothing to show
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 # Statuses that have a colour of their own; whatever else the service says is shown as it is, in the plain colour.
@@ -55,7 +56,7 @@ def duration(seconds: float) -> str:
 def number(value: float | None) -> str:
     """Return a number with thousands separated, at most one decimal; a dash for None."""
     if value is None:
-        return "–"
+        return NOTHING
     return f"{value:,.1f}".removesuffix(".0")
 
 
