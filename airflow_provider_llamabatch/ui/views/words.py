@@ -70,7 +70,8 @@ def problem_in_words(error: errors.LlamaCloudError) -> str:
     for kinds, words in _PROBLEMS:
         if isinstance(error, kinds):
             return words
-    return str(error)  # unusable input: it names what is wrong with the connection
+    said = str(error).removeprefix("connection: ")  # unusable input: it names what is wrong with the connection
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 _PROBLEMS: Iterable[tuple[type[Exception], str]] = (
