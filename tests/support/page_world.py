@@ -1,4 +1,4 @@
-"""A world for the page: an emulator with batches of many days, XComs of the DAG runs that made them, users, an Airflow."""
+"""A world for the page: an emulator with batches of many days, XComs of the runs that made them, users, an Airflow."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
+from airflow_provider_llamabatch.emulator.state.records import Timeline
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.settings import settings_from_connection
 from airflow_provider_llamabatch.llamacloud.transport import Client
@@ -59,9 +60,41 @@ class PageWorld:
         """Make a directory with files and return its id."""
         made = self.client.send(calls.create_directory(name=name, type="ephemeral"))
         for file, content in files.items():
-            self.client.send(
-                calls.upload_directory_file(made.id, content.encode(), display_name=file)
+            self.client.send(calls.upload_directory_file(made.id, content.encode(), display_name=file))
+        return made.id
+
+    def large_directory(self, name: str, names: Sequence[str]) -> str:
+        """Make a directory with many files of the same content, at once: an upload for each would take a while."""
+        directory_id = self.directory(name, {names[0]: "# A document\n\nIts first line.\n"})
+        with self._state.lock:
+            project = next(iter(self._state.projects.values()))
+            table = project.directory_files[directory_id]
+            first = next(iter(table))
+            for number, other in enumerate(names[1:], 1):
+                file_id = f"dfl-{number:08}"
+                table.add(
+                    replace(
+                        first, id=file_id, order=first.order + number, display_name=other, unique_id=other
+                    )
+                )
+        return directory_id
+
+    def another_batch(self, batch_id: str, seconds: float, status: str = "COMPLETED") -> str:
+        """Make a batch like another one at once, so many seconds later."""
+        with self._state.lock:
+            project = next(iter(self._state.projects.values()))
+            like = project.batches.get(batch_id)
+            assert like is not None
+            was = like.timeline
+            later = Timeline(
+                was.created_at + seconds,
+                was.throttled_at + seconds,
+                was.running_at + seconds,
+                was.ended_at + seconds,
+                status,
             )
+            made = replace(like, id=f"bat-{self._state.ids.uuid()}", order=like.order, timeline=later)
+            project.add_batch(made)
         return made.id
 
     def batch(
@@ -72,28 +105,41 @@ class PageWorld:
         action: str = "submit",
         reason: str = "no earlier submission is recorded",
         usage: Mapping[str, Any] | None = None,
-        configuration_id: str = "cfg-PARSE_AGENTIC",
     ) -> str:
         """Make a batch now, with the XComs of the DAG run that made it."""
-        made = self.client.send(
-            calls.create_batch(source_directory_id=directory_id, configuration_id=configuration_id)
-        )
+        call = calls.create_batch(source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC")
+        made = self.client.send(call)
+        now = self.emulator.control.now()
         if dag_id is not None:
-            entry = {
-                "batch_id": made.id,
-                "connection_id": CONNECTION,
-                "directory_id": directory_id,
-                "configuration_id": configuration_id,
-                "job_type": "parse_v2",
-                "action": action,
-                "reason": reason,
-            }
-            at = datetime.fromtimestamp(self.emulator.control.now(), UTC) + timedelta(seconds=1)
-            run_id = f"scheduled__{at:%Y-%m-%dT%H:%M:%S}_{len(self.rows)}"
-            self.xcom(dag_id, run_id, "create_batch", "submissions", [entry], at)
-            if usage is not None:
-                self.xcom(dag_id, run_id, "create_batch", "usage", usage, at + timedelta(minutes=3))
+            self.submitted(made.id, directory_id, dag_id, now, action=action, reason=reason, usage=usage)
         return made.id
+
+    def submitted(
+        self,
+        batch_id: str,
+        directory_id: str,
+        dag_id: str,
+        created_at: float,
+        *,
+        action: str = "submit",
+        reason: str = "no earlier submission is recorded",
+        usage: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note what the task that made a batch would have pushed."""
+        entry = {
+            "batch_id": batch_id,
+            "connection_id": CONNECTION,
+            "directory_id": directory_id,
+            "configuration_id": "cfg-PARSE_AGENTIC",
+            "job_type": "parse_v2",
+            "action": action,
+            "reason": reason,
+        }
+        at = datetime.fromtimestamp(created_at, UTC) + timedelta(seconds=1)
+        run_id = f"scheduled__{at:%Y-%m-%dT%H:%M:%S}+00:00"
+        self.xcom(dag_id, run_id, "create_batch", "submissions", [entry], at)
+        if usage is not None:
+            self.xcom(dag_id, run_id, "create_batch", "usage", usage, at + timedelta(minutes=3))
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, value: Any, at: datetime) -> None:
         """Note an XCom, for ``store``."""
@@ -124,6 +170,10 @@ class PageWorld:
             session.commit()
             session.execute(text("PRAGMA foreign_keys=ON"))
 
+    @property
+    def _state(self) -> Any:
+        return self.emulator._service
+
     def settle(self) -> None:
         """Bring the emulator's clock to the present."""
         self.emulator.control.advance(max(0.0, time.time() - self.emulator.control.now()))
@@ -146,7 +196,9 @@ def page_world(*, days: float = 13.0) -> Iterator[PageWorld]:
             del os.environ[name]
 
 
-def usage(files: int, failed: int, credits: float | None, reasons: Mapping[str, int] | None = None) -> dict[str, Any]:
+def usage(
+    files: int, failed: int, credits: float | None, reasons: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Return the XCom ``usage`` of a wait for jobs."""
     return {
         "source": "jobs",
@@ -167,21 +219,23 @@ def fill(world: PageWorld, *, batches: int, files: int) -> str:
         ephemeral_lifetime_seconds=60 * DAY,
     )
     small = world.directory("inbox of the morning", {name: f"# {name}\n\nText." for name in NAMES[:3]})
+    began = control.now()
+    first = world.batch(small)
     step = 12.9 * DAY / batches
-    for number in range(batches - 2):
-        failed = (number * 7) % 23 % 4
-        reasons = dict(zip(["PDF_IS_BROKEN", "UNSUPPORTED_FILE_TYPE", "PDF_IS_PROTECTED"], [failed, 0, failed // 2], strict=True))
-        control.change(final_status="FAILED" if number % 31 == 11 else "COMPLETED")
-        total = 40 + number * 13 % 260
-        dag = DAGS[number % len(DAGS)] if number % 5 else None
-        world.batch(small, dag, usage=usage(total, failed, total * 3.0, {k: v for k, v in reasons.items() if v}))
-        control.advance(step)
-    control.change(final_status="COMPLETED")
-    names = {_name(number): f"# Document {number}\n\nA line.\n" for number in range(files)}
-    large = world.directory("archive 2026", names)
-    large_batch = world.batch(
-        large, DAGS[0], action="rejoin", reason="it still runs ('RUNNING')", configuration_id="cfg-PARSE_AGENTIC"
-    )
+    for number in range(1, batches - 2):
+        batch_id = world.another_batch(first, number * step, "FAILED" if number % 31 == 11 else "COMPLETED")
+        failed = number * 7 % 23 % 4
+        reasons = {"PDF_IS_BROKEN": failed - failed // 2, "UNSUPPORTED_FILE_TYPE": failed // 2}
+        files_of_batch = 40 + number * 13 % 260
+        if number % 5:
+            counts = usage(
+                files_of_batch, failed, files_of_batch * 3.0, {k: v for k, v in reasons.items() if v}
+            )
+            dag_id = DAGS[number % len(DAGS)]
+            world.submitted(batch_id, small, dag_id, began + number * step, usage=counts)
+    control.advance(12.9 * DAY)
+    large = world.large_directory("archive 2026", [_name(number) for number in range(files)])
+    large_batch = world.batch(large, DAGS[0], action="rejoin", reason="it still runs ('RUNNING')")
     control.advance(600)
     control.change(batch_running_seconds=10 * DAY)
     world.settle()
@@ -208,17 +262,24 @@ def prepare_airflow(dags: Sequence[Path] = ()) -> None:
     for command in commands:
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "airflow", *command],
-            capture_output=True, text=True, timeout=300, check=False,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 def users_and_rights() -> None:
-    """Set the environment for an Airflow whose users have different rights; before Airflow's API server is imported."""
+    """Set the environment for an Airflow whose users have different rights; before its API server is imported."""
     os.environ["AIRFLOW__CORE__AUTH_MANAGER"] = "tests.support.rights.RightsByName"
-    os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = "admin:admin,reader:viewer,clerk:user,nobody:viewer"
+    os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = (
+        "admin:admin,reader:viewer,clerk:user,nobody:viewer"
+    )
     os.environ["AIRFLOW__API__SECRET_KEY"] = "page-tests"
-    os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = "page-tests-0123456789abcdef0123456789abcdef-0123456789abcdef"
+    os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = (
+        "page-tests-0123456789abcdef0123456789abcdef-0123456789abcdef"
+    )
 
 
 def airflow_application() -> Any:
@@ -245,7 +306,9 @@ def served(application: Any) -> Iterator[str]:
     import uvicorn
 
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(application, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(application, host="127.0.0.1", port=port, log_level="warning", lifespan="off")
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -80,7 +80,7 @@ def show_file(visit: VisitDep, batch_id: str, file_id: str) -> Response:
         raise HTTPException(404, "There is no such file in this batch.")
     file = found[0]
     job = file.job_reference
-    result = Reading[ParseResult | ExtractJob](None)
+    result: Reading[ParseResult | ExtractJob] = Reading(None)
     if job is not None:
         result = visit.reader.results[f"{job.type}/{job.id}"].get()
     return visit.page(

@@ -94,7 +94,7 @@ def failed_files(detail: Detail) -> list[str]:
     return [
         result.source_directory_file_id
         for result in detail.files or ()
-        if _status_and_error(result, detail)[0] in FAILED
+        if status_and_error(result, detail)[0] in FAILED
     ]
 
 
@@ -154,7 +154,7 @@ def preview(result: ParseResult | ExtractJob) -> Preview:
 def _file_row(
     result: BatchResult, detail: Detail, results: Mapping[str, ParseResult | ExtractJob]
 ) -> FileRow:
-    status, error = _status_and_error(result, detail)
+    status, error = status_and_error(result, detail)
     job = result.job_reference
     opened: Any = results.get(job.id) if job is not None else None
     known = preview(opened) if opened is not None else None
@@ -170,7 +170,8 @@ def _file_row(
     )
 
 
-def _status_and_error(result: BatchResult, detail: Detail) -> tuple[str, str]:
+def status_and_error(result: BatchResult, detail: Detail) -> tuple[str, str]:
+    """Return the status of a file, which is that of its job, and what went wrong."""
     job = result.job_reference
     if job is None:
         return (NO_JOB, result.error_message) if result.error_message else (UNKNOWN, "")

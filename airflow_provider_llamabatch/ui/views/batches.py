@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch.ui.views import words
+from airflow_provider_llamabatch.ui.views.batch import FAILED, status_and_error
 from airflow_provider_llamabatch.ui.views.pictures import Bar, bar
 from airflow_provider_llamabatch.ui.views.tables import Query, Table, table
 
@@ -64,15 +65,8 @@ def batches_table(
 def files_bar(made: Made | None, detail: Detail | None) -> Bar | None:
     """Return how many files of a batch are done and failed: from its files where they were read, else from its task."""
     if detail is not None and detail.files is not None:
-        statuses = [
-            "FAILED"
-            if result.job_reference is None
-            else detail.jobs[result.job_reference.id].status
-            if result.job_reference.id in detail.jobs
-            else "PENDING"
-            for result in detail.files
-        ]
-        failed = sum(status in ("FAILED", "CANCELLED") for status in statuses)
+        statuses = [status_and_error(result, detail)[0] for result in detail.files]
+        failed = sum(status in FAILED for status in statuses)
         return bar(statuses.count("COMPLETED"), failed, len(statuses))
     if made is not None and made.count is not None:
         count = made.count

@@ -11,13 +11,15 @@ from airflow_provider_llamabatch.ui.views import words
 from airflow_provider_llamabatch.ui.views.pictures import Chart, columns, shares
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
 
     from airflow_provider_llamabatch.llamacloud.models import Batch
     from airflow_provider_llamabatch.ui.runs import Count
 
 DAYS = 14
 MAX_REASONS = 10
+USUAL_STATUSES = ("COMPLETED", "FAILED", "CANCELLED", "RUNNING")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,8 @@ def overview(counts: Iterable[Count], batches: Iterable[Batch], now: datetime) -
     """Return the last ``DAYS`` days (UTC), as far as tasks said what their files came to."""
     first = (now.astimezone(UTC) - timedelta(days=DAYS - 1)).date()
     dates = [first + timedelta(days=day) for day in range(DAYS)]
-    place = {date: day for day, date in enumerate(dates)}
-    days = [f"{date.day} {date:%b}" for date in dates]
+    place = {at: day for day, at in enumerate(dates)}
+    days = [f"{at.day} {at:%b}" for at in dates]
     recent = [count for count in counts if count.at.astimezone(UTC).date() in place]
     of_files = _files(recent)
     done, failed = [0.0] * DAYS, [0.0] * DAYS
@@ -50,16 +52,9 @@ def overview(counts: Iterable[Count], batches: Iterable[Batch], now: datetime) -
     for count in _credits(recent):
         credits[count.task.dag_id][place[count.at.astimezone(UTC).date()]] += count.credits or 0.0
     by_cost = sorted(credits.items(), key=lambda one: (-sum(one[1]), one[0]))
-    by_status: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * DAYS)
-    made = 0
-    for batch in batches:
-        if batch.created_at is not None and (date := batch.created_at.astimezone(UTC).date()) in place:
-            by_status[batch.status][place[date]] += 1
-            made += 1
-    usual = [word for word in ("COMPLETED", "FAILED", "CANCELLED", "RUNNING") if word in by_status]
-    rest = sorted(word for word in by_status if word not in usual)
+    by_status = _by_status(batches, place)
     totals = (
-        ("Batches", words.number(made)),
+        ("Batches", words.number(sum(sum(values) for values in by_status.values()))),
         ("Files done", words.number(sum(done))),
         ("Files failed", words.number(sum(failed))),
         ("Credits", words.number(sum(sum(values) for values in credits.values()) if credits else None)),
@@ -68,9 +63,21 @@ def overview(counts: Iterable[Count], batches: Iterable[Batch], now: datetime) -
         totals,
         columns(days, {"done": done, "failed": failed}),
         columns(days, dict(by_cost)),
-        columns(days, {word: by_status[word] for word in [*usual, *rest]}),
+        columns(days, by_status),
         shares(dict(reasons.most_common(MAX_REASONS))),
     )
+
+
+def _by_status(batches: Iterable[Batch], place: Mapping[date, int]) -> dict[str, list[float]]:
+    # The usual ones are always there, in this order: the style sheet gives each its colour.
+    by_status = {status: [0.0] * DAYS for status in USUAL_STATUSES}
+    for batch in batches:
+        if (
+            batch.created_at is not None
+            and (day := place.get(batch.created_at.astimezone(UTC).date())) is not None
+        ):
+            by_status.setdefault(batch.status, [0.0] * DAYS)[day] += 1
+    return by_status
 
 
 def _files(counts: Sequence[Count]) -> list[Count]:

@@ -70,7 +70,9 @@ def problem_in_words(error: errors.LlamaCloudError) -> str:
     for kinds, words in _PROBLEMS:
         if isinstance(error, kinds):
             return words
-    said = str(error).removeprefix("connection: ")  # unusable input: it names what is wrong with the connection
+    said = str(error).removeprefix(
+        "connection: "
+    )  # unusable input: it names what is wrong with the connection
     return f"{said[:1].upper()}{said[1:]}."
 
 

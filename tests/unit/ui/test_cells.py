@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_after_trouble_the_last_value_stays_and_the_pauses_grow(executor, clock)
         reading = cell.get()
         assert reading.value == "value"
     assert "does not respond" in reading.problem
-    pauses = [after - before for before, after in zip(tries[1:], tries[2:], strict=False)]
+    pauses = [after - before for before, after in pairwise(tries[1:])]
     assert pauses[:4] == [15.0, 30.0, 60.0, 120.0]
     assert max(pauses) <= limits.MAX_REFRESH
 

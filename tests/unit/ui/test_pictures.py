@@ -39,8 +39,8 @@ def test_a_bar_shows_every_part_that_is_not_empty(done, failed, total, lengths, 
 @given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000))
 def test_the_parts_of_a_bar_never_overlap(done, failed, still_open):
     drawn = bar(done, failed, done + failed + still_open)
-    assert 0 <= drawn.done
-    assert 0 <= drawn.failed
+    assert drawn.done >= 0
+    assert drawn.failed >= 0
     assert drawn.done + drawn.failed <= BAR_WIDTH
 
 
@@ -52,7 +52,7 @@ def test_columns_stay_inside_the_picture_and_have_few_colours(series):
     chart = columns(["1 Nov", "2 Nov", "3 Nov"], series)
     for part in chart.parts:
         assert LEFT <= part.x <= part.x + part.width <= CHART_WIDTH
-        assert TOP - 0.01 <= part.y
+        assert part.y >= TOP - 0.01
         assert part.y + part.height <= CHART_HEIGHT - BOTTOM + 0.02
         assert part.colour < COLOURS
     assert len(chart.legend) <= COLOURS
