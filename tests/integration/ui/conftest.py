@@ -14,14 +14,14 @@ if not has_views():
     collect_ignore_glob = ["test_*.py"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world():
     with page_world.page_world() as world:
         yield world
 
 
 @pytest.fixture(scope="session")
-def application(world):
+def application():
     page_world.users_and_rights()
     page_world.prepare_airflow([page_world.ROOT / "dags_examples" / "process_failed_files.py"])
     return page_world.airflow_application()
@@ -72,8 +72,8 @@ def user(application):
     return lambda name: User(application, name)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_remembered(application):
+@pytest.fixture
+def new_process(application):
     """Forget what the page has read, as a new process would."""
     from airflow_provider_llamabatch.ui.plugin import LlamaBatchPlugin
 

@@ -11,6 +11,7 @@ from tests.support.page_world import KEY, PREFIX, SECRET_DAG, usage
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.usefixtures("new_process"),
     pytest.mark.filterwarnings("ignore"),  # Airflow's API server: what it is warned of is its own
     pytest.mark.timeout(300),  # the first test makes a database and builds the API server
 ]
@@ -257,12 +258,14 @@ def test_trouble_is_said_in_words_and_the_last_that_was_read_stays(
 # Actions
 
 
-def audit(event: str) -> list[tuple[str | None, str | None]]:
+def audit(event: str, about: str = "") -> list[str | None]:
+    """Return who did something to a batch, as Airflow's audit log has it."""
     from airflow.models import Log
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        return [(log.owner, log.extra) for log in session.scalars(select(Log).where(Log.event == event))]
+        found = session.scalars(select(Log).where(Log.event == event))
+        return [log.owner for log in found if about in (log.extra or "")]
 
 
 @pytest.mark.parametrize(
@@ -294,7 +297,7 @@ def test_a_form_needs_the_token_of_this_user_and_this_batch(user, ids, world):
         assert admin.post(f"/batches/{ids.running}/cancel", token=token).status_code == 403
     assert admin.http.get(f"{PREFIX}/batches/{ids.running}/cancel").status_code == 405
     assert world.emulator.control.counters()["cancels_by_batch"] == {}
-    assert audit("llamabatch_cancel_batch") == []
+    assert audit("llamabatch_cancel_batch", ids.running) == []
 
 
 def test_failed_files_are_processed_again_by_a_dag_run_of_the_user(user, ids):
@@ -312,8 +315,8 @@ def test_failed_files_are_processed_again_by_a_dag_run_of_the_user(user, ids):
     assert [run.conf["batch_id"] for run in runs] == [ids.failed]
     assert runs[0].conf["source_directory_id"] == ids.directory
     assert len(runs[0].conf["file_ids"]) == 1
-    assert [owner for owner, _ in audit("llamabatch_process_failed_files")] == ["clerk"]
-    assert [owner for owner, _ in audit("trigger_dag_run")] == ["clerk"]
+    assert audit("llamabatch_process_failed_files", ids.failed) == ["clerk"]
+    assert audit("trigger_dag_run", ids.failed) == ["clerk"]
 
 
 def test_a_batch_is_cancelled_once_and_the_audit_log_says_by_whom(user, ids, world):
@@ -322,6 +325,4 @@ def test_a_batch_is_cancelled_once_and_the_audit_log_says_by_whom(user, ids, wor
     assert answered.status_code == 303, answered.text
     assert "asked to cancel" in clerk.http.get(answered.headers["location"]).text
     assert world.emulator.control.counters()["cancels_by_batch"] == {ids.running: 1}
-    [(owner, extra)] = audit("llamabatch_cancel_batch")
-    assert owner == "clerk"
-    assert ids.running in extra
+    assert audit("llamabatch_cancel_batch", ids.running) == ["clerk"]
