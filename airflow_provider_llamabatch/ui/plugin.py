@@ -50,7 +50,7 @@ class LlamaBatchPlugin(AirflowPlugin):
     external_views = (
         [
             {
-                "name": "LlamaCloud batches",
+                "name": "LlamaCloud",
                 "href": f"{PREFIX.strip('/')}/",  # relative: an absolute one breaks under a URL prefix
                 "destination": "nav",
                 "url_route": "llamabatch",

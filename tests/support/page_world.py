@@ -185,7 +185,7 @@ def page_world(*, days: float = 13.0) -> Iterator[PageWorld]:
     """An emulator whose clock stands still some days ago, with the Airflow connection to it in the environment."""
     with LlamaCloudEmulator(api_key=KEY, seed=7, start_time=time.time() - days * DAY) as emulator:
         emulator.control.freeze()
-        connection = {"password": KEY, "host": emulator.url}
+        connection: dict[str, Any] = {"password": KEY, "host": emulator.url}
         name = f"AIRFLOW_CONN_{CONNECTION.upper()}"
         os.environ[name] = json.dumps({"conn_type": "llamabatch", **connection})
         client = Client(settings_from_connection(CONNECTION, **connection))

@@ -17,11 +17,11 @@ class RightsByName(SimpleAuthManager):
     connections and run the DAGs that are not secret, and does not see the others. ``nobody`` sees DAGs only.
     """
 
-    def is_authorized_connection(self, *, method: str, user: Any, details: Any = None) -> bool:  # type: ignore[override]
+    def is_authorized_connection(self, *, method: str, user: Any, details: Any = None) -> bool:
         """Decide about a connection."""
         return user.username == "admin" or (method == "GET" and user.username in ("reader", "clerk"))
 
-    def is_authorized_dag(  # type: ignore[override]
+    def is_authorized_dag(
         self, *, method: str, user: Any, access_entity: Any = None, details: Any = None
     ) -> bool:
         """Decide about a DAG or its runs."""

@@ -312,9 +312,9 @@ def test_failed_files_are_processed_again_by_a_dag_run_of_the_user(user, ids):
     assert "A DAG run was started" in clerk.http.get(answered.headers["location"]).text
     with create_session() as session:
         runs = list(session.scalars(select(DagRun).where(DagRun.dag_id == "process_failed_files")))
-    assert [run.conf["batch_id"] for run in runs] == [ids.failed]
-    assert runs[0].conf["source_directory_id"] == ids.directory
-    assert len(runs[0].conf["file_ids"]) == 1
+    [given] = [run.conf or {} for run in runs]
+    assert (given["batch_id"], given["source_directory_id"]) == (ids.failed, ids.directory)
+    assert len(given["file_ids"]) == 1
     assert audit("llamabatch_process_failed_files", ids.failed) == ["clerk"]
     assert audit("trigger_dag_run", ids.failed) == ["clerk"]
 

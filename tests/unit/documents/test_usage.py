@@ -5,7 +5,7 @@ from airflow_provider_llamabatch.documents.manifest import Row
 
 
 def test_a_wait_counts_jobs_that_did_not_complete_and_files_without_a_job():
-    outcomes = [
+    outcomes: list[dict[str, str | None]] = [
         {"status": "COMPLETED", "error_message": None},
         {"status": "FAILED", "error_message": "PDF_IS_BROKEN: page 3 of x.pdf"},
         {"status": "FAILED", "error_message": "PDF_IS_BROKEN: page 4 of y.pdf"},
