@@ -123,7 +123,7 @@ def _marked(name: str, digest: str) -> str:
     suffix = PurePosixPath(name).suffix
     if len(suffix.encode()) > 20:
         suffix = ""
-    stem = name[: len(name) - len(suffix)] if suffix else name
+    stem = name.removesuffix(suffix)
     mark = f"~{digest[:8]}{suffix}"
     room = _MAX_COMPONENT_BYTES - len(mark.encode())
     return stem.encode()[:room].decode(errors="ignore").rstrip() + mark

@@ -58,6 +58,12 @@ def test_files_that_are_gone_are_forgotten_and_the_rest_survives_being_written()
     assert Processed.from_json(None) == Processed()
 
 
+def test_the_variable_is_compact_json():
+    state = Processed({"dfl-1": "file-1@"}, {"dir-2": {"dfl-3": "file-3@"}})
+
+    assert state.to_json() == '{"done":{"dfl-1":"file-1@"},"pending":{"dir-2":{"dfl-3":"file-3@"}}}'
+
+
 @pytest.mark.parametrize("text", ["[]", "{", '{"done": 1}'])
 def test_a_variable_that_somebody_else_wrote_is_an_error_not_an_empty_state(text: str):
     with pytest.raises(ValueError, match=r".+"):

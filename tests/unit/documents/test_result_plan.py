@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llamabatch.documents.result_plan import manifest_name, plan_paths, safe_path
+from tests.support.arbitrary import bounded
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,7 @@ def test_documents_that_would_meet_are_told_apart(documents: list[str]):
     assert_all_apart(documents)
 
 
+@bounded(100)
 @given(st.sets(st.text(alphabet="aA.é/#\u0301 ", min_size=1, max_size=6), max_size=20))
 def test_any_set_of_documents_is_told_apart(documents: set[str]):
     assert_all_apart(sorted(documents))

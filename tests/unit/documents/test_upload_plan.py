@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from airflow_provider_llamabatch.documents import upload_plan
@@ -106,16 +108,61 @@ def test_the_id_tells_path_content_and_run_apart_and_is_recognised_again():
 
 
 @pytest.mark.parametrize(
+    ("version", "told"), [(None, {}), ("", {}), ("etag-1", {"source_version": "etag-1"})]
+)
+def test_an_upload_says_where_it_came_from_and_what_was_in_it(version: str | None, told: dict[str, str]):
+    metadata = upload_plan.metadata_of(SourceFile("in/a.pdf", 1, version), SHA)
+
+    assert metadata == {"source_path": "in/a.pdf", "source_sha256": SHA, **told}
+    unique_id = upload_plan.unique_id("in/a.pdf", SHA, "run1")
+    file = DirectoryFile(id="dfl-1", unique_id=unique_id, metadata=metadata)
+    assert upload_plan.held_from(file, "dir-1") == Held(
+        "dfl-1", "dir-1", unique_id, upload_plan.path_key("in/a.pdf"), SHA, version or None
+    )
+
+
+def test_a_file_that_somebody_else_put_there_says_nothing_of_a_source():
+    for unique_id in (None, "invoice-17"):
+        assert upload_plan.held_from(DirectoryFile(id="dfl-1", unique_id=unique_id), "dir-1") == Held(
+            "dfl-1", "dir-1", unique_id or "", None, None, None
+        )
+
+
+def test_what_is_held_is_grouped_by_the_path_it_came_from():
+    one, two, other = held("a", "dfl-1"), held("a", "dfl-2"), held("b", "dfl-3")
+
+    assert upload_plan.by_key([one, held(None), other, two]) == {one.key: [one, two], other.key: [other]}
+
+
+def test_a_directory_is_called_as_it_was_asked_for_with_what_finds_it_again():
+    assert upload_plan.directory_name("in", "abc", 2) == "in [abc-2]"
+    assert upload_plan.directory_name("x" * 300, "abc", 0) == "x" * 200 + " [abc-0]"
+
+
+@pytest.mark.parametrize(
     ("path", "name"),
     [
         ("a/b.pdf", "b.pdf"),
         ("a\nb.pdf", "a_b.pdf"),
         ("x" * 300 + ".pdf", "x" * 196 + ".pdf"),
         ("ü n.pdf", "ü n.pdf"),
+        ("Makefile", "Makefile"),
+        ("x" * 300, "x" * 200),
+        ("x" * 300 + "." + "b" * 19, "x" * 180 + "." + "b" * 19),
+        ("x" * 190 + "." + "b" * 20, "x" * 190 + "." + "b" * 9),  # too long for an extension,
+        ("", "file"),
     ],
 )
 def test_a_document_is_shown_under_its_own_name_short_and_clean(path: str, name: str):
     assert upload_plan.display_name(path) == name
+
+
+def test_an_identity_is_twelve_characters_of_what_names_a_task_instance():
+    digest = hashlib.sha256(b"d\0t\0r\0-1").hexdigest()
+
+    assert (
+        upload_plan.identity_of(("d", "t", "r", -1)) == digest[:12]
+    )  # stays the same from version to version
 
 
 def test_an_identity_is_the_same_for_every_try_and_another_for_every_map_index():
