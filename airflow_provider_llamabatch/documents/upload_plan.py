@@ -197,7 +197,7 @@ def by_key(held: Iterable[Held]) -> dict[str, list[Held]]:
 
 def path_key(path: str) -> str:
     """Return what stands for a path: short, and the same after any cleaning of texts."""
-    return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 def unique_id(path: str, sha256: str, scope: str) -> str:

@@ -36,6 +36,8 @@ def test_parse_and_extract_jobs_are_asked_for_apart():
 def test_jobs_that_are_known_to_have_ended_are_not_asked_for():
     jobs = Jobs([reference(1, status="FAILED", error_message="broken"), reference(2, status="RUNNING")])
     assert jobs.pending() == {"parse_v2": ["job-2"]}
+    assert jobs.outcomes()[0]["error_message"] == "broken"
+    assert jobs.line() == "1 of 2 jobs done, 1 failed"
 
 
 def test_an_unknown_status_word_is_still_running():

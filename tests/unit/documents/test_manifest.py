@@ -39,15 +39,18 @@ def test_a_manifest_is_compact_ascii_with_all_fields_of_a_row():
 
 
 def test_documents_of_the_same_name_are_sorted_by_their_ids():
-    rows = [Row("a", "FAILED", directory_file_id=id_) for id_ in ("dfl-2", None, "dfl-1")]
+    rows = [Row("a", "FAILED", directory_file_id=id_) for id_ in ("2", None, "1")]
 
     read = manifest.from_lines(b"".join(manifest.to_lines(rows)))
-    assert [row.directory_file_id for row in read] == [None, "dfl-1", "dfl-2"]
+    assert [row.directory_file_id for row in read] == [None, "1", "2"]
 
 
 def test_fields_of_a_newer_version_are_left_out():
-    assert manifest.from_lines(b'{"file": "a", "status": "COMPLETED", "colour": "red"}\n\n') == [
-        Row("a", "COMPLETED")
+    assert manifest.from_lines(
+        b'{"file": "a", "status": "COMPLETED", "colour": "red"}\n\n{"file": "b", "status": "X"}\n'
+    ) == [
+        Row("a", "COMPLETED"),
+        Row("b", "X"),
     ]
 
 

@@ -5,7 +5,14 @@ import hashlib
 import pytest
 
 from airflow_provider_llamabatch.documents import upload_plan
-from airflow_provider_llamabatch.documents.upload_plan import Held, SourceFile, assign, decide, preflight
+from airflow_provider_llamabatch.documents.upload_plan import (
+    Held,
+    Refused,
+    SourceFile,
+    assign,
+    decide,
+    preflight,
+)
 from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
 
 SHA = "a" * 64
@@ -26,17 +33,46 @@ def held(path: str | None, id: str = "dfl-1", sha256: str = SHA, version: str | 
     [
         (SourceFile("a.pdf", 1), None),
         (SourceFile("A.PDF", 1), None),
-        (SourceFile("a.pdf", 0), "empty"),
-        (SourceFile("a.exe", 5), ".exe"),
-        (SourceFile("Makefile", 5), "without an extension"),
-        (SourceFile("a.pdf", 513 * 1024 * 1024), "513 MB"),
-        (SourceFile("a\udcff.pdf", 1), "UTF-8"),
+        (SourceFile("a.pdf", 0), "the file is empty; there is nothing to read in it"),
+        (
+            SourceFile("a.exe", 5),
+            "files of type .exe cannot be read by LlamaCloud; convert it, or leave it out with the pattern",
+        ),
+        (
+            SourceFile("Makefile", 5),
+            "files without an extension cannot be read by LlamaCloud; convert it, or leave it out with the pattern",
+        ),
+        (SourceFile("a.pdf", 512 * 1024 * 1024), None),
+        (
+            SourceFile("a.pdf", 513 * 1024 * 1024),
+            "it has 513 MB, LlamaCloud takes 512 MB at most; split it",
+        ),
+        (SourceFile("a\udcff.pdf", 1), "its name is not UTF-8, which LlamaCloud needs; rename it"),
+        (SourceFile("b\udc80.pdf", 1), "its name is not UTF-8, which LlamaCloud needs; rename it"),
     ],
 )
 def test_what_llamacloud_would_refuse_is_known_before(file: SourceFile, reason: str | None):
     accepted, refused = preflight([file])
-    assert (accepted == [file]) == (reason is None)
-    assert all((reason or "") in one.reason for one in refused)
+    assert (accepted, refused) == (([file], []) if reason is None else ([], [Refused(file.path, reason)]))
+
+
+def test_files_are_told_apart_in_the_order_of_their_paths():
+    accepted, refused = preflight([SourceFile(name, 9) for name in ("b.pdf", "d", "c", "a.pdf")])
+
+    assert [file.path for file in accepted] == ["a.pdf", "b.pdf"]
+    assert [file.path for file in refused] == ["c", "d"]
+
+
+def test_a_path_is_told_apart_by_its_bytes():
+    digest = hashlib.sha256(b"a\xff.pdf").hexdigest()
+
+    assert upload_plan.path_key("a\udcff.pdf") == digest[:32]
+
+
+def test_files_of_others_take_one_place_each():
+    plan = assign(files("a", "b"), [[held(None)]], max_files=3, mirror=True)
+
+    assert plan.places == {"a": 0, "b": 0}
 
 
 def test_files_fill_directories_in_the_order_of_their_paths():
