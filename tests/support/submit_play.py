@@ -68,6 +68,9 @@ class Play:
     sent: list[flow.Send] = field(default_factory=list)
     saved: list[dict[str, Any]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.posts, self.gets, self.lists = [*self.posts], [*self.gets], [*self.lists]
+
     def run(self) -> Submission:
         """Carry the flow out."""
         submitting = SubmitFlow(
