@@ -105,9 +105,7 @@ def _candidates(document: str) -> Iterator[str]:
 
 def _safe_component(part: str) -> str:
     text = unicodedata.normalize("NFC", part.encode(errors="surrogateescape").decode(errors="replace"))
-    text = "".join(
-        "_" if unicodedata.category(character) in {"Cc", "Cs"} else character for character in text
-    )
+    text = "".join("_" if unicodedata.category(character) == "Cc" else character for character in text)
     text = _UNSAFE.sub("_", text)
     if not text.strip(". "):  # "..", and names that Windows cannot keep
         text = "_" * len(text)

@@ -310,3 +310,5 @@ def test_what_a_run_has_made_comes_the_newest_first_and_has_a_date():
 
     made = s.rejoinable(REQUEST, listed, since=AT, now=AT)
     assert [one.id for one in made] == ["c", "b", "a"]
+    together = s.rejoinable(REQUEST, [batch("a"), batch("b")], since=AT, now=AT)
+    assert [one.id for one in together] == ["a", "b"]

@@ -156,7 +156,7 @@ def test_a_recorded_batch_that_failed_is_followed_by_a_new_one(status):
 
 
 def test_a_batch_is_gone_when_the_api_says_so_twice_and_the_list_does_not_show_it():
-    old = replace(SUBMITTED, posted_at=AT - 301)
+    old = replace(SUBMITTED, posted_at=AT - 300)
     play, result = played(task=RETRY, stored=old.to_json(), gets=[GONE, GONE], posts=[batch("bat-2")])
 
     assert play.steps == ["load", "GET bat-1", "sleep 5", "GET bat-1", "list", "list", *CAREFULLY]

@@ -59,6 +59,7 @@ def test_each_property_has_the_type_that_its_schema_says(of: dict[str, Any], exp
 def test_a_value_that_does_not_fit_is_missing_and_never_a_wrong_one(kind: str, value: Any, expected: Any):
     schema = schema_from({"properties": {"x": {"type": kind}}})
     table = table_of([{"file": "a.txt", "x": value}], schema)
+    assert table.schema == schema
     assert table.to_pylist() == [{"file": "a.txt", "x": expected}]
 
 

@@ -138,3 +138,6 @@ def test_an_unchanged_file_need_not_be_read_where_the_storage_has_versions():
     assert found.content_of(SourceFile("a.pdf", 9, "v1")) == "s1"
     assert found.content_of(SourceFile("a.pdf", 9, "v2")) is None
     assert found.content_of(SourceFile("a.pdf", 9)) is None
+    unversioned = replace(DONE, source_version=None)
+    found = reuse.earlier([unversioned], configuration="", outputs=[], present={})
+    assert found.content_of(SourceFile("a.pdf", 9)) is None

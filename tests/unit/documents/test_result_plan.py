@@ -20,6 +20,7 @@ from tests.support.arbitrary import bounded
         ("/absolute.pdf", "absolute.pdf"),
         ("a//b/./c.pdf", "a/b/c.pdf"),
         ("..", "__"),
+        ("X", "X"),
         ("", "_"),
         ("a#b?c*.pdf", "a_b_c_.pdf"),
         ("a\\..\\b.pdf", "a_.._b.pdf"),
@@ -124,6 +125,7 @@ def test_a_path_that_is_too_long_for_a_storage_loses_its_folders():
         ("é" * 150, "é" * 95, ""),
         ("x" * 100 + " " * 150 + "y", "x" * 100, ""),
         (" " + "x" * 300, " " + "x" * 190, ""),
+        ("\udcff" + "x" * 300, "\ufffd" + "x" * 188, ""),
     ],
 )
 def test_a_name_that_is_too_long_for_a_file_system_is_cut_and_marked(name: str, start: str, end: str | None):
