@@ -28,10 +28,9 @@ class CollectedTests(PytestRunner):  # type: ignore[misc]  # mutmut has no types
 
     def prepare_main_test_run(self) -> None:
         """Collect the tests, before the first fork."""
-        arguments = ["--rootdir=.", "--capture=no", "-q", *self._pytest_add_cli_args]
+        arguments = ["--rootdir=.", "--capture=no", "--tb=native", "-q", *self._pytest_add_cli_args]
         with change_cwd("mutants"):
             config = _prepareconfig([*arguments, *self._pytest_add_cli_args_test_selection])
-            config.get_terminal_writer()._file = Path(os.devnull).open("w")
             config._do_configure()
             self.session = Session.from_config(config)
             config.hook.pytest_sessionstart(session=self.session)
@@ -43,7 +42,8 @@ class CollectedTests(PytestRunner):  # type: ignore[misc]  # mutmut has no types
             result: int = super().run_tests(mutant_name=None, tests=tests)
             return result
         chosen = [self.items[test] for test in tests]
-        with change_cwd("mutants"):
+        with change_cwd("mutants"), Path(os.devnull).open("w") as nowhere:
+            self.session.config.get_terminal_writer()._file = nowhere
             for item, following in zip(chosen, [*chosen[1:], None], strict=True):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if self.session.testsfailed:
