@@ -47,20 +47,19 @@ class Mutant:
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("--children", type=int, help="test runs side by side (one per processor)")
+    parser.add_argument("--children", type=int, default=2, help="test runs side by side (2)")
     parser.add_argument("--last", action="store_true", help="report on the last run, do not run anything")
     parser.add_argument("--fresh", action="store_true", help="run everything anew")
     parser.add_argument("modules", nargs="*", help="run these alone, such as batches/record.py")
     return parser.parse_args()
 
 
-def run(children: int | None, modules: list[str], *, fresh: bool) -> None:
+def run(children: int, modules: list[str], *, fresh: bool) -> None:
     """Make the mutants and run the tests against each whose result is not known."""
     if fresh:
         shutil.rmtree(MUTANTS, ignore_errors=True)
     forget_what_changed()
-    command = [str(Path(sys.executable).with_name("mutmut")), "run"]
-    command += ["--max-children", str(children)] if children else []
+    command = [sys.executable, str(Path(__file__).with_name("session.py")), str(children)]
     command += [f"{PACKAGE}.{module.removesuffix('.py').replace('/', '.')}.*" for module in modules]
     subprocess.run(command, check=True)
     INPUTS.write_text(json.dumps(digests()), encoding="utf-8")
