@@ -70,10 +70,15 @@ def forget_what_changed() -> None:
     from mutmut.stats import status_by_exit_code
 
     before, now = json.loads(INPUTS.read_text(encoding="utf-8")) if INPUTS.exists() else {}, digests()
+    if STATS.exists():  # a test that has changed may reach other functions
+        stats = json.loads(STATS.read_text(encoding="utf-8"))
+        times = stats["duration_by_test"].items()
+        same_tests = {test: time for test, time in times if is_same(test.partition("::")[0], before, now)}
+        STATS.write_text(json.dumps({**stats, "duration_by_test": same_tests}, indent=4), encoding="utf-8")
     for meta in MUTANTS.glob(f"{PACKAGE}/**/*.meta"):
         held = json.loads(meta.read_text(encoding="utf-8"))
         module = ".".join(meta.relative_to(MUTANTS).with_suffix("").with_suffix("").parts)
-        same = module in now and before.get(module) == now[module]
+        same = is_same(module, before, now)
         held["exit_code_by_key"] = {
             name: code if same and status_by_exit_code[code] in KILLED else None
             for name, code in held["exit_code_by_key"].items()
@@ -81,8 +86,17 @@ def forget_what_changed() -> None:
         meta.write_text(json.dumps(held, indent=4), encoding="utf-8")
 
 
+def is_same(name: str, before: dict[str, str], now: dict[str, str]) -> bool:
+    """Say whether the digest of a module or a file of tests is the one of the last run."""
+    return name in now and before.get(name) == now[name]
+
+
 def digests() -> dict[str, str]:
-    """Return a digest of each module and the files of the tests that reach it, as far as the last run knows them."""
+    """
+    Return digests of what results rest on, as far as the last run knows it.
+
+    That is, by module: it and the files of the tests that reach it; and by file of tests.
+    """
     if not STATS.exists():
         return {}
     files: dict[str, set[Path]] = {}
@@ -90,12 +104,14 @@ def digests() -> dict[str, str]:
     for function, tests in reached.items():
         module = function.rpartition(".")[0]
         source = Path(*module.split(".")).with_suffix(".py")
-        files.setdefault(module, {source}).update(Path(test.partition("::")[0]) for test in tests)
+        paths = {Path(test.partition("::")[0]) for test in tests}
+        files.setdefault(module, {source}).update(paths)
+        files.update({path.as_posix(): {path} for path in paths})
     return {
-        module: hashlib.sha256(
+        name: hashlib.sha256(
             b"".join(path.read_bytes() for path in sorted(paths) if path.exists())
         ).hexdigest()
-        for module, paths in files.items()
+        for name, paths in files.items()
     }
 
 

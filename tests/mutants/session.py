@@ -43,7 +43,8 @@ class CollectedTests(PytestRunner):  # type: ignore[misc]  # mutmut has no types
             return result
         chosen = [self.items[test] for test in tests]
         with change_cwd("mutants"), Path(os.devnull).open("w") as nowhere:
-            self.session.config.get_terminal_writer()._file = nowhere
+            for number in (1, 2):  # this process is a fork and ends with its tests
+                os.dup2(nowhere.fileno(), number)
             for item, following in zip(chosen, [*chosen[1:], None], strict=True):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if self.session.testsfailed:

@@ -17,6 +17,7 @@ from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.llamacloud.models import Page
 from tests.support.submit_play import (
     ASK,
+    REQUEST,
     AT,
     CAREFULLY,
     INTENT,
@@ -48,7 +49,24 @@ def test_a_batch_that_nobody_has_had_yet_is_taken_cleared_or_not(status, action,
     play, result = played(task=task, stored=INTENT.to_json(), lists=[[batch(status=status)]])
 
     assert (result.decision.action, result.recorded) == (action, action)
-    assert (play.saved[-1]["max_tries"], play.saved[-1]["try_number"]) == (max_tries, 3)
+    assert [(saved["max_tries"], saved["try_number"]) for saved in play.saved] == [(max_tries, 3)] * 2
+
+
+def test_a_new_intent_in_the_place_of_an_older_one_is_this_tries_own():
+    task = TaskFacts(3, 5, "me", keeps_record=True)
+    old = {
+        "version": 1,
+        "fingerprint": "0" * 64,
+        "seen": [],
+        "max_tries": 2,
+        "intended_at": AT,
+        "batch_id": "",
+    }
+    play, result = played(task=task, stored=old, posts=[batch()])
+
+    assert result.batch_id == "bat-1"
+    told = [(saved["fingerprint"], saved["try_number"], saved["max_tries"]) for saved in play.saved]
+    assert told == [("", 3, 5), *[(REQUEST.fingerprint, 3, 5)] * 2]
 
 
 def test_a_found_batch_that_failed_is_followed_by_a_new_one():
@@ -78,6 +96,10 @@ def test_the_last_lists_come_when_the_post_of_another_process_must_be_over(age, 
     assert play.steps == ["load", "save", *looking, *CAREFULLY, "list"]
     assert result.batch_id == "bat-2"
     assert [saved["unknown"] for saved in play.saved] == [1, 2, 1]
+    assert play.saved[1] == {
+        **replace(intent, nonce="me", try_number=2, unknown=2).to_json(),
+        "posted_at": AT + sum(ASK) + under_way,
+    }
 
 
 def test_a_list_that_fails_in_between_is_read_again():

@@ -26,7 +26,7 @@ from tests.support.submit_play import (
 )
 
 
-def test_a_batch_whose_answer_was_lost_is_looked_for_and_adopted():
+def test_a_batch_whose_answer_was_lost_is_looked_for_and_adopted(caplog):
     made = batch(at=AT + 1)
     play, result = played(posts=[LOST], lists=[[], [], [batch("older", at=AT - 7200), made]])
 
@@ -38,6 +38,7 @@ def test_a_batch_whose_answer_was_lost_is_looked_for_and_adopted():
         "the response to its POST was lost",
     )
     assert (play.saved[-1]["batch_id"], play.saved[-1]["unknown"], play.saved[-1]["seen"]) == ("bat-1", 0, [])
+    assert "More than one batch" not in caplog.text
 
 
 def test_what_was_lost_is_looked_for_for_a_minute_and_sent_again_twice():
