@@ -17,11 +17,11 @@ from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.llamacloud.models import Page
 from tests.support.submit_play import (
     ASK,
-    REQUEST,
     AT,
     CAREFULLY,
     INTENT,
     LOST,
+    REQUEST,
     RETRY,
     asked,
     batch,
