@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -212,3 +213,61 @@ def test_ten_batches_are_named_at_most(caplog):
 
     named = ", ".join(f"x{number}" for number in range(9))
     assert f"More than one batch may be of this submission, so paid for twice: {named}" in caplog.messages
+
+
+AFTER_THE_POST = 7  # the step: load, list, load, save, load, POST, load
+
+
+@pytest.mark.parametrize(
+    ("theirs", "merged"),
+    [
+        ({}, {"floor": AT - 3600, "seen": [], "posted_at": AT, "unknown": 1}),
+        ({"unknown": 0}, {"floor": AT - 3600, "seen": [], "posted_at": AT, "unknown": 1}),
+        (
+            {"unknown": 2, "floor": AT - 5000, "posted_at": AT + 5},
+            {"floor": AT - 5000, "seen": ["old"], "posted_at": AT + 5, "unknown": 2},
+        ),
+    ],
+)
+def test_what_two_tries_may_have_made_is_looked_for_together(theirs, merged):
+    other = replace(INTENT, **theirs)
+    play, result = played(posts=[LOST], lists=[[], [batch()]], before={AFTER_THE_POST: store(other)})
+
+    assert play.steps[AFTER_THE_POST - 1 :] == ["load", "save", *asked(0), "load", "save"]
+    assert result.batch_id == "bat-1"
+    assert play.saved[1] == {**other.to_json(), **merged, "nonce": "me", "try_number": 1}
+
+
+def test_the_id_that_another_try_has_recorded_counts_more_than_an_own_lost_post():
+    play, result = played(posts=[LOST], gets=[batch()], before={AFTER_THE_POST: store(SUBMITTED)})
+
+    assert play.steps[AFTER_THE_POST - 1 :] == ["load", "GET bat-1"]
+    assert result.decision.action is Action.REJOIN
+
+
+def test_an_own_lost_post_counts_where_the_store_has_lost_its_record():
+    def lose(play: Play) -> None:
+        play.stored = None
+
+    play, result = played(posts=[LOST], lists=[[], [batch()]], before={AFTER_THE_POST: lose})
+
+    assert play.steps[AFTER_THE_POST - 1 :] == ["load", *asked(0), "load", "save"]
+    assert result.decision.action is Action.ADOPT
+
+
+@pytest.mark.parametrize(
+    ("later", "rounds"),
+    [({"a": datetime(2026, 1, 1, tzinfo=UTC), "b": 2}, 1), ({"b": 2, "a": 1}, 1), ({"a": 1, "b": 3}, 2)],
+)
+def test_a_value_that_nobody_can_read_has_changed_where_it_says_something_else(later, rounds):
+    stored = (
+        {"a": datetime(2026, 1, 1, tzinfo=UTC), "b": 2} if "datetime" in repr(later) else {"a": 1, "b": 2}
+    )
+
+    def write(play: Play) -> None:
+        play.stored = later
+
+    play, result = played(task=replace(TASK, fresh=True), stored=stored, posts=[batch()], before={3: write})
+
+    assert result.batch_id == "bat-1"
+    assert play.steps.count("list") == rounds
