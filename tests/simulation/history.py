@@ -190,7 +190,8 @@ def _draw_outage(world: World, begins: float) -> None:
 def _draw_hang(world: World) -> None:
     """Have look-ups of the connection hang or fail for a time."""
     choices = world.choices
-    begins, seconds = choices.between(0, 1200), choices.pick((20.0, 31.0, 600.0, -5.0, -40.0))
+    begins = choices.between(0, choices.pick((30.0, 1200.0)))  # the former as the first waits begin
+    seconds = choices.pick((20.0, 31.0, 600.0, -5.0, -40.0))
     world.hangs.append(Hang(begins, begins + choices.pick((30.0, 300.0, 900.0)), seconds))
 
 

@@ -148,8 +148,8 @@ PLANTS: dict[str, tuple[Change, ...]] = {
         _code(RecordKeeper, "save_intent", "unknown=base.unknown + 1", "unknown=1"),
         _code(submission, "decide_by_record", "if record.unknown:", "if record.unknown > 1:"),
     ),
-    "what appears between intent and id is filed under seen": (
-        _code(SubmitFlow, "_submit", "if base is None:", "if True:"),
+    "what a list shows between intent and id is filed under seen": (
+        _code(submission, "adoptable", "seen = set(record.seen)", "seen = {batch.id for batch in listed}"),
     ),
     "a lost response is looked for once": (_value(submission, "ADOPTION_PAUSES", (0.0,)),),
     "a lost response is looked for half a minute": (
@@ -247,11 +247,7 @@ PLANTS: dict[str, tuple[Change, ...]] = {
     "a lane that never frees a place": (
         _code(lanes.Lane, "end", "self.started_at.pop(request, None)", "pass"),
     ),
-    "slow requests hold their places": (_value(lanes, "SLOW_SECONDS", 1e9),),
     "a lane that spins": (_code(lanes.Lane, "opens_at", "if time > now", "if time >= now - 1000"),),
-    "no pauses after trouble": (
-        _code(lanes.Health, "on_error", "self.paused_until = now + ", "self.paused_until = now + 0 * "),
-    ),
     "polls on no grid": (_code(Agenda, "tick", "return self.origin + ticks * gap", "return after + 0.05"),),
     "waits that a list was read for are forgotten": (
         _code(Schedule, "_schedule", "if entry.phase is not Phase.OVER:", "if entry.phase is Phase.ASKED:"),
