@@ -21,6 +21,7 @@ from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from tests.simulation.clockwork import Process
+from tests.simulation.network import STALE
 from tests.simulation.world import EXCUSED, OVERWRITTEN, Log, StoreDownError, World
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ class Worker:
             )
             return
         given = instance.given.get(made.key)
-        if given is not None and given < self.number and made.ends_at < instance.cleared_at:
+        if given is not None and given < self.number and made.ends_at < instance.cleared_at - STALE:
             if instance.was_overwritten:
                 world.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1
                 return
