@@ -28,8 +28,8 @@ INTENT = Record(
 )
 SUBMITTED = INTENT.submitted("bat-1", unknown=0, max_tries=2)
 ASK = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 5.0)  # pauses before the lists that look for a lost batch
-SUBMITTING = ["load", "save", "load", "POST", "load", "save"]
-CAREFULLY = ["load", "save", "sleep 5", "load", "POST", "load", "save"]
+SUBMITTING = ["load", "save", "load", "POST", "load", "save", "list"]
+CAREFULLY = ["load", "save", "sleep 5", "load", "POST", "load", "save", "list"]
 OVERTAKEN = "A later try of this task has taken over, so this one submits nothing and returns nothing."
 
 

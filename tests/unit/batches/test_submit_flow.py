@@ -55,10 +55,11 @@ def test_a_first_try_records_its_intent_sends_one_post_and_records_the_id(caplog
 
 def test_the_post_is_sent_once_within_a_minute_and_the_list_goes_back_an_hour():
     play, _ = played(posts=[batch()])
-    listing, post = play.sent
+    listing, post, check = play.sent
 
     assert (post.call, post.once, post.within) == (CREATE, True, 60.0)
     assert (listing.once, listing.within) == (False, None)
+    assert (check.once, check.within) == (True, None)
     assert dict(listing.call.query) == {
         "source_directory_id": "dir-1",
         "created_at_on_or_after": datetime.fromtimestamp(AT - 3600, UTC).isoformat(),
@@ -74,7 +75,7 @@ def test_all_reads_are_made_in_the_project_of_the_request():
     )
 
     reads = [one.call for one in play.sent if one.call is not CREATE]
-    assert len(reads) == 4
+    assert len(reads) == 5
     for call in reads:
         query = dict(call.query)
         assert (query["project_id"], query["organization_id"]) == ("prj-1", "org-1")
@@ -190,9 +191,9 @@ def test_a_batch_that_one_404_hides_is_read_again():
 @pytest.mark.parametrize("age", [0.0, 299.0])
 def test_a_batch_that_was_just_submitted_may_not_be_readable_yet(age):
     young = replace(SUBMITTED, posted_at=AT - age)
-    play, result = played(task=RETRY, stored=young.to_json(), gets=[GONE])
+    play, result = played(task=RETRY, stored=young.to_json(), gets=[GONE, GONE])
 
-    assert play.steps == ["load", "GET bat-1"]
+    assert play.steps == ["load", "GET bat-1", "sleep 5", "GET bat-1", "list"]
     assert result == Submission("bat-1", None, result.decision, Action.REJOIN)
 
 

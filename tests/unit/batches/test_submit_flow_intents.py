@@ -31,9 +31,9 @@ from tests.support.submit_play import (
 
 def test_a_retry_puts_its_name_on_an_intent_and_looks_for_its_batch():
     made = batch(at=AT - 5)
-    play, result = played(task=RETRY, stored=INTENT.to_json(), lists=[[made]])
+    play, result = played(task=RETRY, stored=INTENT.to_json(), lists=[[made]], gets=[made])
 
-    assert play.steps == ["load", "save", *asked(0), "load", "save"]
+    assert play.steps == ["load", "save", *asked(0), "load", "save", "GET bat-1"]
     taken = replace(INTENT, nonce="me", try_number=2)
     assert play.saved == [
         taken.to_json(),
@@ -46,7 +46,9 @@ def test_a_retry_puts_its_name_on_an_intent_and_looks_for_its_batch():
 @pytest.mark.parametrize("max_tries", [2, 5])
 def test_a_batch_that_nobody_has_had_yet_is_taken_cleared_or_not(status, action, max_tries):
     task = TaskFacts(3, max_tries, "me", keeps_record=True)
-    play, result = played(task=task, stored=INTENT.to_json(), lists=[[batch(status=status)]])
+    play, result = played(
+        task=task, stored=INTENT.to_json(), lists=[[batch(status=status)]], gets=[batch(status=status)]
+    )
 
     assert (result.decision.action, result.recorded) == (action, action)
     assert [(saved["max_tries"], saved["try_number"]) for saved in play.saved] == [(max_tries, 3)] * 2
@@ -72,11 +74,11 @@ def test_a_new_intent_in_the_place_of_an_older_one_is_this_tries_own():
 def test_a_found_batch_that_failed_is_followed_by_a_new_one():
     failed = batch(status="FAILED")
     play, result = played(
-        task=RETRY, stored=INTENT.to_json(), lists=[[failed]], gets=[failed], posts=[batch("bat-2")]
+        task=RETRY, stored=INTENT.to_json(), lists=[[failed]], gets=[failed, failed], posts=[batch("bat-2")]
     )
 
     looking = ["load", "save", *asked(0), "load", "save"]
-    assert play.steps == [*looking, "list", "load", "load", "GET bat-1", "list", *CAREFULLY]
+    assert play.steps == [*looking, "GET bat-1", "list", "load", "load", "GET bat-1", "list", *CAREFULLY]
     assert (result.decision.action, result.recorded, result.batch_id) == (
         Action.SUBMIT,
         Action.SUBMIT,
@@ -93,7 +95,7 @@ def test_the_last_lists_come_when_the_post_of_another_process_must_be_over(age, 
     play, result = played(task=RETRY, stored=intent.to_json(), posts=[batch("bat-2")])
 
     looking = asked(*ASK[:-1], under_way, ASK[-1])
-    assert play.steps == ["load", "save", *looking, *CAREFULLY, "list"]
+    assert play.steps == ["load", "save", *looking, *CAREFULLY]
     assert result.batch_id == "bat-2"
     assert [saved["unknown"] for saved in play.saved] == [1, 2, 1]
     assert play.saved[1] == {
@@ -108,7 +110,7 @@ def test_a_list_that_fails_in_between_is_read_again():
         task=RETRY, stored=INTENT.to_json(), lists=[down] * 7 + [[]], posts=[batch("bat-2")]
     )
 
-    assert play.steps == ["load", "save", *asked(*ASK[:-1], 80, ASK[-1]), *CAREFULLY, "list"]
+    assert play.steps == ["load", "save", *asked(*ASK[:-1], 80, ASK[-1]), *CAREFULLY]
     assert result.batch_id == "bat-2"
 
 
@@ -133,10 +135,11 @@ def test_a_list_is_read_to_its_end():
         task=RETRY,
         stored=INTENT.to_json(),
         lists=[Page(items=[batch("old")], next_page_token="t2"), Page(items=[made])],
+        gets=[made],
     )
 
     assert (result.batch, play.steps[2:5]) == (made, ["sleep 0", "list", "list"])
-    first, second = (one.call for one in play.sent)
+    first, second, _ = (one.call for one in play.sent)
     assert second.query == (*first.query, ("page_token", "t2"))
     since = datetime.fromisoformat(dict(first.query)["created_at_on_or_after"]).timestamp()
     assert since == INTENT.floor - 1
