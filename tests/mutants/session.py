@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class CollectedTests(PytestRunner):  # type: ignore[misc]  # mutmut has no types
+class CollectedTests(PytestRunner):  # type: ignore[misc,unused-ignore]  # mutmut may be missing
     """Has the tests ready when a mutant is forked."""
 
     def prepare_main_test_run(self) -> None:
@@ -53,5 +53,5 @@ class CollectedTests(PytestRunner):  # type: ignore[misc]  # mutmut has no types
 
 
 if __name__ == "__main__":
-    isolation.PytestRunner = CollectedTests
+    isolation.PytestRunner = CollectedTests  # type: ignore[attr-defined,unused-ignore]
     mutmut._run(sys.argv[2:], int(sys.argv[1]))

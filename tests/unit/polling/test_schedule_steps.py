@@ -192,8 +192,7 @@ def test_lists_that_show_what_waits_again_have_a_short_break_the_next_time():
 
 def test_the_answer_to_a_get_tells_the_time_of_creation_where_it_was_unknown():
     schedule = a_schedule()
-    entry = an_entry()
-    entry.created_at, entry.listed_from = None, -3600.0
+    entry = Entry(an_entry().state, created_at=None, listed_from=-3600.0)
     schedule.add(entry, 0.0)
     (ask,) = schedule.plan(FIRST).asks
     schedule.on_item(ask, row("bat-1"), FIRST)
