@@ -53,5 +53,7 @@ def _fields() -> dict[str, tuple[Any, str, Any]]:
         # A field of several types, such as true or a path, is a text that may be left empty.
         types = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not type(None)]
         kind = _JSON_TYPES[types[0]] if len(types) == 1 else "string"
-        fields[name] = (field, kind, field.default if len(types) == 1 else None)
+        # A number that the form filled in would win over what the deployment configures.
+        shows_default = kind == "boolean"
+        fields[name] = (field, kind, field.default if shows_default else None)
     return fields

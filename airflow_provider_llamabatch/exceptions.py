@@ -19,12 +19,15 @@ How a task fails: one class per reason, the same whether it waited deferred, on 
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from types import TracebackType
+
+log = logging.getLogger(__name__)
 
 
 class BatchFailedError(AirflowFailException):
@@ -67,16 +70,30 @@ class BatchSensorTimeout(AirflowSensorTimeout):
     """The deadline passed before the batch ended; raised by the sensor."""
 
 
-@contextlib.contextmanager
-def fail_fast_on_permanent_errors() -> Iterator[None]:
-    """Let a task fail at once where another try cannot help; what may pass by itself is raised as it is."""
-    from airflow_provider_llamabatch.batches.record import RecordUnreadableError
-    from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
-    from airflow_provider_llamabatch.llamacloud.retries import is_transient
+def fail_fast_on_permanent_errors() -> contextlib.AbstractContextManager[None]:
+    """
+    Let a task fail at once where another try cannot help; what may pass by itself is raised as it is.
 
-    try:
-        yield
-    except (LlamaCloudError, RecordUnreadableError) as error:
+    Either way without the frames between here and the socket: the message says it all, and they would hide it in the
+    task's log. At level DEBUG they are logged.
+    """
+    return _FailFast()
+
+
+class _FailFast(contextlib.AbstractContextManager[None]):  # one of contextlib's own would put the frames back
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        from airflow_provider_llamabatch.batches.record import RecordUnreadableError
+        from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+        from airflow_provider_llamabatch.llamacloud.retries import is_transient
+
+        if not isinstance(error, (LlamaCloudError, RecordUnreadableError)):
+            return
+        log.debug("Where the failure of the task came from", exc_info=True)
         if is_transient(error):
-            raise
-        raise RequestRefusedError(str(error)) from error
+            raise error.with_traceback(None) from None
+        raise RequestRefusedError(str(error)) from None
