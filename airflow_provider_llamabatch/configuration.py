@@ -177,8 +177,8 @@ def api_host() -> str:
     text = _text("api_host") or ""
     try:
         base_url(text, None, None, allow_http=True)  # whether http is allowed is the connection's to say
-    except InvalidInputError as error:
-        raise _unusable("api_host", text, str(error).removeprefix("host: ")) from None
+    except InvalidInputError:
+        raise _unusable("api_host", text, "must be a region (na, eu), a host name or a base URL") from None
     return text
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, get_args
 
 FIELD_BEHAVIOUR: dict[str, Any] = {
-    # The port is shown since Airflow 3.3's form sends 0 for a field that it hides, and then refuses that.
+    # The port is shown since Airflow 3.3's form sends 0 for an empty one, and refuses to test what has none.
     "hidden_fields": ["schema", "login", "extra"],
-    "relabeling": {"password": "API key", "host": "Base URL or region"},
+    "relabeling": {"password": "API key", "host": "Base URL or region", "port": "Port (443)"},
     "placeholders": {
         "password": "llx-...",
         "host": "na (default), eu, or https://api.cloud.llamaindex.ai",
-        "port": "443",
+        "port": "443, needed by the Test button",
     },
 }
 

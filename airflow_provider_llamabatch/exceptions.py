@@ -70,30 +70,28 @@ class BatchSensorTimeout(AirflowSensorTimeout):
     """The deadline passed before the batch ended; raised by the sensor."""
 
 
-def fail_fast_on_permanent_errors() -> contextlib.AbstractContextManager[None]:
+def fail_fast_on_permanent_errors() -> contextlib.ExitStack:
     """
     Let a task fail at once where another try cannot help; what may pass by itself is raised as it is.
 
     Either way without the frames between here and the socket: the message says it all, and they would hide it in the
-    task's log. At level DEBUG they are logged.
+    task's log. At level DEBUG they are logged. (A generator would put the frames back.)
     """
-    return _FailFast()
+    stack = contextlib.ExitStack()
+    stack.push(_fail_fast)
+    return stack
 
 
-class _FailFast(contextlib.AbstractContextManager[None]):  # one of contextlib's own would put the frames back
-    def __enter__(self) -> None:
-        return None
+def _fail_fast(
+    kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+) -> None:
+    from airflow_provider_llamabatch.batches.record import RecordUnreadableError
+    from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+    from airflow_provider_llamabatch.llamacloud.retries import is_transient
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        from airflow_provider_llamabatch.batches.record import RecordUnreadableError
-        from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
-        from airflow_provider_llamabatch.llamacloud.retries import is_transient
-
-        if not isinstance(error, (LlamaCloudError, RecordUnreadableError)):
-            return
-        log.debug("Where the failure of the task came from", exc_info=True)
-        if is_transient(error):
-            raise error.with_traceback(None) from None
-        raise RequestRefusedError(str(error)) from None
+    if not isinstance(error, (LlamaCloudError, RecordUnreadableError)):
+        return
+    log.debug("Where the failure of the task came from", exc_info=error)
+    if is_transient(error):
+        raise error.with_traceback(None) from None
+    raise RequestRefusedError(str(error)) from None

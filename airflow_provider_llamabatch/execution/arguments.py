@@ -24,9 +24,10 @@ def checked_seconds(argument: str, value: float | timedelta) -> float:
     return float(seconds)
 
 
-def check_word(argument: str, value: Any, words: Sequence[str]) -> None:
-    """Check an argument that takes one of a few words."""
-    if not _is_known_later(value) and value not in words:
+def check_word(argument: str, value: Any, words: Sequence[str], *, templated: bool = False) -> None:
+    """Check an argument that takes one of a few words; of one that may be templated only a plain text."""
+    known_later = not isinstance(value, str) or not value or "{{" in value or "{%" in value
+    if value not in words and not (templated and known_later):
         raise _wrong(argument, f"one of {', '.join(words)}", value)
 
 
@@ -43,10 +44,6 @@ def check_count(argument: str, value: Any, *, highest: int | None = None) -> Non
     wanted = f"a whole number from 1 to {highest}" if highest else "a whole number above 0"
     if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (highest and value > highest):
         raise _wrong(argument, wanted, value)
-
-
-def _is_known_later(value: Any) -> bool:
-    return "{{" in value or "{%" in value if isinstance(value, str) else hasattr(value, "operator")
 
 
 def _wrong(argument: str, wanted: str, value: Any) -> Exception:

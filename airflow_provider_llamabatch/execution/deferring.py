@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
 _EXECUTION_API = "/execution"
+_DEFAULT_SERVER = "http://localhost:8080"  # Airflow's own default
 _HEALTH = "/api/v2/monitor/health"
 
 
@@ -27,7 +28,7 @@ def warn_without_triggerer(log: Logger) -> None:
     Airflow 2 the metadata database. Where neither answers nothing is said, and nothing is ever raised.
     """
     try:
-        seen = _triggerer_of(_health_page()) if AIRFLOW_3 else _last_heartbeat()
+        seen = triggerer_of(_health_page()) if AIRFLOW_3 else _last_heartbeat()
     except Exception as error:  # whatever it is, it is no reason to fail a task that is about to wait
         log.debug("It could not be told whether a triggerer is alive: %s", error)
         return
@@ -39,10 +40,12 @@ def warn_without_triggerer(log: Logger) -> None:
         )
 
 
-def _triggerer_of(health: Any) -> str | None:
+def triggerer_of(health: Any) -> str | None:
     """Return the last heartbeat of a triggerer that is not alive, empty for none ever; None if it is, or not told."""
-    triggerer = health.get("triggerer") if isinstance(health, dict) else None
-    if not isinstance(triggerer, dict) or "status" not in triggerer or triggerer["status"] == "healthy":
+    if not isinstance(health, dict) or (health.get("metadatabase") or {}).get("status") == "unhealthy":
+        return None
+    triggerer = health.get("triggerer") or {}
+    if "status" not in triggerer or triggerer["status"] == "healthy":
         return None
     return str(triggerer.get("latest_triggerer_heartbeat") or "")
 
@@ -51,11 +54,11 @@ def _health_page() -> Any:
     import httpx
     from airflow.providers.common.compat.sdk import conf
 
-    server = conf.get("core", "execution_api_server_url", fallback=None) or conf.get(
-        "api", "base_url", fallback=None
+    server = (
+        conf.get("core", "execution_api_server_url", fallback=None)
+        or conf.get("api", "base_url", fallback=None)
+        or _DEFAULT_SERVER
     )
-    if not server:
-        return None
     url = f"{server.rstrip('/').removesuffix(_EXECUTION_API)}{_HEALTH}"
     return httpx.get(url, timeout=HEALTH_TIMEOUT).json()
 

@@ -113,8 +113,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         )
         checked_seconds("timeout", timeout)
         checked_seconds("poll_interval", poll_interval)
-        if isinstance(job_type, str) and job_type:  # anything else is refused before it is sent
-            check_word("job_type", job_type, JOB_TYPES)
+        check_word("job_type", job_type, JOB_TYPES, templated=True)
         check_count("max_file_attempts", max_file_attempts)
         self.source_directory_id = cast("str", source_directory_id)
         self.configuration_id = cast("str", configuration_id)
