@@ -73,7 +73,8 @@ def push_found_link(
 
 
 def _push(context: Context, url: str) -> None:
-    if url:
+    """Push a URL, also an empty one: Airflow 3 logs an error where the XCom of a link is not there at all."""
+    if configuration.ui_host() != configuration.NO_LINKS:
         context["ti"].xcom_push(key=LINK, value=url)
 
 

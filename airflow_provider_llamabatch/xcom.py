@@ -17,7 +17,7 @@ FILE_ERRORS = "file_errors"  # list[JobReferenceEntry] whose job_reference is No
 SUMMARY = "summary"  # dict: counts of jobs by status, or of documents
 ROUNDS = "rounds"  # list[Round]: the batches of one task that gives failed files another attempt
 UPLOAD = "upload"  # dict: counts of an upload, and where it is recorded
-LINK = "llamacloud_url"  # str: what the operator link opens
+LINK = "llamacloud_url"  # str: what the operator link opens, empty where there is no page
 
 
 class JobReference(TypedDict):

@@ -81,8 +81,15 @@ class TestLinks:
 
         assert context["ti"].xcoms["llamacloud_url"].endswith(f"/project/{batch.project_id}")
 
-    def test_nothing_is_pushed_where_there_is_no_page(self, make_directory, context, monkeypatch):
+    def test_where_there_is_no_page_it_is_empty(self, make_directory, context, monkeypatch):
         monkeypatch.delenv("AIRFLOW__LLAMABATCH__UI_HOST")
+
+        create(make_directory(1)).execute(context)
+
+        assert context["ti"].xcoms["llamacloud_url"] == ""
+
+    def test_nothing_is_pushed_where_no_links_are_wanted(self, make_directory, context, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__LLAMABATCH__UI_HOST", "none")
 
         create(make_directory(1)).execute(context)
 

@@ -282,6 +282,7 @@ class TestOperatorThatWaits:
         assert len(context["ti"].xcoms["job_references"]) == 3
         assert set(context["ti"].xcoms) == {
             "batch_id",
+            "llamacloud_url",
             "job_references",
             "file_errors",
             "batch",
