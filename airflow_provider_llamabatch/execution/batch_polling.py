@@ -167,6 +167,10 @@ class BatchPollMixin:
             return BatchCancelledError(
                 f"Batch {batch_id} ended as CANCELLED; files that had finished by then keep their jobs.{said}"
             )
+        if result.reason is Reason.NOT_FOUND:
+            return WaitFailedError(
+                f"LlamaCloud has no batch {batch_id} for this key and project (not_found).{said}"
+            )
         return WaitFailedError(
             f"Gave up on batch {batch_id} ({result.reason.value}); the batch itself was left alone and may still "
             f"run.{said}"
