@@ -131,6 +131,13 @@ class TestTriggerers:
         assert api_server.asked == []
 
 
+@pytest.mark.skipif(airflow_compat.AIRFLOW_3, reason="tasks of Airflow 3 cannot read the database")
+def test_a_task_of_airflow_2_reads_in_the_database_that_no_triggerer_ever_ran(caplog):
+    deferring.warn_without_triggerer(logging.getLogger("a.task"))  # type: ignore[arg-type]  # also has .warning
+
+    assert "No triggerer is alive (last heartbeat: never)" in caplog.text
+
+
 class TestFailures:
     """What the log shows of a failure: the sentence and few frames, not the way to the socket."""
 

@@ -152,9 +152,9 @@ class RealAirflow:
         end_all([self.processes[name]], GRACE_SECONDS)
         self.processes[name].start()
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run an ``airflow`` command of this Airflow to its end."""
-        command = [sys.executable, "-m", "airflow", *arguments]
+    def run_module(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m`` with the configuration of this Airflow, to its end."""
+        command = [sys.executable, "-m", *arguments]
         return subprocess.run(
             command, env=self._env, capture_output=True, text=True, check=False, timeout=120
         )
