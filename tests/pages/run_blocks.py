@@ -111,7 +111,7 @@ def migrated(tmp_path_factory):
 @pytest.fixture
 def airflow_home(migrated, tmp_path):
     """Return a home that no other page has put connections into."""
-    return shutil.copytree(migrated, tmp_path / "home")
+    return shutil.copytree(migrated, tmp_path / "home", ignore=shutil.ignore_patterns("airflow.cfg"))
 
 
 @pytest.mark.parametrize("code", COMMANDS)
