@@ -125,8 +125,8 @@ class Lookups:
         batch = yield from self._get(record.batch_id)
         if batch is None:
             raise SubmissionUndecidedError(
-                f"Batch {record.batch_id} is listed as {shown.status}, and a GET says that there is no such batch, so it "
-                "is unknown how it stands. A later try may tell; fresh=True submits a new batch regardless."
+                f"Batch {record.batch_id} is listed as {shown.status}, and a GET says that there is no such batch, so "
+                "it is unknown how it stands. A later try may tell; fresh=True submits a new batch regardless."
             )
         return batch
 
