@@ -46,7 +46,7 @@ def earlier(
     """
     usable = manifest.reusable(rows, configuration=configuration, outputs=outputs)
     whole = {key: row for key, row in usable.items() if _is_present(row, present)}
-    contents = {
+    contents: dict[tuple[str, str | None], str] = {
         (row.file, row.source_version): row.source_sha256
         for row in rows
         if row.source_version and row.source_sha256
