@@ -24,7 +24,7 @@ SUBMISSIONS = (
     "submissions"  # list[SubmissionEntry]: the batches of this task and why it has them, for the page
 )
 USAGE = "usage"  # Usage: what became of the files and what they cost, for the page
-LINK = "llamacloud_url"  # str: what the operator link opens, empty where LlamaCloud has no page for it
+LINK = "llamacloud_url"  # str: what the operator link opens, empty where there is no page
 
 
 class JobReference(TypedDict):
@@ -92,10 +92,9 @@ class Usage(TypedDict):
     credits_by_directory: dict[str, float]
 
 
-def push_submission(context: Context, batch_id: str, url: str) -> None:
+def push_submission(context: Context, batch_id: str) -> None:
     """Push what a person or a later step needs even if the task fails from here on."""
     context["ti"].xcom_push(key=BATCH_ID, value=batch_id)
-    context["ti"].xcom_push(key=LINK, value=url)
 
 
 def push_submission_entry(
