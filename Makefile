@@ -14,10 +14,10 @@ SIDE_BY_SIDE ?= 3
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench chaos simulate mutants docs clean
+.PHONY: help demo test lint types bench chaos simulate mutants screenshots docs clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## run the example DAG in a real Airflow on sample documents (KEEP=1 leaves the UI up)
 	@$(PYTHON) -m dags_examples.demo
@@ -44,6 +44,9 @@ simulate: $(INSTALLED) ## play 100,000 random histories on a virtual clock (HIST
 
 mutants: $(VENV)/.mutants ## change the pure modules in one place at a time; a test has to fail each time
 	@$(PYTHON) -m tests.mutants
+
+screenshots: $(INSTALLED) ## make the pictures of the page in docs/ui anew (needs chromium)
+	@$(PYTHON) -W ignore -m tests.screenshots
 
 docs: $(VENV)/.docs ## render the documentation into docs/_build, every warning an error
 	@$(PYTHON) -m sphinx --quiet -W --keep-going -b html docs docs/_build

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SECTION = "llamabatch"
-NO_LINKS = "none"
+NO_LINKS = NO_DAG = "none"
 
 _BOOLEANS = {
     "true": True,
@@ -93,6 +93,13 @@ OPTIONS = {
         "https://llamacloud.example.com",
         "The base URL of LlamaCloud's user interface, for the links on tasks. Without a value it is the one of the "
         f"connection's region, and other hosts have no link. `{NO_LINKS}` takes the links off all tasks.",
+    ),
+    "retry_dag_id": Option(
+        "string",
+        "process_failed_files",
+        "process_failed_files",
+        "The DAG that the page in Airflow's UI starts to process the failed files of a batch again. Without such a "
+        f"DAG the page does not offer it; `{NO_DAG}` takes the button away.",
     ),
     "max_concurrency": Option(
         "integer",
@@ -189,6 +196,12 @@ def ui_host() -> str | None:
         return text and NO_LINKS
     wanted = f"must be a URL that begins with https:// or http://, or {NO_LINKS}"
     return _read("ui_host", text, _url, wanted).rstrip("/")
+
+
+def retry_dag_id() -> str:
+    """Return the DAG that processes failed files again, empty where none is wanted."""
+    dag_id = _text("retry_dag_id")
+    return "" if dag_id is None or dag_id == NO_DAG else dag_id
 
 
 def _seconds(name: str, *, lowest: float = 0.0, highest: float = float("inf")) -> float:

@@ -6,11 +6,10 @@ from typing import Annotated
 
 import anyio.from_thread
 from airflow.api_fastapi.logging.decorators import action_logging
-from airflow.configuration import conf
 from fastapi import APIRouter, Depends, HTTPException
 from fastapi.responses import RedirectResponse, Response
 
-from airflow_provider_llamabatch.airflow_compat import SECTION
+from airflow_provider_llamabatch import configuration
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 from airflow_provider_llamabatch.ui import rendering
 from airflow_provider_llamabatch.ui.access import Viewer, guard
@@ -20,8 +19,6 @@ from airflow_provider_llamabatch.ui.routes.visit import Visit, VisitDep
 from airflow_provider_llamabatch.ui.starting import RunRefusedError, start_run
 from airflow_provider_llamabatch.ui.views.batch import failed_files
 from airflow_provider_llamabatch.ui.views.words import problem_in_words
-
-RETRY_DAG = "process_failed_files"
 
 NOTICES = {
     "cancelled": "LlamaCloud was asked to cancel the batch. It ends as soon as what is under way has stopped.",
@@ -35,7 +32,7 @@ def retry_dag(viewer: Viewer) -> str:
     """Return the id of the DAG that processes failed files again, empty where the user may not or it does not exist."""
     from airflow.models.dag import DagModel
 
-    dag_id = conf.get(SECTION, "retry_dag_id", fallback=RETRY_DAG)
+    dag_id = configuration.retry_dag_id()
     if not dag_id or not viewer.may("POST", dag_id):
         return ""
     dag = DagModel.get_dagmodel(dag_id)
