@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
+PROJECT_URL = "https://github.com/airflow-provider-llamabatch/airflow-provider-llamabatch"
 
 _NAME = "LlamaCloud"
 
@@ -55,4 +56,8 @@ def _modules(*names: str) -> dict[str, Any]:
 
 def _assets() -> dict[str, Any]:
     handler = "airflow_provider_llamabatch.assets.checked_uri"
-    return {"schemes": ["llamacloud"], "handler": handler}
+    return {
+        "schemes": ["llamacloud"],
+        "handler": handler,
+        "to_openlineage_converter": "airflow_provider_llamabatch.lineage.to_openlineage",
+    }

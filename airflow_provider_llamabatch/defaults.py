@@ -64,6 +64,9 @@ LISTED_SECONDS = 3600.0  # how far back a directory is listed: the largest clock
 CREATED_AT_SPREAD = 10.0  # by how much the service's own times of creation may be out of order
 RUN_START_MARGIN = 300.0  # Airflow below 3.3: a batch may seem this much older than the run that made it
 
+# Lineage
+MAX_LINEAGE_JOBS = 100  # job references in one OpenLineage event; all of them are counted
+
 # Documents
 MAX_FILES_PER_DIRECTORY = 1000  # a batch takes the files of one directory, at most this many
 MAX_CONCURRENCY = 8  # files under way at once, in uploads and in saves

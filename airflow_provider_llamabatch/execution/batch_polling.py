@@ -18,6 +18,7 @@ from airflow_provider_llamabatch.exceptions import (
     ResultsMissingError,
     WaitFailedError,
 )
+from airflow_provider_llamabatch.lineage import LineageMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -32,7 +33,7 @@ SPREAD = 0.3  # share of the first gap by which batches made together are set ap
 EARLY = 10.0  # seconds (or a tenth) that a deadline lies before execution_timeout
 
 
-class BatchPollMixin:
+class BatchPollMixin(LineageMixin):
     """
     A task that waits for a batch. The attributes are the arguments that operator and sensor share.
 
@@ -73,6 +74,7 @@ class BatchPollMixin:
         """Begin the task's wait; ``deadline`` and ``since`` (now, if not given) are epoch seconds."""
         from airflow_provider_llamabatch.batches.poller import BatchPoller
 
+        self.note(batch_id=batch_id)
         now = time.time()
         state = PollState(
             batch_id,
@@ -139,6 +141,7 @@ class BatchPollMixin:
         batch_id, batch = polled.state.key, polled.poller.batch
         assert batch is not None
         xcom.push_outcome(context, batch, outcome)
+        self.note(read=[batch.source_directory_id], job_references=outcome.job_references)
         problem = problem_with(outcome, fail_on_partial_error=self.fail_on_partial_error)
         if problem is not None:
             raise FilesWithoutJobError(f"Batch {batch_id} completed, but {problem}")

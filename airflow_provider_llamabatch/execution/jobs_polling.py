@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.exceptions import WaitFailedError
+from airflow_provider_llamabatch.lineage import LineageMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 
 
-class JobsPollMixin:
+class JobsPollMixin(LineageMixin):
     """A task that waits for jobs; the attributes are the arguments that operator and sensor share."""
 
     llamabatch_conn_id: str

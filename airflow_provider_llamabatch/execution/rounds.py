@@ -104,6 +104,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         earlier: Sequence[xcom.Round] = (),
     ) -> None:
         """Note a batch that was submitted, before anything is waited for."""
+        self.note(batch_id=batch_id)
         this = xcom.Round(
             batch_id=batch_id,
             directory_id=self.source_directory_id,
@@ -172,6 +173,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         outcomes = jobs.outcomes(late=f"it had not ended after {seconds:.0f} s, when the wait was over")
         self._push(context, xcom.JOB_REFERENCES, outcomes)
         self._push(context, xcom.SUMMARY, jobs.summary())
+        self.note(read=[self._rounds(context)[0]["directory_id"]], job_references=outcomes)
         self.log.info("%s", jobs.line())
         repeat = to_repeat(outcomes, self._pull(context, xcom.FILE_ERRORS))
         if repeat and len(self._rounds(context)) < self.max_file_attempts:

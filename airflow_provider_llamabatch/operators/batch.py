@@ -19,6 +19,7 @@ from airflow_provider_llamabatch.execution.batch_polling import (
 )
 from airflow_provider_llamabatch.execution.rounds import RoundsMixin
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.lineage import LineageMixin
 from airflow_provider_llamabatch.links import LlamaCloudProjectLink, project_url
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         "project_id",
         "organization_id",
     )
+    lineage_inputs = ("source_directory_id",)
     template_fields_renderers = {"webhook_configurations": "json"}  # noqa: RUF012  # Airflow's own spelling
     operator_extra_links = (LlamaCloudProjectLink(),)
     ui_color = "#e8e4ff"
@@ -163,6 +165,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
             project_id = (batch.project_id if batch else None) or self.project_id
             url = project_url(settings.base_url, project_id or settings.project_id)
             xcom.push_submission(context, batch_id, url)
+            self.note(batch_id=batch_id)
             if self.wait_for_jobs:
                 self.begin_round(context, batch_id, directory_id, self.configuration_id, origin)
             if self.wait_for_completion or self.wait_for_jobs:
@@ -246,7 +249,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
             self.batch_ended(hook, context, references)
 
 
-class CancelBatchOperator(BaseOperator):
+class CancelBatchOperator(LineageMixin, BaseOperator):
     """
     Ask for a batch to be cancelled, and return its id; XCom ``batch`` holds the batch after that.
 
@@ -284,5 +287,6 @@ class CancelBatchOperator(BaseOperator):
                 self.batch_id, project_id=self.project_id, organization_id=self.organization_id
             )
         self.log.info("Batch %s is %s", batch.id, batch.status)
+        self.note(read=[batch.source_directory_id])
         xcom.push_batch(context, batch)
         return batch.id

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.lineage import LineageMixin, report_read
 from airflow_provider_llamabatch.xcom import UPLOAD
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ ALWAYS = "always"
 _WORDS = {"if_empty": ("skip", "fail", "succeed"), "on_unsupported": ("skip", "fail")}
 
 
-class UploadDirectoryOperator(BaseOperator):
+class UploadDirectoryOperator(LineageMixin, BaseOperator):
     """
     Upload a folder of documents into LlamaCloud directories and return the directories' ids, always as a list.
 
@@ -77,6 +78,8 @@ class UploadDirectoryOperator(BaseOperator):
         "organization_id",
         "llamabatch_conn_id",
     )
+    lineage_inputs = ("source",)
+    lineage_outputs = ("directory_id",)
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -156,6 +159,7 @@ class UploadDirectoryOperator(BaseOperator):
             self._refuse_surprises(source, sending)
             identity = upload_plan.identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index))
             uploaded = self._upload(hook, source, sending, known, identity)
+            self.note(written=uploaded.directory_ids, files=uploaded.uploaded, bytes=uploaded.bytes)
             uploaded.rows |= reused
             uploaded.rows |= {one.path: _skipped(one) for one in refused}
             record = _record(target, uploaded.rows.values(), identity) if target is not None else None
@@ -253,6 +257,7 @@ class UploadDirectoryOperator(BaseOperator):
 
         if not files and not (self.mirror and self.directory_id):
             return Uploaded()
+        report_read(source)
         settings = (
             hook.get_conn().settings
         )  # before the event loop begins: it asks Airflow for the connection
@@ -311,7 +316,7 @@ class UploadDirectoryOperator(BaseOperator):
         self.log.info(fact)
 
 
-class DeleteDirectoryOperator(BaseOperator):
+class DeleteDirectoryOperator(LineageMixin, BaseOperator):
     """
     Delete directories of LlamaCloud, with what they hold, and return their ids. One that is gone already is no error.
 
@@ -328,6 +333,8 @@ class DeleteDirectoryOperator(BaseOperator):
         "organization_id",
         "llamabatch_conn_id",
     )
+    lineage_outputs = ("directory_id",)
+    lineage_drops = True
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -354,6 +361,7 @@ class DeleteDirectoryOperator(BaseOperator):
 
         given = self.directory_id
         directory_ids = [given] if isinstance(given, str) else list(given or ())
+        self.note(written=directory_ids)
         if not self.only_after:
             raise AirflowSkipException(f"Left alone, since a task before this one failed: {directory_ids}")
         scope = {"project_id": self.project_id, "organization_id": self.organization_id}

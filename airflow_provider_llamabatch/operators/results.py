@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.lineage import LineageMixin, report_written
 from airflow_provider_llamabatch.xcom import SUMMARY
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ PARQUET_OUTPUT = "parquet"
 EXTRACT = "extract_v2"
 
 
-class SaveBatchResultsOperator(BaseOperator):
+class SaveBatchResultsOperator(LineageMixin, BaseOperator):
     """
     Write the results of a batch's jobs below ``target``, a file per document, and a manifest with a row for each.
 
@@ -65,6 +66,8 @@ class SaveBatchResultsOperator(BaseOperator):
         "organization_id",
         "llamabatch_conn_id",
     )
+    lineage_inputs = ("source_directory_id",)
+    lineage_outputs = ("target",)
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -113,10 +116,12 @@ class SaveBatchResultsOperator(BaseOperator):
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             outputs = self._checked_outputs()
             target = Storage(self.target, self.target_conn_id)
+            references = rows.flat(self.job_references)
+            self.note(job_references=references)
             checkpoints = Checkpoints(target, f"{result_plan.STATE_FOLDER}/saves/{identity}")
             documents = rows.rows_of(
                 self._recorded(target) or self._listed(hook),
-                rows.flat(self.job_references),
+                references,
                 rows.flat(self.file_errors),
                 self._configuration(hook),
                 is_complete=self.upload is not None,
@@ -213,6 +218,7 @@ class SaveBatchResultsOperator(BaseOperator):
         others = [row for row in documents if not row.job_id or row.reused]
         if not rows:
             return others
+        report_written(target)
         needed = dict.fromkeys(output for row in rows for output in outputs_for(row.job_type or "", outputs))
         taken = [path for row in others for path in row.paths_below(target.url_of(""))]
         stems = plan_paths([row.file for row in rows], list(needed), taken=taken)
@@ -249,7 +255,7 @@ class SaveBatchResultsOperator(BaseOperator):
         from airflow_provider_llamabatch.execution.saving import unsaved
 
         failed = unsaved(documents)
-        summary = {
+        summary: dict[str, Any] = {
             "manifest": manifest_url,
             "saved": sum(row.is_saved and not row.reused for row in documents),
             "failed": len(failed),
@@ -259,6 +265,12 @@ class SaveBatchResultsOperator(BaseOperator):
             "statuses": manifest.statuses_of(documents),
         }
         context["ti"].xcom_push(key=SUMMARY, value=summary)
+        self.note(
+            read=[row.directory_id for row in documents],
+            credits=summary["credits"],
+            files=summary["saved"],
+            bytes=sum(row.bytes or 0 for row in documents if not row.reused),
+        )
         _count(summary)
         self.log.info("Wrote %s: %s", manifest_url, summary)
         if failed:

@@ -138,6 +138,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
 
         outcomes = jobs.outcomes(late=f"it had not ended after {self.seconds:.0f} s, when the wait was over")
         context["ti"].xcom_push(key=SUMMARY, value=jobs.summary())
+        self.note(job_references=outcomes)
         problem = problem_with(outcomes, fail_on_partial_error=self.fail_on_partial_error)
         if problem is not None:
             raise JobsFailedError(problem)

@@ -18,6 +18,7 @@ import pytest
 from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
 from tests.support.airflow_processes import RealAirflow
 from tests.support.llamacloud import LlamaCloud
+from tests.support.statsd import StatsdLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,8 +41,15 @@ def emulator_for_all() -> Iterator[LlamaCloudEmulator]:
 
 
 @pytest.fixture(scope="session")
+def statsd() -> Iterator[StatsdLines]:
+    """Return the metrics of all that runs in ``airflow``."""
+    with StatsdLines() as statsd:
+        yield statsd
+
+
+@pytest.fixture(scope="session")
 def airflow(
-    emulator_for_all: LlamaCloudEmulator, tmp_path_factory: pytest.TempPathFactory
+    emulator_for_all: LlamaCloudEmulator, statsd: StatsdLines, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RealAirflow]:
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "dags"
@@ -54,9 +62,10 @@ def airflow(
         "AIRFLOW_VAR_MARKDOWN_FOLDER": str(home / "markdown"),
     }
     connection = {"conn_type": "llamabatch", "password": API_KEY, "host": emulator_for_all.url}
-    with RealAirflow(
-        home, dags, env={"AIRFLOW_CONN_LLAMABATCH_DEFAULT": json.dumps(connection), **variables}
-    ) as airflow:
+    lineage = {"type": "file", "log_file_path": str(home / "lineage.jsonl"), "append": True}
+    watched = {"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(lineage), **statsd.options}
+    conn = {"AIRFLOW_CONN_LLAMABATCH_DEFAULT": json.dumps(connection)}
+    with RealAirflow(home, dags, env={**conn, **variables, **watched}) as airflow:
         yield airflow
 
 
