@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
@@ -10,7 +12,7 @@ from airflow.providers.common.compat.sdk import conf
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseHook, Connection, Context
 
 SECTION = "llamabatch"
 
@@ -28,6 +30,35 @@ def default_deferrable() -> bool:
     if "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE" in os.environ:
         return bool(conf.getboolean("operators", "default_deferrable"))
     return True
+
+
+def mask_secret(secret: str) -> None:
+    """Have Airflow hide a secret in logs and rendered fields; common-compat below 1.22 does not have this name."""
+    for module in (
+        "airflow.sdk.log",  # 3.1
+        "airflow.sdk.execution_time.secrets_masker",  # 3.0
+        "airflow.utils.log.secrets_masker",  # 2.11
+    ):
+        with contextlib.suppress(ImportError, AttributeError):
+            mask = import_module(module).mask_secret
+            break
+    mask(secret)
+
+
+async def get_connection(hook: BaseHook, conn_id: str) -> Connection:
+    """
+    Return a connection without blocking the event loop.
+
+    Below 3.3.2 Airflow's own ``aget_connection`` masks secrets by a call that raises ``DeadlockImminentError`` when
+    another one is under way, so there the blocking way is taken on a thread, as common-compat does from 1.23 on.
+    """
+    from airflow.providers.common.compat.sdk import Connection
+    from asgiref.sync import sync_to_async
+
+    if hasattr(Connection, "aextra_dejson"):
+        connection: Connection = await hook.aget_connection(conn_id)
+        return connection
+    return await sync_to_async(hook.get_connection)(conn_id)
 
 
 def timed_out_by_airflow(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:

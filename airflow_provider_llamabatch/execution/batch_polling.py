@@ -7,7 +7,7 @@ import zlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow_provider_llamabatch import defaults, xcom
+from airflow_provider_llamabatch import defaults, metrics, xcom
 from airflow_provider_llamabatch.batches.events import EventNotUnderstoodError, read_event
 from airflow_provider_llamabatch.batches.polling import PollResult, PollState, Reason
 from airflow_provider_llamabatch.exceptions import (
@@ -91,6 +91,7 @@ class BatchPollMixin(LineageMixin):
     def say_that_a_worker_is_held(self) -> None:
         """Log that the wait costs a worker slot: whoever did not choose that learns it here."""
         self.log.info("This task holds its worker slot while it waits, since it is not deferrable")
+        metrics.wait_started("batch", "worker")
 
     def defer_poll(self) -> None:
         """Hand the wait over to the triggerer; Airflow's own timeout lies behind the deadline."""
@@ -114,6 +115,7 @@ class BatchPollMixin(LineageMixin):
             project_id=self.project_id,
             organization_id=self.organization_id,
         )
+        metrics.wait_started("batch", "triggerer")
         backstop = max(0.0, state.deadline - now) + 2 * state.poll_interval + defaults.BACKSTOP
         cast("BaseOperator", self).defer(
             trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=backstop)
@@ -141,6 +143,7 @@ class BatchPollMixin(LineageMixin):
         batch_id, batch = polled.state.key, polled.poller.batch
         assert batch is not None
         xcom.push_outcome(context, batch, outcome)
+        metrics.files_without_job(len(outcome.file_errors))
         self.note(read=[batch.source_directory_id], job_references=outcome.job_references)
         problem = problem_with(outcome, fail_on_partial_error=self.fail_on_partial_error)
         if problem is not None:
@@ -211,7 +214,8 @@ class PolledBatch:
 
         def perform(step: Step) -> Any:
             if isinstance(step, Send):
-                return self.hook.send(step.call, ONCE if step.once else None, within=step.within)
+                with metrics.polling("get"):
+                    return self.hook.send(step.call, ONCE if step.once else None, within=step.within)
             assert isinstance(step, Sleep)  # nothing else is asked for by a poll
             time.sleep(step.seconds)
             return None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch import defaults, metrics
 from airflow_provider_llamabatch.exceptions import WaitFailedError
 from airflow_provider_llamabatch.lineage import LineageMixin
 
@@ -40,7 +40,8 @@ class JobsPollMixin(LineageMixin):
         changed = False
         for job_type, ids in list(jobs.requests()):
             source = sources.Jobs(job_type, self.project_id, self.organization_id)
-            page = hook.send(source.bulk(sources.Query(keys=tuple(ids)), len(ids)))
+            with metrics.polling("list_page"):
+                page = hook.send(source.bulk(sources.Query(keys=tuple(ids)), len(ids)))
             changed |= jobs.saw(page.items)
         if changed:
             self.log.info("%s", jobs.line())
@@ -62,6 +63,7 @@ class JobsPollMixin(LineageMixin):
             project_id=self.project_id,
             organization_id=self.organization_id,
         )
+        metrics.wait_started("jobs", "triggerer")
         backstop = max(0.0, deadline - now) + 2 * interval + defaults.BACKSTOP
         cast("BaseOperator", self).defer(
             trigger=trigger, method_name=method_name, timeout=timedelta(seconds=backstop)

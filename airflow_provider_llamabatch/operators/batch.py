@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, mask_secret
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
-from airflow_provider_llamabatch import defaults, xcom
-from airflow_provider_llamabatch.airflow_compat import default_deferrable, timed_out_by_airflow
+from airflow_provider_llamabatch import defaults, metrics, xcom
+from airflow_provider_llamabatch.airflow_compat import default_deferrable, mask_secret, timed_out_by_airflow
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.batches.record import RECORD_KEY
 from airflow_provider_llamabatch.exceptions import fail_fast_on_permanent_errors
@@ -227,6 +228,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         else:
             self.say_that_a_worker_is_held()
             result = polled.carry_out(polled.poller.wait())
+            metrics.wait_ended("batch", result.reason, time.time() - polled.state.since)
         self._collect(hook, context, result)
 
     def _conclude(

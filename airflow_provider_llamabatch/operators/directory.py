@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
+from airflow_provider_llamabatch import metrics
 from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.lineage import LineageMixin, report_read
+from airflow_provider_llamabatch.tracing import span
 from airflow_provider_llamabatch.xcom import UPLOAD
 
 if TYPE_CHECKING:
@@ -159,6 +161,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             self._refuse_surprises(source, sending)
             identity = upload_plan.identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index))
             uploaded = self._upload(hook, source, sending, known, identity)
+            metrics.files_uploaded(uploaded, reused=len(reused), skipped=len(refused))
             self.note(written=uploaded.directory_ids, files=uploaded.uploaded, bytes=uploaded.bytes)
             uploaded.rows |= reused
             uploaded.rows |= {one.path: _skipped(one) for one in refused}
@@ -269,7 +272,8 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
                     files
                 )
 
-        uploaded = concurrency.run(upload(), threads=self.max_concurrency)
+        with span("llamabatch.upload", files=len(files), source=source.url):
+            uploaded = concurrency.run(upload(), threads=self.max_concurrency)
         self.log.info(
             "Uploaded %s files (%s bytes), %s were there already, %s removed; directories: %s",
             uploaded.uploaded,

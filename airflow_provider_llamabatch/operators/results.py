@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
+from airflow_provider_llamabatch import metrics
 from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.lineage import LineageMixin, report_written
+from airflow_provider_llamabatch.tracing import span
 from airflow_provider_llamabatch.xcom import SUMMARY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -232,7 +234,8 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
                 saver = Saver(client, target, checkpoints, self.log, self.max_concurrency, outputs)
                 return await saver.save(rows, stems, done)
 
-        return [*concurrency.run(save(), threads=self.max_concurrency), *others]
+        with span("llamabatch.save", documents=len(rows), target=target.url):
+            return [*concurrency.run(save(), threads=self.max_concurrency), *others]
 
     def _write_records(
         self, hook: LlamaBatchHook, target: Storage, documents: list[Row], outputs: tuple[str, ...]
@@ -271,7 +274,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             files=summary["saved"],
             bytes=sum(row.bytes or 0 for row in documents if not row.reused),
         )
-        _count(summary)
+        metrics.documents_saved(documents)
         self.log.info("Wrote %s: %s", manifest_url, summary)
         if failed:
             named = "\n".join(
@@ -289,12 +292,3 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
                 f"{manifest_url}"
             )
         return summary
-
-
-def _count(summary: Mapping[str, Any]) -> None:
-    from airflow.providers.common.compat.sdk import Stats
-
-    for status, count in summary["statuses"].items():
-        Stats.incr("llamabatch.documents", count, tags={"status": status})
-    if summary["credits"]:
-        Stats.incr("llamabatch.credits", int(summary["credits"]))

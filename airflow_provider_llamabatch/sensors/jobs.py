@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch import defaults, metrics
 from airflow_provider_llamabatch.airflow_compat import (
     default_deferrable,
     first_poke_at,
@@ -113,8 +113,10 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         from airflow_provider_llamabatch.llamacloud.retries import is_transient
 
         if self.deadline is None:
-            began = (first_poke_at(context) if self.reschedule else None) or time.time()
-            self.deadline = began + self.seconds
+            began = first_poke_at(context) if self.reschedule else None
+            if began is None:
+                metrics.wait_started("jobs", "worker")
+            self.deadline = (began or time.time()) + self.seconds
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             jobs = self._jobs()
             try:
@@ -125,6 +127,9 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
                 self.log.warning("Could not look at the jobs, will look again: %s", error)
         if not jobs.have_ended and time.time() < self.deadline:
             return PokeReturnValue(False)
+        metrics.wait_ended(
+            "jobs", metrics.reason_for(jobs.have_ended), time.time() - self.deadline + self.seconds
+        )
         return PokeReturnValue(True, self._conclude(context, jobs))
 
     def _jobs(self) -> Jobs:
@@ -139,6 +144,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         outcomes = jobs.outcomes(late=f"it had not ended after {self.seconds:.0f} s, when the wait was over")
         context["ti"].xcom_push(key=SUMMARY, value=jobs.summary())
         self.note(job_references=outcomes)
+        metrics.jobs_ended(jobs.summary())
         problem = problem_with(outcomes, fail_on_partial_error=self.fail_on_partial_error)
         if problem is not None:
             raise JobsFailedError(problem)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch import defaults, metrics
 from airflow_provider_llamabatch.airflow_compat import task_state
 from airflow_provider_llamabatch.batches.events import WaitEvent
 from airflow_provider_llamabatch.batches.polling import PollState
 from airflow_provider_llamabatch.polling.loop import UNKNOWN_AGE, Subscription, loop_time
 from airflow_provider_llamabatch.polling.sources import Batches
+from airflow_provider_llamabatch.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -107,16 +108,19 @@ class BatchTrigger(BaseTrigger):
             next_poll=loop_time(min(first_look_at, now + max(0.0, first_look_at - since)), now),
             missing_grace=self.missing_grace,
         )
-        async with Subscription(
+        waiting = Subscription(
             self.llamabatch_conn_id,
             Batches(self.project_id, self.organization_id),
             [state],
             listed_from=since - UNKNOWN_AGE,
             created_at=self.created_at,
-        ) as subscription:
-            while (update := await subscription.next_update()).result is None:
-                self._say(update.status)
+        )
+        with span("llamabatch.wait", batch_id=self.batch_id):
+            async with waiting as subscription:
+                while (update := await subscription.next_update()).result is None:
+                    self._say(update.status)
         result = update.result
+        metrics.wait_ended("batch", result.reason, time.time() - since)
         event = WaitEvent(self.batch_id, result.reason.value, result.message, deadline)
         yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # Airflow's
 

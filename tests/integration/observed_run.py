@@ -1,13 +1,24 @@
-"""A DAG whose lineage and metrics are looked at: a folder to a folder, and a batch by separate tasks."""
+"""
+A run whose lineage and metrics are looked at: a folder to a folder, and a batch by separate tasks, by ``dag.test()``.
+
+    python -m tests.integration.observed_run CONF
+
+``CONF`` is the run's configuration as JSON. Besides what Airflow prints, one line has the tasks and the batch.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
+
 from airflow.providers.common.compat.sdk import Param, dag
 
+from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.operators.batch import CancelBatchOperator, CreateBatchOperator
 from airflow_provider_llamabatch.sensors.batch import BatchSensor
 from airflow_provider_llamabatch.sensors.jobs import BatchJobsSensor
 from airflow_provider_llamabatch.task_groups import process_directory
+from airflow_provider_llamabatch.testing.running import run
 
 PARAMS = {name: Param(type="string") for name in ("source", "target", "source_directory_id")}
 
@@ -31,4 +42,7 @@ def observed() -> None:
     )
 
 
-observed()
+if __name__ == "__main__":
+    defaults.FIRST_POLL_AFTER = 0.5  # no scheduler is there that could be overtaken
+    result = run(observed(), json.loads(sys.argv[1]))
+    print("RESULT", json.dumps({"tasks": result.tasks, "batch_id": result.xcom("create")}))
