@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch import airflow_compat, defaults
 from airflow_provider_llamabatch.batches.polling import PollResult, PollState, Reason
 from airflow_provider_llamabatch.hooks import connections
 from airflow_provider_llamabatch.polling import loop
@@ -244,7 +244,7 @@ async def test_comings_and_goings_leave_nothing_behind(emulator, make_batches):
 
 async def test_the_connection_is_read_once_for_all_waits(make_batches, emulator, monkeypatch):
     looked_up = []
-    real = connections.get_connection
+    real = airflow_compat.get_connection
 
     async def counted(hook, conn_id):
         looked_up.append(conn_id)
