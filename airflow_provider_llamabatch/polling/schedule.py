@@ -281,6 +281,8 @@ class Schedule:
         """Look for a share of the waits on a list of everything, the oldest first, and not less than fills a page."""
         stale = [entry for entry in left if now >= entry.recheck_at and entry.phase is Phase.SCHEDULED]
         self.recheck_share = min(self.recheck_share + len(left) / RECHECK_GAPS, len(left))
+        if self.costs.ended_per_sweep > len(left):  # what has ended fills that list just now
+            return
         at_a_time = max(1, min(RECHECKED, len(left)))
         count = int(self.recheck_share / at_a_time + 1e-6) * at_a_time
         stale = heapq.nsmallest(count, stale, key=lambda entry: entry.listed_from)

@@ -345,3 +345,16 @@ def test_requests_of_a_kind_pause_for_as_long_as_the_service_asks(lists, error):
     later = [at for at in times(run, lists=lists) if at > hits[0]]
 
     assert later[0] - hits[0] == pytest.approx(40.0, abs=5.0)
+
+
+def test_no_recheck_is_made_while_more_waits_end_than_go_on():
+    run = waiting(1000, Service())
+    ends(run, some(600), 7.0)  # found on the third tick, when a page's worth would be due
+    run.until(25.0)
+
+    assert history(run) == [
+        (1, "3 ended"),
+        (1, "3 ended, 1 recheck"),
+        (1, "8 ended"),
+        (2, "3 ended"),
+    ]
