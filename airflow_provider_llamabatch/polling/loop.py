@@ -14,7 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch import defaults, metrics
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, NoResponseError
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from airflow_provider_llamabatch.polling.entries import Entry
@@ -185,7 +185,8 @@ class PollLoop:
 
     async def _request(self, schedule: Schedule, ask: Ask) -> None:
         try:
-            value = await self._hook.asend(ask.call, ONCE, within=defaults.POLL_TIMEOUT)
+            with metrics.polling("get" if ask.walk is None else "list_page"):
+                value = await self._hook.asend(ask.call, ONCE, within=defaults.POLL_TIMEOUT)
         except LlamaCloudError as error:
             updates = schedule.on_error(ask, error, self._clock())
         except Exception as error:  # Airflow's own trouble, in reading the connection: waited out as well
