@@ -24,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 TOOLS = Path(sys.executable).parent
+BEGAN = time.monotonic()
 AIRFLOW = os.environ.get("AIRFLOW", "3.3.2")
 UNIT_TESTS = ("tests/unit", "-m", "not long", "-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile")
 
@@ -136,7 +137,7 @@ def sha256(path: Path) -> str:
 
 def step(words: str) -> None:
     """Say what comes next."""
-    print(f"\n== {words} ({time.process_time():.0f} s)", flush=True)
+    print(f"\n== {words} ({time.monotonic() - BEGAN:.0f} s)", flush=True)
 
 
 def run(*command: str | Path, cwd: Path = ROOT, **variables: str) -> None:

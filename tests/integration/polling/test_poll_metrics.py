@@ -17,7 +17,7 @@ class Counted:
     """Airflow's ``Stats``, as far as it is called."""
 
     def __init__(self):
-        self.calls = Counter()
+        self.calls: Counter[tuple[object, ...]] = Counter()
 
     def incr(self, name, value=1, tags=None):
         self.calls[(name, *sorted((tags or {}).items()))] += 1
