@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_llamabatch import metrics
+from airflow_provider_llamabatch import metrics, tracing
 from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
 from tests.support.dashboard import asked_for, in_prometheus, queries
 from tests.support.llamacloud import LlamaCloud
@@ -29,6 +30,12 @@ WITHOUT_JOB = sum(document.suffix == ".csv" for document in DOCUMENTS)
 COMPLETED = len(DOCUMENTS) - WITHOUT_JOB - 1  # one of them is broken
 
 
+AIRFLOW_TRACES = (
+    importlib.util.find_spec("airflow._shared") is not None
+)  # 3.2 and newer, as one of OpenTelemetry's own
+TRACES = {"AIRFLOW__TRACES__OTEL_ON": "True", "OTEL_TRACES_EXPORTER": "console"}
+
+
 @dataclass
 class Observed:
     """A run that is over."""
@@ -38,6 +45,7 @@ class Observed:
     directory_id: str
     batch_id: str
     events: Path
+    printed: str
 
     def lineage(self, task_id: str, event_type: str) -> dict[str, Any]:
         """Return the one event of a task and type."""
@@ -80,6 +88,7 @@ def observed(
         env={
             **os.environ,
             **statsd.options,
+            **(TRACES if AIRFLOW_TRACES else {}),
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
             "AIRFLOW_CONN_LLAMABATCH_DEFAULT": llamacloud.connection_json,
@@ -96,7 +105,7 @@ def observed(
     assert [task_id for task_id, state in states.items() if state != "success"] == ["fails"], done.stdout[
         -9000:
     ]
-    return Observed(source, target, directory_id, told["batch_id"], events)
+    return Observed(source, target, directory_id, told["batch_id"], events, done.stdout)
 
 
 def datasets(event: dict[str, Any], kind: str) -> list[tuple[str, str]]:
@@ -196,3 +205,10 @@ def test_the_dashboard_asks_for_what_was_sent(observed: Observed, statsd: Statsd
         names, labels = asked_for(query)
         assert names <= sent.keys(), query
         assert all(labels <= sent[name] for name in names), query
+
+
+@pytest.mark.skipif(not AIRFLOW_TRACES, reason="Airflow below 3.2 has a tracer of its own")
+def test_every_span_is_below_those_of_airflow(observed: Observed):
+    for name in tracing.SPANS:
+        assert f'"name": "{name}"' in observed.printed
+    assert observed.batch_id in observed.printed
