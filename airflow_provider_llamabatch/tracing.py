@@ -20,6 +20,18 @@ def span(name: str, **attributes: Any) -> Iterator[Any]:
     """
     from opentelemetry import trace  # a dependency of every supported Airflow
 
-    known = {f"llamabatch.{key}": value for key, value in attributes.items() if value is not None}
-    with trace.get_tracer(__name__).start_as_current_span(name, attributes=known) as current:
+    tracer = trace.get_tracer(__name__)
+    with tracer.start_as_current_span(name, attributes=_named(attributes)) as current:
         yield current
+
+
+def record(name: str, began: float, **attributes: Any) -> None:
+    """Record a span of something that is over, begun at ``began`` (epoch seconds): it has held no memory until now."""
+    from opentelemetry import trace
+
+    tracer = trace.get_tracer(__name__)
+    tracer.start_span(name, start_time=int(began * 1e9), attributes=_named(attributes)).end()
+
+
+def _named(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {f"llamabatch.{key}": value for key, value in attributes.items() if value is not None}

@@ -57,10 +57,11 @@ class Subscription:
     ) -> None:
         self.conn_id, self.source = conn_id, source
         exactly = listed_from if created_at is None else created_at
-        self._entries = [
+        # Tuples, not lists: there is one of each for every wait, and they are mostly empty or of one.
+        self._entries = tuple(
             Entry(state, created_at=created_at, listed_from=exactly, subscriber=self) for state in states
-        ]
-        self._updates: list[Update | Exception] = []
+        )
+        self._updates: tuple[Update | Exception, ...] = ()
         self._reader: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Subscription:
@@ -88,14 +89,15 @@ class Subscription:
         while not self._updates:
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
-        update = self._updates.pop(0)
+        update, *later = self._updates
+        self._updates = tuple(later)
         if isinstance(update, Exception):
             raise update
         return update
 
     def publish(self, update: Update | Exception) -> None:
         """Pass an update on to the trigger."""
-        self._updates.append(update)
+        self._updates = (*self._updates, update)
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 

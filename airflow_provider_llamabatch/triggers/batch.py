@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_llamabatch import defaults, metrics
+from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.airflow_compat import task_state
 from airflow_provider_llamabatch.batches.events import WaitEvent
 from airflow_provider_llamabatch.batches.polling import PollState
 from airflow_provider_llamabatch.polling.loop import UNKNOWN_AGE, Subscription, loop_time
 from airflow_provider_llamabatch.polling.sources import Batches
-from airflow_provider_llamabatch.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -95,9 +94,18 @@ class BatchTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait together with everything else that this process polls, see ``polling.loop``."""
-        now = time.time()
-        since = now if self.since is None else self.since
+        since = time.time() if self.since is None else self.since
         deadline = since + MAX_WAIT if self.deadline is None else self.deadline
+        async with self._subscription(time.time(), since, deadline) as subscription:
+            while (update := await subscription.next_update()).result is None:
+                self._say(update.status)
+        result = update.result
+        metrics.wait_ended("batch", result.reason, time.time() - since)
+        tracing.record("llamabatch.wait", since, batch_id=self.batch_id, reason=str(result.reason))
+        event = WaitEvent(self.batch_id, result.reason.value, result.message, deadline)
+        yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # Airflow's
+
+    def _subscription(self, now: float, since: float, deadline: float) -> Subscription:
         first_look_at = now if self.first_look_at is None else self.first_look_at
         state = PollState(
             self.batch_id,
@@ -108,21 +116,13 @@ class BatchTrigger(BaseTrigger):
             next_poll=loop_time(min(first_look_at, now + max(0.0, first_look_at - since)), now),
             missing_grace=self.missing_grace,
         )
-        waiting = Subscription(
+        return Subscription(
             self.llamabatch_conn_id,
             Batches(self.project_id, self.organization_id),
             [state],
             listed_from=since - UNKNOWN_AGE,
             created_at=self.created_at,
         )
-        with span("llamabatch.wait", batch_id=self.batch_id):
-            async with waiting as subscription:
-                while (update := await subscription.next_update()).result is None:
-                    self._say(update.status)
-        result = update.result
-        metrics.wait_ended("batch", result.reason, time.time() - since)
-        event = WaitEvent(self.batch_id, result.reason.value, result.message, deadline)
-        yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # Airflow's
 
     async def on_kill(self) -> None:
         """

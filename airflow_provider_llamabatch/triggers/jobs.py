@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_llamabatch import defaults, metrics
+from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.batches.polling import PollState, Reason
 from airflow_provider_llamabatch.polling.loop import Subscription, loop_time
 from airflow_provider_llamabatch.polling.sources import Jobs
-from airflow_provider_llamabatch.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,14 +84,15 @@ class JobsTrigger(BaseTrigger):
         deadline = now + defaults.WAIT_TIMEOUT if self.deadline is None else self.deadline
         total = sum(len(ids) for ids in self.job_ids.values())
         progress = Progress(total, time.monotonic)
-        with span("llamabatch.wait", jobs=total):
-            async with asyncio.TaskGroup() as group:
-                waits = [
-                    group.create_task(self._wait(job_type, ids, now, deadline, progress))
-                    for job_type, ids in self.job_ids.items()
-                ]
+        async with asyncio.TaskGroup() as group:
+            waits = [
+                group.create_task(self._wait(job_type, ids, now, deadline, progress))
+                for job_type, ids in self.job_ids.items()
+            ]
         ended = sum(wait.result() for wait in waits)
-        metrics.wait_ended("jobs", metrics.reason_for(ended == total), time.time() - (self.since or now))
+        began, reason = self.since or now, metrics.reason_for(ended == total)
+        metrics.wait_ended("jobs", reason, time.time() - began)
+        tracing.record("llamabatch.wait", began, jobs=total, reason=str(reason))
         payload = {"jobs": total, "ended": ended, "deadline": deadline}
         yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow's
 
