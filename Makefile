@@ -14,7 +14,7 @@ SIDE_BY_SIDE ?= 3
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint types bench chaos simulate mutants release release-check clean
+.PHONY: help demo test test-matrix lint types bench chaos simulate mutants docs release release-check clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ test-matrix: $(INSTALLED) ## run unit and integration tests on every supported A
 mutants: $(VENV)/.mutants ## change the pure modules in one place at a time; a test has to fail each time
 	@$(PYTHON) -m tests.mutants
 
+docs: $(VENV)/.docs ## render the documentation into docs/_build, every warning an error
+	@$(PYTHON) -m sphinx --quiet -W --keep-going -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
 release-check: $(VENV)/.release ## build, install, test and type-check what would be released
 	@$(PYTHON) -m tests.release check
 
@@ -55,7 +59,7 @@ release: $(VENV)/.release ## build wheel, sdist and bill of materials into dist/
 	@$(PYTHON) -m tests.release build
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) $(BENCH) .venv-matrix mutants .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) .venv-matrix docs/_build mutants .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml .ci/venv
 	@.ci/venv $(VENV) "$(PYTHONS)" apache-airflow==$(AIRFLOW) --group test --group lint -e '.[emulator]'
@@ -67,6 +71,10 @@ $(VENV)/.mutants: $(INSTALLED)
 
 $(VENV)/.release: $(INSTALLED)
 	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --group release
+	@touch $@
+
+$(VENV)/.docs: $(INSTALLED)
+	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --group docs
 	@touch $@
 
 # The other providers are no dependency of anything here, so they get an environment of their own.

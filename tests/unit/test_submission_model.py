@@ -164,7 +164,7 @@ def without_reading_again(self: Any, base: Record, *, may_have_rivals: bool) -> 
     return intent
 
 
-def gone_at_first_sight(self: Any, record: Record, now: float) -> Any:
+def gone_at_first_sight(self: Any, record: Record) -> Any:
     try:
         return (yield flow.Send(calls.get_batch(record.batch_id)))
     except e.NotFoundError:
