@@ -196,8 +196,10 @@ def test_an_asset_in_inlets_becomes_the_same_dataset():
 
 def test_openlineage_is_not_imported_with_the_operators():
     code = (
-        "import sys, airflow_provider_llamabatch.task_groups, airflow_provider_llamabatch.sensors.jobs;"
-        "print([name for name in sys.modules if name.split('.')[0] == 'openlineage'])"
+        "import sys; from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, TaskGroup;"
+        "before = set(sys.modules);"
+        "import airflow_provider_llamabatch.task_groups, airflow_provider_llamabatch.sensors.jobs;"
+        "print([name for name in set(sys.modules) - before if name.split('.')[0] == 'openlineage'])"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
