@@ -29,7 +29,7 @@ from airflow_provider_llamabatch.batches.submission import (
     Submission,
     SubmissionUndecidedError,
 )
-from airflow_provider_llamabatch.batches.submit_lookups import Lookups, raise_if_gateways
+from airflow_provider_llamabatch.batches.submit_lookups import Lookups
 from airflow_provider_llamabatch.batches.submit_record import OVERTAKEN, RecordKeeper
 from airflow_provider_llamabatch.llamacloud.errors import InvalidResponseError, LlamaCloudError, StatusError
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown, surely_not_processed
@@ -233,9 +233,6 @@ class SubmitFlow:
                 self.log.warning("Nothing was submitted; tried again in %.0f s: %s", pause, error)
                 yield Sleep(pause)
                 return
-        if isinstance(error, StatusError) and not error.from_api:
-            raise_if_gateways(error)  # the intent stays: who answered may not know what became of the POST
-            raise error
         yield from self._keeper.take_back(intent, base.unknown)
         raise error
 

@@ -104,21 +104,40 @@ class Lookups:
             self.log.warning("It could not be told whether a second batch was made: %s", error)
 
     def read(self, record: Record) -> Flow[Batch | None]:
-        """Return the recorded batch; None says that it is not there, by the API's own word, twice, and by the list."""
+        """
+        Return the recorded batch; None says that it is not there, by the API's own word, twice, and by the list.
+
+        A list alone does not say that it has ended: one that runs may be on it as if it had.
+        """
         for pause in (0.0, defaults.CONFIRM_SECONDS):
             if pause:
                 yield Sleep(pause)
-            try:
-                batch: Batch = yield from self._send(self._scoped(calls.get_batch(record.batch_id)))
-            except NotFoundError:
-                continue
-            if batch.id != record.batch_id:
-                raise InvalidResponseError(f"GET of batch {record.batch_id} was answered with another batch")
-            return batch
+            batch = yield from self._get(record.batch_id)
+            if batch is not None:
+                return batch
         listed = yield from self.directory(
             min(record.floor - 1.0, record.posted_at - defaults.LISTED_SECONDS)
         )
-        return next((batch for batch in listed if batch.id == record.batch_id), None)
+        shown = next((batch for batch in listed if batch.id == record.batch_id), None)
+        if shown is None or not shown.is_terminal:
+            return shown
+        yield Sleep(defaults.CONFIRM_SECONDS)
+        batch = yield from self._get(record.batch_id)
+        if batch is None:
+            raise SubmissionUndecidedError(
+                f"Batch {record.batch_id} is listed as {shown.status}, and a GET says that there is no such batch, so "
+                "it is unknown how it stands. A later try may tell; fresh=True submits a new batch regardless."
+            )
+        return batch
+
+    def _get(self, batch_id: str) -> Flow[Batch | None]:
+        try:
+            batch: Batch = yield from self._send(self._scoped(calls.get_batch(batch_id)))
+        except NotFoundError:
+            return None
+        if batch.id != batch_id:
+            raise InvalidResponseError(f"GET of batch {batch_id} was answered with another batch")
+        return batch
 
     def directory(self, since: float, *, once: bool = False) -> Flow[list[Batch]]:
         """Return the directory's batches from ``since`` (epoch seconds) on; raises when the list does not end."""

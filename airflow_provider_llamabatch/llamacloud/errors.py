@@ -1,7 +1,7 @@
 """
 What can go wrong with a call.
 
-The tree::
+::
 
     LlamaCloudError
     ├── InvalidInputError           an argument or a setting is unusable; nothing was sent (also a ValueError)

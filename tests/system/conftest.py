@@ -18,7 +18,6 @@ import pytest
 from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
 from tests.support.airflow_processes import RealAirflow
 from tests.support.llamacloud import LlamaCloud
-from tests.support.statsd import StatsdLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +30,7 @@ collect_ignore = (
 )
 
 ROOT = HERE.parents[1]
+USER_INTERFACE = "https://llamacloud.example.com"
 API_KEY = "llx-system-tests-5f2c9d71b8e64a03"
 
 
@@ -41,15 +41,8 @@ def emulator_for_all() -> Iterator[LlamaCloudEmulator]:
 
 
 @pytest.fixture(scope="session")
-def statsd() -> Iterator[StatsdLines]:
-    """Return the metrics of all that runs in ``airflow``."""
-    with StatsdLines() as statsd:
-        yield statsd
-
-
-@pytest.fixture(scope="session")
 def airflow(
-    emulator_for_all: LlamaCloudEmulator, statsd: StatsdLines, tmp_path_factory: pytest.TempPathFactory
+    emulator_for_all: LlamaCloudEmulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RealAirflow]:
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "dags"
@@ -57,15 +50,16 @@ def airflow(
     for folder in (ROOT / "dags_examples", HERE / "dags"):
         for file in folder.glob("*.py"):
             shutil.copy(file, dags)
-    variables = {
+    environment = {
         "AIRFLOW_VAR_DOCUMENTS_FOLDER": str(ROOT / "dags_examples" / "documents"),
         "AIRFLOW_VAR_MARKDOWN_FOLDER": str(home / "markdown"),
+        "AIRFLOW__LLAMABATCH__UI_HOST": USER_INTERFACE,
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
     }
     connection = {"conn_type": "llamabatch", "password": API_KEY, "host": emulator_for_all.url}
-    lineage = {"type": "file", "log_file_path": str(home / "lineage.jsonl"), "append": True}
-    watched = {"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(lineage), **statsd.options}
-    conn = {"AIRFLOW_CONN_LLAMABATCH_DEFAULT": json.dumps(connection)}
-    with RealAirflow(home, dags, env={**conn, **variables, **watched}) as airflow:
+    with RealAirflow(
+        home, dags, env={"AIRFLOW_CONN_LLAMABATCH_DEFAULT": json.dumps(connection), **environment}
+    ) as airflow:
         yield airflow
 
 

@@ -203,6 +203,7 @@ DEFECTS: dict[str, tuple[object, str, Any, str, bool]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_the_search_finds_what_it_is_for_and_nothing_without_it(defect, monkeypatch):
     target, name, broken, invariant, freezes = DEFECTS[defect]
