@@ -12,6 +12,13 @@ RESULTS_GRACE = 600.0  # how long the results of a COMPLETED batch may still be 
 FIRST_POLL_AFTER = 10.0  # a task resumed sooner after its deferral can be marked failed by the scheduler
 BACKSTOP = 120.0  # how far Airflow's own timeout lies behind the deadline, besides two polls
 
+# Watching directories
+WATCH_INTERVAL = 60.0  # between two looks; one look serves all watchers of a triggerer and connection
+WATCH_LOOKBACK = 7 * 24 * 3600.0  # a batch that runs for longer than this raises no event
+EVENT_SETTLE = (
+    5.0  # after an event, for Airflow to store it and to make the runs it is for, before the next one
+)
+
 # Requests
 REQUEST_TIMEOUT = 60.0  # one request as a whole, connecting and reading included
 CONNECT_TIMEOUT = 10.0

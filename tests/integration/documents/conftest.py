@@ -22,7 +22,7 @@ LATER = 3600.0  # seconds; longer than any of the emulator's defaults
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look again and ask again at once."""
-    module = "airflow_provider_llamabatch.operators"
+    module = "airflow_provider_llamabatch.execution"
     monkeypatch.setattr(f"{module}.following.LOOKUP_PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(f"{module}.saving.RESULT_PAUSES", (0.0, 0.0))
 
