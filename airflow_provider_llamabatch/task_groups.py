@@ -45,6 +45,7 @@ def process_directory(
     max_concurrency: int = MAX_CONCURRENCY,
     poll_interval: float | timedelta = POLL_INTERVAL,
     timeout: float | timedelta = WAIT_TIMEOUT,
+    min_confidence: float | None = None,
     fail_on_partial_error: bool = False,
     project_id: str | None = None,
     organization_id: str | None = None,
@@ -95,6 +96,7 @@ def process_directory(
         "outputs": outputs,
         "configuration_id": configuration_id,
         "max_concurrency": max_concurrency,
+        "min_confidence": min_confidence,
         "fail_on_partial_error": fail_on_partial_error,
         **common,
     }

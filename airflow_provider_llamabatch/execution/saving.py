@@ -154,6 +154,7 @@ class Saver:
             error=result.error,
             pages=result.pages,
             pages_failed=result.pages_failed,
+            confidence=result.confidence,
             credits=row.credits if result.credits is None else result.credits,
         )
         for output in wanted:
@@ -200,7 +201,9 @@ class Saver:
 
     async def _job(self, row: Row, expand: tuple[str, ...]) -> ExtractJob | ParseResult:
         if row.job_type == "extract_v2":
-            return await self.client.send(calls.get_extract_job(row.job_id or "", expand=("usage",)))
+            return await self.client.send(
+                calls.get_extract_job(row.job_id or "", expand=("usage", "extract_metadata"))
+            )
         call = calls.get_parse_job(row.job_id or "", expand=(*expand, "usage"))
         return await self.client.send(replace(call, max_bytes=INLINE_RESULT_BYTES))
 
