@@ -35,7 +35,7 @@ OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_c
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
     """
-    Run a new PostgreSQL server, and yield the URL of an empty database in it (``postgresql://user:password@host/...``).
+    Run a new PostgreSQL server, and yield the URL of an empty database in it (as SQLAlchemy writes it).
 
     As ``AIRFLOW__DATABASE__SQL_ALCHEMY_CONN`` it makes Airflow use it. Raises ``ProcessFailedError`` where the machine
     has no PostgreSQL, or where it does not come up.
@@ -57,7 +57,7 @@ def postgres() -> Iterator[str]:
             )
         try:
             _wait_until_ready(server, port, log)
-            yield f"postgresql://{USER}:{password}@127.0.0.1:{port}/postgres"
+            yield f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{port}/postgres"
         finally:
             _stop(server)
     finally:
