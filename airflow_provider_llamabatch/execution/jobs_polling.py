@@ -33,15 +33,17 @@ class JobsPollMixin:
             """Return the task's log."""
 
     def look_at_jobs(self, hook: LlamaBatchHook, jobs: Jobs) -> None:
-        """Ask for all jobs that are not known to have ended, a hundred per request."""
+        """Ask for all jobs that are not known to have ended, a hundred per request, several requests at once."""
+        from airflow_provider_llamabatch.execution.concurrency import send_all
         from airflow_provider_llamabatch.polling import sources
 
-        changed = False
-        for job_type, ids in list(jobs.requests()):
-            source = sources.Jobs(job_type, self.project_id, self.organization_id)
-            page = hook.send(source.bulk(sources.Query(keys=tuple(ids)), len(ids)))
-            changed |= jobs.saw(page.items)
-        if changed:
+        calls = [
+            sources.Jobs(job_type, self.project_id, self.organization_id).bulk(
+                sources.Query(keys=tuple(ids)), len(ids)
+            )
+            for job_type, ids in jobs.requests()
+        ]
+        if jobs.saw(row for page in send_all(hook, calls) for row in page.items):
             self.log.info("%s", jobs.line())
 
     def defer_jobs(self, jobs: Jobs, deadline: float, method_name: str) -> None:
