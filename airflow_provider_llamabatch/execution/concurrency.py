@@ -51,7 +51,7 @@ async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, 
 
 
 def send_all(hook: LlamaBatchHook, calls: Sequence[Call[T]]) -> list[T]:
-    """Send calls, at most ``MAX_CONCURRENCY`` at once, and return their values in the same order."""
+    """Send calls, at most ``MAX_CONCURRENCY`` at once; return the values in their order. The first error is raised."""
     from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 

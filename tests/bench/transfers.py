@@ -200,7 +200,7 @@ def ideal(stage: Stage, kind: str) -> None:
             elif kind == "look":
 
                 async def look(ids: list[str]) -> None:
-                    query = {"job_ids": ids, "page_size": len(ids)}
+                    query: dict[str, Any] = {"job_ids": ids, "page_size": len(ids)}
                     items = (
                         (await client.get("/api/v2/parse", params=query)).raise_for_status().json()["items"]
                     )

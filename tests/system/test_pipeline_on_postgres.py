@@ -185,7 +185,7 @@ def test_a_person_decides_about_invoices_that_were_not_read_surely(airflow: Real
     airflow.api.answer(dag_id, run_id, "approve", "Approve")
     ended(airflow, dag_id, run_id)
     assert states(airflow, dag_id, run_id)["approve"] == "success"
-    table = pq.read_table(world.home / "records" / "records.parquet")  # type: ignore[no-untyped-call]
+    table = pq.read_table(world.home / "records" / "records.parquet")
     assert sorted(table.column("total").to_pylist()) == [1.5, 2.5]
 
 

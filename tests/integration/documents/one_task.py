@@ -57,10 +57,10 @@ def main(which: str, arguments: dict[str, Any]) -> None:
         xcom_pull=lambda *, task_ids, key, map_indexes: xcoms.get(key),
     )
     ti.xcom_push = lambda key, value: xcoms.__setitem__(key, json.loads(json.dumps(value)))
-    context = {"ti": ti, "dag_run": SimpleNamespace(start_date=datetime.now(UTC))}
+    context: Any = {"ti": ti, "dag_run": SimpleNamespace(start_date=datetime.now(UTC))}
     if "STATE_FILE" in os.environ:
         context["task_state_store"] = FileStore(Path(os.environ["STATE_FILE"]))
-    value = OPERATORS[which](task_id=which, **arguments).execute(context)  # type: ignore[arg-type]
+    value = OPERATORS[which](task_id=which, **arguments).execute(context)
     print(json.dumps({"value": value, "xcoms": xcoms}))
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
     from tests.integration.documents.conftest import Line
 
 pytestmark = pytest.mark.usefixtures("connection")
@@ -144,6 +145,21 @@ def test_results_go_to_s3(line: Line, source: Path, s3):
         "out/big.txt.md",
         "out/manifest.jsonl",
     }
+
+
+def test_failed_pages_of_a_large_result_are_counted(
+    line: Line, source: Path, target: Path, emulator: LlamaCloudEmulator
+):
+    pages = ["first " * 300_000, "second", "third " * 300_000]
+    large = {"markdown": "\f".join(pages), "failed_pages": (2,)}
+    emulator.control.change(file_results={"large*": large}, allowed_page_failure_ratio=1)
+    fill(source, {"large.txt": b"x"})
+    line.process(line.upload(source=str(source), target=str(target)))
+    line.save(target)
+    row = rows_of(target)["large.txt"]
+    assert (row.status, row.pages, row.pages_failed) == ("COMPLETED", 3, 1)
+    assert row.bytes is not None
+    assert row.bytes > 3_000_000
 
 
 def test_a_large_file_is_streamed_and_arrives_whole(line: Line, source: Path, target: Path):
