@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
+    from airflow.providers.common.compat.sdk import Asset
+
 
 def process_directory(
     group_id: str = "process_directory",
@@ -46,6 +48,7 @@ def process_directory(
     poll_interval: float | timedelta = POLL_INTERVAL,
     timeout: float | timedelta = WAIT_TIMEOUT,
     min_confidence: float | None = None,
+    partitions: Asset | None = None,
     fail_on_partial_error: bool = False,
     project_id: str | None = None,
     organization_id: str | None = None,
@@ -97,6 +100,7 @@ def process_directory(
         "configuration_id": configuration_id,
         "max_concurrency": max_concurrency,
         "min_confidence": min_confidence,
+        "partitions": partitions,
         "fail_on_partial_error": fail_on_partial_error,
         **common,
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ NO_JOB = "NO_JOB"  # the batch made no job for it, or the batch itself failed
 NO_RESULT = "NO_RESULT"  # its job completed, but the result could not be fetched or written
 SKIPPED = "SKIPPED"  # it was not uploaded
 UPLOADED = "UPLOADED"  # in the record of an upload only: it is in its directory
+
+MAX_PARTITION_KEY = 250  # characters, Airflow's own bound
 
 # What the API documents as reasons of a failed job that another try over the same content would only repeat.
 CONTENT_FAULTS = (
@@ -144,6 +147,14 @@ def doubtful(rows: Iterable[Row], *, below: float | None) -> list[Row]:
         if below is not None and row.confidence is not None and row.confidence < below and not row.reused
     ]
     return sorted(found, key=lambda row: (row.confidence or 0.0, row.file))
+
+
+def partition_key(row: Row) -> str:
+    """Return the key under which a document is a partition: its file, cut short (and still unique) where it is long."""
+    if len(row.file) <= MAX_PARTITION_KEY:
+        return row.file
+    mark = sha256(row.file.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{row.file[: MAX_PARTITION_KEY - len(mark) - 1]}~{mark}"
 
 
 def credits_of(rows: Iterable[Row]) -> float | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
+from airflow_provider_llamabatch.airflow_compat import add_partitions, has_partitions
 from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
@@ -14,7 +15,7 @@ from airflow_provider_llamabatch.xcom import DOUBTFUL, SUMMARY
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Asset, Context
 
     from airflow_provider_llamabatch.documents.manifest import Row
     from airflow_provider_llamabatch.execution.saving import Checkpoints
@@ -48,6 +49,9 @@ class SaveBatchResultsOperator(BaseOperator):
     :param keep_earlier: keep the rows that the manifest has of other documents, as ``reused``: for a target that grows.
     :param min_confidence: 0 to 1; extracted documents of which the API is less sure in any field are counted as
         ``doubtful`` in the summary and listed in XCom ``doubtful``. Needs ``confidence_scores`` in the configuration.
+    :param partitions: an asset of which each document that this run saves becomes a partition (Airflow 3.3 and newer),
+        under the document's ``file``: a DAG scheduled by ``PartitionedAssetTimetable`` runs once per document. It
+        becomes an outlet of the task; use an asset of its own, since other schedules never see its events.
     :param fail_on_partial_error: fail, after saving, when any document has no result. Without it the task fails only
         when documents were uploaded and no batch says anything about them.
     :param project_id: the project, the connection's where None.
@@ -83,12 +87,17 @@ class SaveBatchResultsOperator(BaseOperator):
         configuration_id: str | None = None,
         keep_earlier: bool = False,
         min_confidence: float | None = None,
+        partitions: Asset | None = None,
         fail_on_partial_error: bool = False,
         project_id: str | None = None,
         organization_id: str | None = None,
         llamabatch_conn_id: str = "llamabatch_default",
         **kwargs: Any,
     ) -> None:
+        if partitions is not None:
+            if not has_partitions():
+                raise ValueError("partitions needs Airflow 3.3 or newer")
+            kwargs["outlets"] = [*(kwargs.get("outlets") or ()), partitions]
         super().__init__(**kwargs)
         self.job_references = job_references
         self.target = target
@@ -101,6 +110,7 @@ class SaveBatchResultsOperator(BaseOperator):
         self.configuration_id = configuration_id
         self.keep_earlier = keep_earlier
         self.min_confidence = min_confidence
+        self.partitions = partitions
         self.fail_on_partial_error = fail_on_partial_error
         self.project_id = project_id
         self.organization_id = organization_id
@@ -285,6 +295,9 @@ class SaveBatchResultsOperator(BaseOperator):
                 f"{len(failed)} of {len(documents)} documents have no result (fail_on_partial_error=True): see "
                 f"{manifest_url}"
             )
+        if self.partitions is not None:
+            keys = [manifest.partition_key(row) for row in documents if row.is_saved and not row.reused]
+            add_partitions(context, self.partitions, keys, {"manifest": manifest_url})
         return summary
 
 

@@ -130,6 +130,10 @@ class AirflowApi:
         body = {"dag_id": dag_id, "from_date": from_date, "to_date": to_date, "max_active_runs": 1}
         self._send("POST", "/backfills", body)
 
+    def variables(self) -> list[str]:
+        """Return the keys of the Variables."""
+        return [variable["key"] for variable in self._get("/variables")["variables"]]
+
     def create_pool(self, name: str, slots: int) -> None:
         """Create a pool in which deferred tasks count."""
         self._send("POST", "/pools", {"name": name, "slots": slots, "include_deferred": True})

@@ -41,9 +41,9 @@ class World:
         self.home, self.control = home, emulator.control
         connection = {"password": API_KEY, "host": emulator.url}
         self.cloud = LlamaCloud("the emulator", connection)
-        self.inbox, self.watched = (
+        self.inbox, self.watched, self.asset = (
             self.cloud.client.send(calls.create_directory(name=name, type="user")).id
-            for name in ("inbox", "watched")
+            for name in ("inbox", "watched", "asset")
         )
         parameters = {"product_type": "extract_v2", "data_schema": SCHEMA, "confidence_scores": True}
         configuration = self.cloud.client.send(
@@ -57,6 +57,8 @@ class World:
             "AIRFLOW_VAR_INVOICES_FOLDER": str(home / "invoices"),
             "AIRFLOW_VAR_RECORDS_FOLDER": str(home / "records"),
             "AIRFLOW_VAR_INVOICES_CONFIGURATION_ID": configuration.id,
+            "AIRFLOW_VAR_PARTITIONED_FOLDER": str(home / "texts"),
+            "INBOX_WITH_ASSET_DIRECTORY_ID": self.asset,
             "WATCHED_DIRECTORY_ID": self.watched,
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
@@ -163,6 +165,19 @@ def test_nights_over_a_directory_that_others_fill(airflow: RealAirflow, world: W
     assert all(Path(row.path or "").read_text() == f"this is {row.file}" for row in rows)
 
 
+def test_what_was_processed_is_kept_with_the_asset_where_the_task_has_it(airflow: RealAirflow, world: World):
+    dag_id = "inbox_with_asset"
+    world.control.change(**AT_ONCE)
+    world.arrive(world.asset, "first.txt")
+    airflow.wait_for_dag(dag_id)
+    before = airflow.api.variables()
+    for told in ("success", "skipped"):
+        assert states(airflow, dag_id, ended(airflow, dag_id, airflow.api.trigger(dag_id))) == {
+            "create": told
+        }
+    assert airflow.api.variables() == before
+
+
 def backfilled(airflow: RealAirflow, dag_id: str) -> list[str]:
     return [run for run in airflow.api.run_ids(dag_id) if run.startswith("backfill")]
 
@@ -213,6 +228,22 @@ def test_a_pool_bounds_how_many_batches_run_at_once(airflow: RealAirflow, world:
     rows = manifest.from_lines((target / "manifest.jsonl").read_bytes())
     assert [row.file for row in rows] == ["0.txt", "1.txt", "2.txt"]
     assert {row.status for row in rows} == {"COMPLETED"}
+
+
+def test_a_dag_runs_once_for_each_document_where_documents_are_partitions(airflow: RealAirflow, world: World):
+    world.control.change(**AT_ONCE)
+    names = ["a.txt", "north/b.txt", "name with spaces.txt"]
+    for name in names:
+        path = world.home / "texts" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    for dag_id in ("partitioned", "for_each_text"):
+        airflow.wait_for_dag(dag_id)
+    airflow.api.unpause("for_each_text")
+    ended(airflow, "partitioned", airflow.api.trigger("partitioned"))
+    runs = until(lambda: found if len(found := airflow.api.run_ids("for_each_text")) == len(names) else None)
+    told = [airflow.api.xcom("for_each_text", ended(airflow, "for_each_text", run), "name") for run in runs]
+    assert sorted(told) == sorted(names)
 
 
 def test_a_dag_runs_once_for_each_batch_of_a_watched_directory(airflow: RealAirflow, world: World):
