@@ -139,6 +139,33 @@ def line(new_line: Callable[[str], Line]) -> Line:
     return new_line("a_run")
 
 
+@pytest.fixture
+def attach_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """
+    Return a function that puts a bucket ``documents`` behind a scheme such as ``gs``, in a folder that it returns.
+
+    Airflow's object storage is told which file system to use for the scheme and the connection ``storage``, as the
+    scheme's own provider would tell it: everything above that file system is what it is with the real one.
+    """
+    from fsspec.implementations.dirfs import DirFileSystem
+    from fsspec.implementations.local import LocalFileSystem
+
+    try:
+        from airflow.sdk.io import store
+    except ImportError:  # Airflow 2
+        from airflow.io import store  # type: ignore[no-redef]
+
+    def attach(scheme: str) -> Path:
+        monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps({"conn_type": "generic"}))
+        files = DirFileSystem(str(tmp_path / "buckets"), LocalFileSystem(auto_mkdir=True))
+        monkeypatch.setitem(
+            store._STORE_CACHE, f"{scheme}-storage", store.ObjectStore(scheme, "storage", fs=files)
+        )
+        return tmp_path / "buckets" / "documents"
+
+    return attach
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     from moto.server import ThreadedMotoServer
