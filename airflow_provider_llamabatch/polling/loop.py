@@ -23,7 +23,7 @@ from airflow_provider_llamabatch.polling.schedule import Schedule
 from airflow_provider_llamabatch.polling.watching import News, WatchedBatches, WatchSchedule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from typing import Self
 
     from airflow_provider_llamabatch.batches.polling import PollState
@@ -47,12 +47,13 @@ class _Subscriber(Generic[T]):
 
     __slots__ = ("_entries", "_loop", "_reader", "_told", "conn_id", "source")
 
-    def __init__(self, conn_id: str, source: Source, entries: Sequence[Any]) -> None:
+    def __init__(self, conn_id: str, source: Source, entries: Iterable[Any]) -> None:
         self.conn_id, self.source = conn_id, source
-        self._entries = entries
-        self._told: list[T | Exception] = []
+        # Tuples, not lists: there is one of each for every wait, and they are mostly empty or of one.
+        self._entries = tuple(entries)
+        self._told: tuple[T | Exception, ...] = ()
         self._reader: asyncio.Future[None] | None = None
-        for entry in entries:
+        for entry in self._entries:
             entry.subscriber = self
 
     async def __aenter__(self) -> Self:
@@ -80,14 +81,15 @@ class _Subscriber(Generic[T]):
         while not self._told:
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
-        update = self._told.pop(0)
+        update, *later = self._told
+        self._told = tuple(later)
         if isinstance(update, Exception):
             raise update
         return update
 
     def publish(self, update: T | Exception) -> None:
         """Pass an update on to the trigger."""
-        self._told.append(update)
+        self._told = (*self._told, update)
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
@@ -112,7 +114,7 @@ class Subscription(_Subscriber["Update"]):
         created_at: float | None = None,
     ) -> None:
         exactly = listed_from if created_at is None else created_at
-        entries = [Entry(state, created_at=created_at, listed_from=exactly) for state in states]
+        entries = (Entry(state, created_at=created_at, listed_from=exactly) for state in states)
         super().__init__(conn_id, source, entries)
 
 

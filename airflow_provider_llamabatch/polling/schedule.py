@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 MAX_LISTS = 6  # list pages under way
 MAX_GETS = 4  # GETs under way for what answered last time, and as many again for what did not
 RECHECK_GAPS = 20  # polls within which each wait is looked for on a list of everything
-MIN_RECHECKED = 50  # waits looked for at a time, at least
+RECHECKED = 90  # waits looked for at a time: what fits on a page, with some neighbours
 MAX_LIST_BREAK = 1800.0  # seconds for which lists that do not show what waits are left out at most
 TOGETHER = 0.2  # seconds: what begins to wait within, when nobody waits yet, is polled together
 MAX_MISSES = 6  # doublings of the time after which a wait that no list shows is expected on one again
@@ -76,6 +76,7 @@ class Schedule:
     sweep_moved_at: float = 0.0  # when its last page came
     no_list_before: float = 0.0  # lists do not show what waits
     list_break: float = 0.0
+    recheck_share: float = 0.0  # waits to be looked for on a list of everything
     _live: int = 0  # waits that are not over
     _agenda: Agenda = field(init=False)
     _due: list[Entry] = field(default_factory=list)  # due while a sweep is under way
@@ -141,6 +142,8 @@ class Schedule:
         if sweep is self.sweep:
             self.sweep_moved_at = now
         rows = [self.source.row(item) for item in page.items]
+        running = [row.key in self.entries for row in rows if row.status not in ENDED]
+        self.costs.on_running(len(running), sum(running))
         for row in rows:  # a GET says nothing of whether lists show it
             for entry in self.entries.get(row.key, ()):
                 entry.misses, entry.relist_at = 0, 0.0
@@ -259,7 +262,7 @@ class Schedule:
                 self._enqueue_all(unseen)
             else:  # too many others on that list
                 self._schedule_all(unseen, now)
-                self._enqueue_all(unseen[:1])
+                self._enqueue_all(unseen[: ceil(len(unseen) / 4)])
 
     def _note_missing(self, unseen: list[Entry], of: int, now: float) -> None:
         """Expect what a list should have shown on lists ever more rarely; leave out lists that show less than half."""
@@ -275,10 +278,15 @@ class Schedule:
             self.no_list_before = now + self.list_break
 
     def _recheck(self, left: list[Entry], now: float) -> None:
-        """Look for a share of the waits on a list of everything, first those that were not read for longest."""
+        """Look for a share of the waits on a list of everything, the oldest first, and not less than fills a page."""
         stale = [entry for entry in left if now >= entry.recheck_at and entry.phase is Phase.SCHEDULED]
-        share = max(MIN_RECHECKED, len(left) // RECHECK_GAPS)
-        stale = heapq.nsmallest(share, stale, key=lambda entry: entry.listed_from)
+        self.recheck_share = min(self.recheck_share + len(left) / RECHECK_GAPS, len(left))
+        if self.costs.ended_per_sweep > len(left):  # what has ended fills that list just now
+            return
+        at_a_time = max(1, min(RECHECKED, len(left)))
+        count = int(self.recheck_share / at_a_time + 1e-6) * at_a_time
+        stale = heapq.nsmallest(count, stale, key=lambda entry: entry.listed_from)
+        self.recheck_share -= len(stale)
         if len(stale) > 1:
             self._begin(Kind.RECHECK, stale, now)
         else:

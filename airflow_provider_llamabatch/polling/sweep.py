@@ -33,6 +33,7 @@ WAITS_PER_RANGE = (
     400  # a list that goes on after its first page is read on in ranges side by side, if worth it
 )
 MAX_RANGES = 6
+WAITS_PER_RECHECK_PAGE = 8  # a page that shows fewer, among batches of others, does not pay
 FORGOTTEN_PER_CHOICE = 0.95  # what is known of a list that is not read counts less each time
 
 
@@ -95,6 +96,7 @@ class Costs:
 
     pages: dict[Kind, float] = field(default_factory=dict)
     ended_per_sweep: float = 0.0
+    rows_per_wait: float = 1.0  # of what still runs: batches of others stand between
     status_is_honoured: bool = True
     range_is_honoured: bool = True
 
@@ -110,7 +112,10 @@ class Costs:
         everything = max(1 + full_pages + ended - len(ENDED), self.pages.get(Kind.ALL, 0.0))
         cost: dict[Kind, float] = {Kind.GET: waits, Kind.ALL: everything}
         if self.status_is_honoured:
-            running = max(len(source.running) + full_pages, self.pages.get(Kind.RUNNING, 0.0))
+            rows = shown * self.rows_per_wait
+            running = max(
+                len(source.running) + (rows - 1) // defaults.PAGE_SIZE, self.pages.get(Kind.RUNNING, 0.0)
+            )
             cost[Kind.ENDED] = ended
             cost[Kind.RUNNING] = running + min(ended, self.ended_per_sweep)
         return min(cost, key=lambda kind: (cost[kind], kind is not Kind.GET))
@@ -121,6 +126,11 @@ class Costs:
         if sweep.left and not sweep.is_read:
             cost = 2.0 * max(cost, self.pages.get(sweep.kind, 0.0))
         self.pages[sweep.kind] = cost
+
+    def on_running(self, rows: int, waits: int) -> None:
+        """Take in how many rows of a list still run, and how many of them are waited for."""
+        if rows:
+            self.rows_per_wait = rows / max(1, waits)
 
     def notices(self, query: Query, rows: Sequence[Row]) -> bool:
         """Say whether a page shows for the first time that the service ignores the status or range it was asked for."""
@@ -139,7 +149,7 @@ def begin(kind: Kind, entries: list[Entry], source: Source, page_size: int | Non
     walks = [_walk(query, source, page_size) for query in _queries(kind, entries, source)]
     keys = {entry.state.key for entry in entries}
     if kind is Kind.RECHECK:
-        max_pages = 2 * ceil(len(keys) / defaults.PAGE_SIZE)
+        max_pages = ceil(len(keys) / WAITS_PER_RECHECK_PAGE)
     else:  # never much dearer than a GET each
         max_pages = max(len(walks) + 2, ceil(len(keys) / 2))
     return Sweep(kind, entries, walks, keys, max_pages, waiting=deque(walks))

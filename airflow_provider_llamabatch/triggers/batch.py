@@ -94,9 +94,16 @@ class BatchTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait together with everything else that this process polls, see ``polling.loop``."""
-        now = time.time()
-        since = now if self.since is None else self.since
+        since = time.time() if self.since is None else self.since
         deadline = since + MAX_WAIT if self.deadline is None else self.deadline
+        async with self._subscription(time.time(), since, deadline) as subscription:
+            while (update := await subscription.next_update()).result is None:
+                self._say(update.status)
+        result = update.result
+        event = WaitEvent(self.batch_id, result.reason.value, result.message, deadline)
+        yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # Airflow's
+
+    def _subscription(self, now: float, since: float, deadline: float) -> Subscription:
         first_look_at = now if self.first_look_at is None else self.first_look_at
         state = PollState(
             self.batch_id,
@@ -107,18 +114,13 @@ class BatchTrigger(BaseTrigger):
             next_poll=loop_time(min(first_look_at, now + max(0.0, first_look_at - since)), now),
             missing_grace=self.missing_grace,
         )
-        async with Subscription(
+        return Subscription(
             self.llamabatch_conn_id,
             Batches(self.project_id, self.organization_id),
             [state],
             listed_from=since - UNKNOWN_AGE,
             created_at=self.created_at,
-        ) as subscription:
-            while (update := await subscription.next_update()).result is None:
-                self._say(update.status)
-        result = update.result
-        event = WaitEvent(self.batch_id, result.reason.value, result.message, deadline)
-        yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # Airflow's
+        )
 
     async def on_kill(self) -> None:
         """

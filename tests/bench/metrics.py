@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BEAT_SECONDS = 0.01
 LONG_GAP_SECONDS = 0.2
 SAMPLE_SECONDS = 0.025
-STALL_SECONDS = 0.1
+STALL_SECONDS = 0.3
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -75,7 +75,7 @@ class LoopLag:
 
 @contextmanager
 def stalls_inside(watched: Path, lag: LoopLag) -> Iterator[list[str]]:
-    """Collect where this thread's event loop stood still for 100 ms inside the files under ``watched``.
+    """Collect where this thread's event loop stood still for 300 ms inside the files under ``watched``.
 
     A second thread looks where the loop is. What the loop's thread spent waiting for a processor does not count,
     nor does a late loop that stands in other files: a busy machine is not our doing. ``lag`` must beat in the

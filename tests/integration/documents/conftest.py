@@ -153,7 +153,7 @@ def attach_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     try:
         from airflow.sdk.io import store
     except ImportError:  # Airflow 2
-        from airflow.io import store  # type: ignore[no-redef]
+        from airflow.io import store  # type: ignore[no-redef,attr-defined]
 
     def attach(scheme: str) -> Path:
         monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps({"conn_type": "generic"}))

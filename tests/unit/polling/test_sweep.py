@@ -151,9 +151,10 @@ def test_a_sweep_is_over_when_all_is_found_or_all_is_read_or_it_costs_too_much()
         (ENDED, 10, 3, 5),
         (ENDED, 11, 3, 6),
         (RUNNING, 10, 3, 5),
-        (Kind.RECHECK, 1, 1, 2),
-        (Kind.RECHECK, 100, 1, 2),
-        (Kind.RECHECK, 101, 1, 4),
+        (Kind.RECHECK, 1, 1, 1),
+        (Kind.RECHECK, 8, 1, 1),
+        (Kind.RECHECK, 9, 1, 2),
+        (Kind.RECHECK, 90, 1, 12),
     ],
 )
 def test_a_sweep_never_becomes_much_dearer_than_a_get_each(kind, count, lists, max_pages):
