@@ -14,7 +14,7 @@ SIDE_BY_SIDE ?= 3
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench chaos simulate mutants clean
+.PHONY: help demo test lint types bench chaos simulate mutants docs clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +45,12 @@ simulate: $(INSTALLED) ## play 100,000 random histories on a virtual clock (HIST
 mutants: $(VENV)/.mutants ## change the pure modules in one place at a time; a test has to fail each time
 	@$(PYTHON) -m tests.mutants
 
+docs: $(VENV)/.docs ## render the documentation into docs/_build, every warning an error
+	@$(PYTHON) -m sphinx --quiet -W --keep-going -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
 clean: ## remove everything that was made here
-	rm -rf $(VENV) $(BENCH) mutants .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) docs/_build mutants .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml .ci/venv
 	@.ci/venv $(VENV) "$(PYTHONS)" apache-airflow==$(AIRFLOW) --group test --group lint -e '.[emulator]'
@@ -54,6 +58,10 @@ $(INSTALLED): pyproject.toml .ci/venv
 
 $(VENV)/.mutants: $(INSTALLED)
 	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --group mutants
+	@touch $@
+
+$(VENV)/.docs: $(INSTALLED)
+	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --group docs
 	@touch $@
 
 # The other providers are no dependency of anything here, so they get an environment of their own.

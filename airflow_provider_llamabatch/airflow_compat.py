@@ -1,33 +1,16 @@
-"""Every decision that depends on the Airflow version, and what its configuration says. Airflow 2.11 to 3.3."""
+"""Every decision that depends on the Airflow version. Airflow 2.11 to 3.3."""
 
 from __future__ import annotations
 
-import os
+import importlib.util
 from typing import TYPE_CHECKING, Any
-
-from airflow.providers.common.compat.sdk import conf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow.providers.common.compat.sdk import Context
 
-SECTION = "llamabatch"
-
-
-def default_deferrable() -> bool:
-    """
-    Return whether tasks wait deferred where their ``deferrable`` is not given: yes, unless somebody chose otherwise.
-
-    A choice is ``[llamabatch] default_deferrable``, or the environment variable for ``[operators] default_deferrable``.
-    That option in airflow.cfg is none: Airflow 3.3 writes ``False`` there when it makes the file.
-    """
-    chosen = conf.get(SECTION, "default_deferrable", fallback=None)
-    if chosen:
-        return bool(conf.getboolean(SECTION, "default_deferrable"))
-    if "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE" in os.environ:
-        return bool(conf.getboolean("operators", "default_deferrable"))
-    return True
+AIRFLOW_3 = importlib.util.find_spec("airflow.sdk") is not None
 
 
 def timed_out_by_airflow(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:
@@ -107,3 +90,19 @@ def set_variable(name: str, value: str, description: str) -> None:
     from airflow.providers.common.compat.sdk import Variable
 
     Variable.set(name, value, description=description)
+
+
+def keeps_state() -> bool:
+    """Say whether Airflow keeps state for tasks beyond a try (3.3 and newer)."""
+    try:
+        from airflow.sdk.execution_time.context import TaskStateStoreAccessor  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def triggerer_capacity() -> int:
+    """Return how many triggers one triggerer runs at once, as configured here."""
+    from airflow.providers.common.compat.sdk import conf
+
+    return int(conf.getint("triggerer", "capacity" if AIRFLOW_3 else "default_capacity"))

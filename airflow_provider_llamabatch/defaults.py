@@ -47,8 +47,11 @@ MAX_NAME_CHARACTERS = 1000  # of ids that are only passed on, and of names
 MAX_METADATA_CHARACTERS = 64_000  # of metadata, and of fields that this version does not know, per object
 UPLOAD_BYTES_PER_SECOND = 256 * 1024  # a file gets this much longer than REQUEST_TIMEOUT to be sent
 CONNECTION_TIMEOUT = 30.0  # looking up the Airflow connection
+HEALTH_TIMEOUT = 2.0  # asking Airflow's API server whether a triggerer is alive
 
 # The service's own limits
+JOB_TYPES = ("parse_v2", "extract_v2")  # what a batch can run for each file
+DIRECTORY_TYPES = ("ephemeral", "user")  # cleaned up by LlamaCloud, or kept
 MAX_WEBHOOK_IDS = 4  # webhook configurations by id of one batch
 MAX_BULK_DELETE = 100  # files of a directory deleted by one request
 MAX_FIELD_ERRORS = 10  # of a refused request, in its message

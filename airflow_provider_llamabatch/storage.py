@@ -159,6 +159,12 @@ class Storage:
         return _local_file(full) if self.is_local else _object(self._fs, full)
 
 
+def files_outside(target: Storage | None, source: Storage, pattern: str) -> list[SourceFile]:
+    """Return the source's files without what an earlier run wrote, where the target lies within the source."""
+    files, within = source.files(pattern), target.place_within(source) if target is not None else None
+    return [file for file in files if not file.path.startswith(within)] if within else files
+
+
 def split_pattern(source: str, pattern: str) -> tuple[str, str]:
     """Return folder and pattern of a source that may itself be a glob, such as ``s3://bucket/in/*.pdf``."""
     parts = source.split("/")

@@ -18,7 +18,7 @@ SUMMARY = "summary"  # dict: counts of jobs by status, or of documents
 ROUNDS = "rounds"  # list[Round]: the batches of one task that gives failed files another attempt
 DOUBTFUL = "doubtful"  # list of {"file", "confidence", "path"}: extracted documents below min_confidence, worst first
 UPLOAD = "upload"  # dict: counts of an upload, and where it is recorded
-LINK = "llamacloud_url"  # str: what the operator link opens, empty where LlamaCloud has no page for it
+LINK = "llamacloud_url"  # str: what the operator link opens, empty where there is no page
 
 
 class JobReference(TypedDict):
@@ -52,10 +52,9 @@ class Round(TypedDict):
     jobs_known: bool
 
 
-def push_submission(context: Context, batch_id: str, url: str) -> None:
+def push_submission(context: Context, batch_id: str) -> None:
     """Push what a person or a later step needs even if the task fails from here on."""
     context["ti"].xcom_push(key=BATCH_ID, value=batch_id)
-    context["ti"].xcom_push(key=LINK, value=url)
 
 
 def pull_batch_id(context: Context, task_id: str) -> str | None:

@@ -18,6 +18,8 @@ from airflow_provider_llamabatch.exceptions import (
     ResultsMissingError,
     WaitFailedError,
 )
+from airflow_provider_llamabatch.execution.arguments import checked_seconds
+from airflow_provider_llamabatch.execution.deferring import warn_without_triggerer
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -86,15 +88,12 @@ class BatchPollMixin:
         self.polled = PolledBatch(hook, poller)
         return self.polled
 
-    def say_that_a_worker_is_held(self) -> None:
-        """Log that the wait costs a worker slot: whoever did not choose that learns it here."""
-        self.log.info("This task holds its worker slot while it waits, since it is not deferrable")
-
     def defer_poll(self) -> None:
         """Hand the wait over to the triggerer; Airflow's own timeout lies behind the deadline."""
         from airflow_provider_llamabatch.triggers.batch import BatchTrigger
 
         assert self.polled is not None
+        warn_without_triggerer(self.log)
         now, state, batch = time.time(), self.polled.state, self.polled.poller.batch
         first_gap = max(defaults.FIRST_POLL_AFTER, state.gap(now))
         spread = zlib.crc32(state.key.encode()) / 2**32 * SPREAD * first_gap  # the same at each try
@@ -148,7 +147,10 @@ class BatchPollMixin:
                 "%s of %s files got no job: see XCom file_errors", len(outcome.file_errors), files
             )
         if not files:
-            self.log.warning("Batch %s completed without any file: its directory was empty", batch_id)
+            self.log.warning(
+                "Batch %s completed without any file: its directory was empty. Upload files into it first",
+                batch_id,
+            )
         self.log.info("Batch %s completed with %s jobs", batch_id, len(outcome.job_references))
         return outcome.job_references
 
@@ -164,6 +166,10 @@ class BatchPollMixin:
         if result.reason is Reason.CANCELLED:
             return BatchCancelledError(
                 f"Batch {batch_id} ended as CANCELLED; files that had finished by then keep their jobs.{said}"
+            )
+        if result.reason is Reason.NOT_FOUND:
+            return WaitFailedError(
+                f"LlamaCloud has no batch {batch_id} for this key and project (not_found).{said}"
             )
         return WaitFailedError(
             f"Gave up on batch {batch_id} ({result.reason.value}); the batch itself was left alone and may still "
@@ -259,15 +265,3 @@ def deadline_in(seconds: float, execution_timeout: timedelta | None) -> float:
         whole = execution_timeout.total_seconds()
         seconds = min(seconds, whole - min(EARLY, whole / 10))
     return time.time() + seconds
-
-
-def checked_seconds(argument: str, value: float | timedelta) -> float:
-    """Return a duration in seconds; raises ``InvalidInputError`` naming the argument."""
-    from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
-
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
-        raise InvalidInputError(
-            argument, f"must be a number of seconds above 0, or a timedelta, not {value!r:.100}"
-        )
-    return float(seconds)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.exceptions import WaitFailedError
+from airflow_provider_llamabatch.execution.arguments import checked_seconds
+from airflow_provider_llamabatch.execution.deferring import warn_without_triggerer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,9 +74,9 @@ class JobsPollMixin:
 
     def defer_jobs(self, jobs: Jobs, deadline: float, method_name: str) -> None:
         """Hand the wait over to the triggerer; Airflow's own timeout lies behind the deadline."""
-        from airflow_provider_llamabatch.execution.batch_polling import checked_seconds
         from airflow_provider_llamabatch.triggers.jobs import JobsTrigger
 
+        warn_without_triggerer(self.log)
         now = time.time()
         interval = max(checked_seconds("poll_interval", self.poll_interval), defaults.MIN_POLL_INTERVAL)
         trigger = JobsTrigger(

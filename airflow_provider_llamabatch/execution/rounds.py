@@ -17,7 +17,8 @@ from airflow_provider_llamabatch.exceptions import (
     WaitFailedError,
     fail_fast_on_permanent_errors,
 )
-from airflow_provider_llamabatch.execution.batch_polling import BatchPollMixin, checked_seconds, deadline_in
+from airflow_provider_llamabatch.execution.arguments import checked_seconds
+from airflow_provider_llamabatch.execution.batch_polling import BatchPollMixin, deadline_in
 from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, check_jobs_event
 
 if TYPE_CHECKING:

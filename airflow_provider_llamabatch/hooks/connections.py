@@ -95,8 +95,18 @@ def _read_again(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudErro
 
 
 def _settings(conn_id: str, connection: Connection) -> ClientSettings | LlamaCloudError:
+    from airflow_provider_llamabatch import configuration
+    from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
     from airflow_provider_llamabatch.llamacloud.settings import settings_or_problem
 
+    try:
+        default_host = configuration.api_host()
+        defaults = {
+            "timeout_seconds": configuration.request_timeout(),
+            "max_attempts": configuration.max_attempts(),
+        }
+    except InvalidInputError as error:
+        return error
     return settings_or_problem(
         conn_id,
         password=connection.password,
@@ -104,4 +114,6 @@ def _settings(conn_id: str, connection: Connection) -> ClientSettings | LlamaClo
         schema=connection.schema,
         port=connection.port,
         extra=connection.extra,
+        default_host=default_host,
+        defaults=defaults,
     )

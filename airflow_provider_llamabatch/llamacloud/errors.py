@@ -1,6 +1,8 @@
 """
 What can go wrong with a call.
 
+::
+
     LlamaCloudError
     ├── InvalidInputError           an argument or a setting is unusable; nothing was sent (also a ValueError)
     ├── NoResponseError             no response arrived; ``reached_server`` says whether one may have been on its way

@@ -6,20 +6,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, mask_secret
 
-from airflow_provider_llamabatch import defaults, xcom
-from airflow_provider_llamabatch.airflow_compat import default_deferrable, timed_out_by_airflow
+from airflow_provider_llamabatch import configuration, xcom
+from airflow_provider_llamabatch.airflow_compat import timed_out_by_airflow
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.batches.record import RECORD_KEY
+from airflow_provider_llamabatch.defaults import JOB_TYPES
 from airflow_provider_llamabatch.exceptions import fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.batch_polling import (
-    checked_seconds,
-    collecting_deadline,
-    deadline_in,
-    read_result,
-)
+from airflow_provider_llamabatch.execution.arguments import check_count, check_word, checked_seconds
+from airflow_provider_llamabatch.execution.batch_polling import collecting_deadline, deadline_in, read_result
+from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is_held
 from airflow_provider_llamabatch.execution.rounds import RoundsMixin
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
-from airflow_provider_llamabatch.links import LlamaCloudProjectLink, project_url
+from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_found_link, push_link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +54,8 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         DAG. What was processed is kept in an Airflow Variable, or in the directory's asset where the task has it as an
         inlet or outlet (Airflow 3.3). A backfill takes what is new when it runs; a Clear goes
         on with the run's batch (with ``fresh=True`` a new one over the same files).
-    :param deferrable: wait in the triggerer instead of holding a worker.
+    :param deferrable: wait in the triggerer instead of holding a worker. This, ``poll_interval`` and ``timeout`` are
+        what the deployment configures where not given.
     :param poll_interval: seconds between polls once the batch is no longer young.
     :param timeout: seconds to wait at most.
     :param cancel_on_kill: cancel the batch when the waiting task is killed (marked failed, or its worker terminated).
@@ -80,7 +79,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         "organization_id",
     )
     template_fields_renderers = {"webhook_configurations": "json"}  # noqa: RUF012  # Airflow's own spelling
-    operator_extra_links = (LlamaCloudProjectLink(),)
+    operator_extra_links = OPERATOR_LINKS
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -96,9 +95,9 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         max_file_attempts: int = 1,
         retry_configuration_id: str | None = None,
         only_new: bool = False,
-        deferrable: bool = default_deferrable(),
-        poll_interval: float | timedelta = defaults.POLL_INTERVAL,
-        timeout: float | timedelta = defaults.WAIT_TIMEOUT,
+        deferrable: bool | None = None,
+        poll_interval: float | timedelta | None = None,
+        timeout: float | timedelta | None = None,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = False,
         fail_on_partial_error: bool = False,
@@ -109,17 +108,21 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        timeout, poll_interval = (
+            configuration.wait_timeout(timeout),
+            configuration.poll_interval(poll_interval),
+        )
         checked_seconds("timeout", timeout)
         checked_seconds("poll_interval", poll_interval)
+        check_word("job_type", job_type, JOB_TYPES, templated=True)
+        check_count("max_file_attempts", max_file_attempts)
         self.source_directory_id = cast("str", source_directory_id)
         self.configuration_id = cast("str", configuration_id)
         self.job_type = job_type
         self.webhook_configurations = webhook_configurations
         self.webhook_configuration_ids = webhook_configuration_ids
-        if max_file_attempts < 1 or (max_file_attempts > 1 and not wait_for_jobs):
-            raise ValueError(
-                f"max_file_attempts={max_file_attempts!r} must be at least 1, and above 1 it needs wait_for_jobs=True"
-            )
+        if max_file_attempts > 1 and not wait_for_jobs:
+            raise ValueError(f"max_file_attempts={max_file_attempts!r} needs wait_for_jobs=True")
         self.wait_for_completion = wait_for_completion
         self.wait_for_jobs = wait_for_jobs
         self.max_file_attempts = max_file_attempts
@@ -129,7 +132,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
             )
         self.retry_configuration_id = retry_configuration_id
         self.only_new = only_new
-        self.deferrable = deferrable
+        self.deferrable = configuration.deferrable(deferrable)
         self.poll_interval = poll_interval
         self.timeout = timeout
         self.cancel_on_kill = cancel_on_kill
@@ -151,6 +154,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
     def execute(self, context: Context) -> str:
         """Submit the batch, or find the one an earlier try submitted; then wait for it, if that is asked for."""
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            push_link(context, hook, self.project_id)
             directory_id, origin, batch = self.source_directory_id, dict[str, str](), None
             if self.only_new:
                 directory_id, origin, batch = self.recurring(hook, context).prepare()
@@ -160,10 +164,8 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
                 batch_id, batch = submission.batch_id, submission.batch
             else:
                 batch_id = batch.id
-            settings = hook.get_conn().settings
-            project_id = (batch.project_id if batch else None) or self.project_id
-            url = project_url(settings.base_url, project_id or settings.project_id)
-            xcom.push_submission(context, batch_id, url)
+            xcom.push_submission(context, batch_id)
+            push_found_link(context, hook, self.project_id, batch)
             if self.wait_for_jobs:
                 self.begin_round(context, batch_id, directory_id, self.configuration_id, origin)
             if self.wait_for_completion or self.wait_for_jobs:
@@ -223,7 +225,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
                 self.defer_poll()
                 return
         else:
-            self.say_that_a_worker_is_held()
+            say_that_a_worker_is_held(self.log)
             result = polled.carry_out(polled.poller.wait())
         self._collect(hook, context, result)
 
@@ -261,6 +263,7 @@ class CancelBatchOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("batch_id", "llamabatch_conn_id", "project_id", "organization_id")
+    operator_extra_links = OPERATOR_LINKS
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -281,6 +284,7 @@ class CancelBatchOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         """Cancel the batch."""
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            push_link(context, hook, self.project_id)
             batch = hook.cancel_batch(
                 self.batch_id, project_id=self.project_id, organization_id=self.organization_id
             )

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
+from airflow_provider_llamabatch import configuration
 from airflow_provider_llamabatch.airflow_compat import add_partitions, has_partitions
-from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
+from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
+from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS, PARQUET
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
+from airflow_provider_llamabatch.execution.arguments import check_count, check_words
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
 from airflow_provider_llamabatch.xcom import DOUBTFUL, SUMMARY
 
 if TYPE_CHECKING:
@@ -21,7 +25,6 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.execution.saving import Checkpoints
     from airflow_provider_llamabatch.storage import Storage
 
-PARQUET_OUTPUT = "parquet"
 EXTRACT = "extract_v2"
 
 
@@ -41,7 +44,7 @@ class SaveBatchResultsOperator(BaseOperator):
         and with ``parquet`` (needs the extra of this name) also one ``records.parquet``.
     :param source_directory_id: the directory (or directories) of the batch, for the documents' names.
     :param target_conn_id: the Airflow connection of the target's storage.
-    :param max_concurrency: documents under way at once.
+    :param max_concurrency: documents under way at once; what the deployment configures where not given.
     :param file_errors: XCom ``file_errors`` of the batch: why files got no job.
     :param upload: XCom ``upload`` of ``UploadDirectoryOperator`` with the same ``target``: then the manifest also has
         the documents that were reused, skipped, or never came to a job.
@@ -71,6 +74,7 @@ class SaveBatchResultsOperator(BaseOperator):
         "organization_id",
         "llamabatch_conn_id",
     )
+    operator_extra_links = OPERATOR_LINKS
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -81,7 +85,7 @@ class SaveBatchResultsOperator(BaseOperator):
         outputs: Sequence[str] = ("markdown",),
         source_directory_id: str | Sequence[str] | None = None,
         target_conn_id: str | None = None,
-        max_concurrency: int = MAX_CONCURRENCY,
+        max_concurrency: int | None = None,
         file_errors: Any = None,
         upload: Any = None,
         configuration_id: str | None = None,
@@ -104,7 +108,7 @@ class SaveBatchResultsOperator(BaseOperator):
         self.outputs = outputs
         self.source_directory_id = source_directory_id
         self.target_conn_id = target_conn_id
-        self.max_concurrency = max_concurrency
+        self.max_concurrency = configuration.max_concurrency(max_concurrency)
         self.file_errors = file_errors
         self.upload = upload
         self.configuration_id = configuration_id
@@ -115,6 +119,8 @@ class SaveBatchResultsOperator(BaseOperator):
         self.project_id = project_id
         self.organization_id = organization_id
         self.llamabatch_conn_id = llamabatch_conn_id
+        check_words("outputs", outputs, ALL_OUTPUTS)
+        check_count("max_concurrency", self.max_concurrency)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch and write what is not written yet, then the manifest."""
@@ -125,7 +131,8 @@ class SaveBatchResultsOperator(BaseOperator):
         ti = context["ti"]
         identity = upload_plan.identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index))
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
-            outputs = self._checked_outputs()
+            push_link(context, hook, self.project_id)
+            outputs = tuple(self.outputs)
             target = Storage(self.target, self.target_conn_id)
             checkpoints = Checkpoints(target, f"{result_plan.STATE_FOLDER}/saves/{identity}")
             documents = rows.rows_of(
@@ -143,18 +150,6 @@ class SaveBatchResultsOperator(BaseOperator):
             target.write(path, manifest.to_lines(documents))
             checkpoints.clear()
             return self._conclude(context, documents, target.url_of(path))
-
-    def _checked_outputs(self) -> tuple[str, ...]:
-        from airflow_provider_llamabatch.documents.results import OUTPUTS
-        from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
-
-        known = (*OUTPUTS, PARQUET_OUTPUT)
-        outputs = tuple(self.outputs)
-        if isinstance(self.outputs, str) or not outputs or any(output not in known for output in outputs):
-            raise InvalidInputError(
-                "outputs", f"must be some of {', '.join(known)}, not {self.outputs!r:.200}"
-            )
-        return outputs
 
     def _recorded(self, target: Storage) -> list[Row]:
         """Return what the upload recorded below the target."""
@@ -254,7 +249,7 @@ class SaveBatchResultsOperator(BaseOperator):
         if not rows:
             return
         recording.write_jsonl(target, rows, threads=self.max_concurrency)
-        if PARQUET_OUTPUT in outputs:
+        if PARQUET in outputs:
             schema = recording.schema_of(hook, self.configuration_id)
             recording.write_parquet(target, rows, schema, threads=self.max_concurrency)
 

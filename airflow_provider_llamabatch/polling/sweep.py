@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.llamacloud.call import page_after
-from airflow_provider_llamabatch.polling.sources import ENDED, KEYS_PER_PAGE, Query, Row, Source
+from airflow_provider_llamabatch.polling.sources import ENDED, FAILED, KEYS_PER_PAGE, Query, Row, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.polling.entries import Entry
@@ -34,6 +34,7 @@ WAITS_PER_RANGE = (
 )
 MAX_RANGES = 6
 WAITS_PER_RECHECK_PAGE = 8  # a page that shows fewer, among batches of others, does not pay
+MAX_DOUBTED = 10  # failures on one page that are asked for by GET; where there are more, the page is believed
 FORGOTTEN_PER_CHOICE = 0.95  # what is known of a list that is not read counts less each time
 
 
@@ -89,6 +90,10 @@ class Sweep:
         """Say whether nothing more is to be read: all was found, all was read, or it costs too much."""
         return not self.left or self.is_read or self.pages >= self.max_pages
 
+    def is_answered_by(self, row: Row) -> bool:
+        """Say whether a row tells all that is read for: a sweep that looks for ends passes over what still runs."""
+        return self.kind is not Kind.ENDED or row.status in ENDED
+
 
 @dataclass(slots=True)
 class Costs:
@@ -142,6 +147,16 @@ class Costs:
         if any(row.created_at is not None and not after <= row.created_at <= before for row in rows):
             self.range_is_honoured = False
         return known != (self.status_is_honoured, self.range_is_honoured)
+
+
+def doubted(rows: Iterable[Row], waiting: Container[str], source: Source) -> dict[str, None]:
+    """
+    Return what a page says has failed and a GET has to agree about.
+
+    None of it where it is so much that it is no slip, or where lists by ids are answered from the things themselves.
+    """
+    failed = dict.fromkeys(row.key for row in rows if row.status in FAILED and row.key in waiting)
+    return {} if source.by_keys or len(failed) > MAX_DOUBTED else failed
 
 
 def begin(kind: Kind, entries: list[Entry], source: Source, page_size: int | None) -> Sweep:
