@@ -130,20 +130,20 @@ def reason_for(all_ended: bool) -> Reason:
     return Reason.COMPLETED if all_ended else Reason.TIMED_OUT
 
 
-def polled(request: str, *, ok: bool) -> None:
-    """Count one request of a wait: a ``list_page``, which stands for many waits, or a ``get`` for one."""
-    _count(POLLS, request=request, result="ok" if ok else "error")
+def polled(request: str, *, ok: bool, count: int = 1) -> None:
+    """Count requests of a wait: a ``list_page``, which stands for many waits, or a ``get`` for one."""
+    _count(POLLS, count, request=request, result="ok" if ok else "error")
 
 
 @contextlib.contextmanager
-def polling(request: str) -> Iterator[None]:
-    """Count the one request that is sent inside."""
+def polling(request: str, count: int = 1) -> Iterator[None]:
+    """Count the requests that are sent inside; where one fails, it counts for all of them."""
     try:
         yield
     except Exception:
-        polled(request, ok=False)
+        polled(request, ok=False, count=count)
         raise
-    polled(request, ok=True)
+    polled(request, ok=True, count=count)
 
 
 def retried(error: BaseException | None) -> None:
