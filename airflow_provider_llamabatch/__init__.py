@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
+PROJECT_URL = "https://github.com/airflow-provider-llamabatch/airflow-provider-llamabatch"
 
 
 def get_provider_info() -> dict[str, Any]:

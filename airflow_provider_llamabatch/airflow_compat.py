@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseHook, Connection, Context
 
 AIRFLOW_3 = importlib.util.find_spec("airflow.sdk") is not None
+
+
+def mask_secret(secret: str) -> None:
+    """Have Airflow hide a secret in logs and rendered fields; common-compat below 1.22 does not have this name."""
+    for module in (
+        "airflow.sdk.log",  # 3.1
+        "airflow.sdk.execution_time.secrets_masker",  # 3.0
+        "airflow.utils.log.secrets_masker",  # 2.11
+    ):
+        with contextlib.suppress(ImportError, AttributeError):
+            mask = import_module(module).mask_secret
+            break
+    mask(secret)
+
+
+async def get_connection(hook: BaseHook, conn_id: str) -> Connection:
+    """
+    Return a connection without blocking the event loop.
+
+    Below 3.3.2 Airflow's own ``aget_connection`` masks secrets by a call that raises ``DeadlockImminentError`` when
+    another one is under way, so there the blocking way is taken on a thread, as common-compat does from 1.23 on.
+    """
+    from airflow.providers.common.compat.sdk import Connection
+    from asgiref.sync import sync_to_async
+
+    if hasattr(Connection, "aextra_dejson"):
+        connection: Connection = await hook.aget_connection(conn_id)
+        return connection
+    return await sync_to_async(hook.get_connection)(conn_id)
 
 
 def timed_out_by_airflow(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:
@@ -45,6 +76,31 @@ async def task_state(ti: Any) -> str | None:
     )
     found = [str(state) for of_run in states.values() for state in of_run.values()]
     return found[0] if len(found) == 1 else None
+
+
+def asset_state(context: Context, uri: str) -> Any:
+    """Return the state store (Airflow 3.3 and newer) of an asset that the task has as inlet or outlet, None else."""
+    store, task = context.get("asset_state_store"), getattr(context["ti"], "task", None)
+    declared = [*(getattr(task, "inlets", None) or ()), *(getattr(task, "outlets", None) or ())]
+    asset = next((one for one in declared if getattr(one, "uri", None) == uri), None)
+    return None if store is None or asset is None else store[asset]
+
+
+def has_partitions() -> bool:
+    """Say whether assets can have partitions: Airflow 3.3 and newer."""
+    try:
+        from airflow.sdk import PartitionedAssetTimetable  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def add_partitions(context: Context, asset: Any, keys: list[str], extra: dict[str, Any]) -> None:
+    """Raise an event of an outlet of the task for each key, when it succeeds."""
+    event = context["outlet_events"][asset]
+    event.extra.update(extra)
+    if keys:
+        event.add_partitions(keys)
 
 
 def get_variable(name: str) -> str | None:

@@ -35,7 +35,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks.llamabatch")],
         "operators": [_modules("operators.batch", "operators.directory", "operators.results")],
         "sensors": [_modules("sensors.batch", "sensors.jobs")],
-        "triggers": [_modules("triggers.batch", "triggers.jobs")],
+        "triggers": [_modules("triggers.assets", "triggers.batch", "triggers.jobs")],
         "asset-uris": [_assets()],
         "dataset-uris": [_assets()],
         "connection-types": [
@@ -60,4 +60,8 @@ def _modules(*names: str) -> dict[str, Any]:
 
 
 def _assets() -> dict[str, Any]:
-    return {"schemes": ["llamacloud"], "handler": f"{_PACKAGE}.assets.checked_uri"}
+    return {
+        "schemes": ["llamacloud"],
+        "handler": f"{_PACKAGE}.assets.checked_uri",
+        "to_openlineage_converter": f"{_PACKAGE}.lineage.to_openlineage",
+    }

@@ -60,6 +60,7 @@ class Storage:
             self._fs: Any = path.fs
         except (ImportError, ValueError) as error:
             raise InvalidInputError(argument, f"{url!r} cannot be opened: {error}") from error
+        self.path = path
         self.is_local = path.protocol in _LOCAL
         self._root = os.path.abspath(path.path) if self.is_local else path.path.rstrip("/")  # noqa: PTH100
 

@@ -19,6 +19,7 @@ JOB_REFERENCES = "job_references"  # list[JobReferenceEntry], sorted by source_d
 FILE_ERRORS = "file_errors"  # list[JobReferenceEntry] whose job_reference is None
 SUMMARY = "summary"  # dict: counts of jobs by status, or of documents
 ROUNDS = "rounds"  # list[Round]: the batches of one task that gives failed files another attempt
+DOUBTFUL = "doubtful"  # list of {"file", "confidence", "path"}: extracted documents below min_confidence, worst first
 UPLOAD = "upload"  # dict: counts of an upload, and where it is recorded
 SUBMISSIONS = (
     "submissions"  # list[SubmissionEntry]: the batches of this task and why it has them, for the page

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MAX_LISTED_PAGES = 100
 _GATEWAY_VERDICTS = (401, 403, 404)
+_LAG_PAUSES = (5.0, 10.0, 15.0, 30.0)  # a minute in all: what reads may be behind the lists
 _MAX_NAMED = 10  # batches in one line of the log
 
 
@@ -121,14 +122,15 @@ class Lookups:
         shown = next((batch for batch in listed if batch.id == record.batch_id), None)
         if shown is None or not shown.is_terminal:
             return shown
-        yield Sleep(defaults.CONFIRM_SECONDS)
-        batch = yield from self._get(record.batch_id)
-        if batch is None:
-            raise SubmissionUndecidedError(
-                f"Batch {record.batch_id} is listed as {shown.status}, and a GET says that there is no such batch, so "
-                "it is unknown how it stands. A later try may tell; fresh=True submits a new batch regardless."
-            )
-        return batch
+        for pause in _LAG_PAUSES:
+            yield Sleep(pause)
+            batch = yield from self._get(record.batch_id)
+            if batch is not None:
+                return batch
+        raise SubmissionUndecidedError(
+            f"Batch {record.batch_id} is listed as {shown.status}, and a GET says that there is no such batch, so it "
+            "is unknown how it stands. A later try may tell; fresh=True submits a new batch regardless."
+        )
 
     def _get(self, batch_id: str) -> Flow[Batch | None]:
         try:

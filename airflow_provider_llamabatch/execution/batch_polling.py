@@ -7,7 +7,7 @@ import zlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow_provider_llamabatch import defaults, xcom
+from airflow_provider_llamabatch import defaults, metrics, xcom
 from airflow_provider_llamabatch.batches.events import EventNotUnderstoodError, read_event
 from airflow_provider_llamabatch.batches.polling import PollResult, PollState, Reason
 from airflow_provider_llamabatch.exceptions import (
@@ -20,6 +20,7 @@ from airflow_provider_llamabatch.exceptions import (
 )
 from airflow_provider_llamabatch.execution.arguments import checked_seconds
 from airflow_provider_llamabatch.execution.deferring import warn_without_triggerer
+from airflow_provider_llamabatch.lineage import LineageMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -34,7 +35,7 @@ SPREAD = 0.3  # share of the first gap by which batches made together are set ap
 EARLY = 10.0  # seconds (or a tenth) that a deadline lies before execution_timeout
 
 
-class BatchPollMixin:
+class BatchPollMixin(LineageMixin):
     """
     A task that waits for a batch. The attributes are the arguments that operator and sensor share.
 
@@ -75,6 +76,7 @@ class BatchPollMixin:
         """Begin the task's wait; ``deadline`` and ``since`` (now, if not given) are epoch seconds."""
         from airflow_provider_llamabatch.batches.poller import BatchPoller
 
+        self.note(batch_id=batch_id)
         now = time.time()
         state = PollState(
             batch_id,
@@ -111,6 +113,7 @@ class BatchPollMixin:
             project_id=self.project_id,
             organization_id=self.organization_id,
         )
+        metrics.wait_started("batch", "triggerer")
         backstop = max(0.0, state.deadline - now) + 2 * state.poll_interval + defaults.BACKSTOP
         cast("BaseOperator", self).defer(
             trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=backstop)
@@ -138,6 +141,8 @@ class BatchPollMixin:
         batch_id, batch = polled.state.key, polled.poller.batch
         assert batch is not None
         xcom.push_outcome(context, batch, outcome)
+        metrics.files_without_job(len(outcome.file_errors))
+        self.note(read=[batch.source_directory_id], job_references=outcome.job_references)
         problem = problem_with(outcome, fail_on_partial_error=self.fail_on_partial_error)
         if problem is not None:
             raise FilesWithoutJobError(f"Batch {batch_id} completed, but {problem}")
@@ -214,7 +219,8 @@ class PolledBatch:
 
         def perform(step: Step) -> Any:
             if isinstance(step, Send):
-                return self.hook.send(step.call, ONCE if step.once else None, within=step.within)
+                with metrics.polling("get"):
+                    return self.hook.send(step.call, ONCE if step.once else None, within=step.within)
             assert isinstance(step, Sleep)  # nothing else is asked for by a poll
             time.sleep(step.seconds)
             return None

@@ -107,6 +107,8 @@ class Exchange:
             problem = self._reason(error)
         else:
             request.extensions["trace"] = self._trace
+            if call.upload is not None and self._file is None:
+                request.read()  # one piece to send: httpx makes a dozen of a form, each a write of its own
             return request
         raise InvalidInputError(str(call), f"an argument cannot be sent: {problem}")
 

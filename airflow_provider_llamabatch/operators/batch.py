@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, mask_secret
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
-from airflow_provider_llamabatch import configuration, xcom
-from airflow_provider_llamabatch.airflow_compat import timed_out_by_airflow
+from airflow_provider_llamabatch import configuration, metrics, xcom
+from airflow_provider_llamabatch.airflow_compat import mask_secret, timed_out_by_airflow
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.batches.record import RECORD_KEY
 from airflow_provider_llamabatch.defaults import JOB_TYPES
@@ -17,6 +18,7 @@ from airflow_provider_llamabatch.execution.batch_polling import collecting_deadl
 from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is_held
 from airflow_provider_llamabatch.execution.rounds import RoundsMixin
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.lineage import LineageMixin
 from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_found_link, push_link
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
     :param retry_configuration_id: the configuration of further attempts, such as one of a higher tier.
     :param only_new: process only files that are new or changed since earlier runs of this task, at most 1,000 per run,
         in a follow-up directory; skip when there are none. Needs ``wait_for_jobs``, and ``max_active_runs=1`` of the
-        DAG. What was processed is kept in an Airflow Variable. A backfill takes what is new when it runs; a Clear goes
+        DAG. What was processed is kept in an Airflow Variable, or in the directory's asset where the task has it as an
+        inlet or outlet (Airflow 3.3). A backfill takes what is new when it runs; a Clear goes
         on with the run's batch (with ``fresh=True`` a new one over the same files).
     :param deferrable: wait in the triggerer instead of holding a worker. This, ``poll_interval`` and ``timeout`` are
         what the deployment configures where not given.
@@ -77,6 +80,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         "project_id",
         "organization_id",
     )
+    lineage_inputs = ("source_directory_id",)
     template_fields_renderers = {"webhook_configurations": "json"}  # noqa: RUF012  # Airflow's own spelling
     operator_extra_links = OPERATOR_LINKS
     ui_color = "#e8e4ff"
@@ -166,6 +170,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
                 batch_id = batch.id
             xcom.push_submission(context, batch_id)
             push_found_link(context, hook, self.project_id, batch)
+            self.note(batch_id=batch_id)
             if self.wait_for_jobs:
                 self.begin_round(context, batch_id, directory_id, self.configuration_id, origin)
             if self.wait_for_completion or self.wait_for_jobs:
@@ -226,7 +231,9 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
                 return
         else:
             say_that_a_worker_is_held(self.log)
+            metrics.wait_started("batch", "worker")
             result = polled.carry_out(polled.poller.wait())
+            metrics.wait_ended("batch", result.reason, time.time() - polled.state.since)
         self._collect(hook, context, result)
 
     def _conclude(
@@ -249,7 +256,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
             self.batch_ended(hook, context, references)
 
 
-class CancelBatchOperator(BaseOperator):
+class CancelBatchOperator(LineageMixin, BaseOperator):
     """
     Ask for a batch to be cancelled, and return its id; XCom ``batch`` holds the batch after that.
 
@@ -289,5 +296,6 @@ class CancelBatchOperator(BaseOperator):
                 self.batch_id, project_id=self.project_id, organization_id=self.organization_id
             )
         self.log.info("Batch %s is %s", batch.id, batch.status)
+        self.note(read=[batch.source_directory_id])
         xcom.push_batch(context, batch)
         return batch.id

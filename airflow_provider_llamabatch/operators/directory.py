@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
-from airflow_provider_llamabatch import configuration
+from airflow_provider_llamabatch import configuration, metrics
 from airflow_provider_llamabatch.defaults import DIRECTORY_TYPES, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS
 from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.execution.arguments import check_count, check_word, check_words
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.lineage import LineageMixin, report_read
 from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
+from airflow_provider_llamabatch.tracing import span
 from airflow_provider_llamabatch.xcom import UPLOAD
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ _WORDS = {
 }
 
 
-class UploadDirectoryOperator(BaseOperator):
+class UploadDirectoryOperator(LineageMixin, BaseOperator):
     """
     Upload a folder of documents into LlamaCloud directories and return the directories' ids, always as a list.
 
@@ -84,6 +86,8 @@ class UploadDirectoryOperator(BaseOperator):
         "llamabatch_conn_id",
     )
     operator_extra_links = OPERATOR_LINKS
+    lineage_inputs = ("source",)
+    lineage_outputs = ("directory_id",)
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -164,6 +168,8 @@ class UploadDirectoryOperator(BaseOperator):
             self._refuse_surprises(source, sending)
             identity = upload_plan.identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index))
             uploaded = self._upload(hook, source, sending, known, identity)
+            metrics.files_uploaded(uploaded, reused=len(reused), skipped=len(refused))
+            self.note(written=uploaded.directory_ids, files=uploaded.uploaded, bytes=uploaded.bytes)
             uploaded.rows |= reused
             uploaded.rows |= {one.path: _skipped(one) for one in refused}
             record = _record(target, uploaded.rows.values(), identity) if target is not None else None
@@ -232,6 +238,7 @@ class UploadDirectoryOperator(BaseOperator):
 
         if not files and not (self.mirror and self.directory_id):
             return Uploaded()
+        report_read(source)
         settings = (
             hook.get_conn().settings
         )  # before the event loop begins: it asks Airflow for the connection
@@ -243,7 +250,8 @@ class UploadDirectoryOperator(BaseOperator):
                     files
                 )
 
-        uploaded = concurrency.run(upload(), threads=self.max_concurrency)
+        with span("llamabatch.upload", files=len(files), source=source.url):
+            uploaded = concurrency.run(upload(), threads=self.max_concurrency)
         self.log.info(
             "Uploaded %s files (%s bytes), %s were there already, %s removed; directories: %s",
             uploaded.uploaded,
@@ -290,7 +298,7 @@ class UploadDirectoryOperator(BaseOperator):
         self.log.info(fact)
 
 
-class DeleteDirectoryOperator(BaseOperator):
+class DeleteDirectoryOperator(LineageMixin, BaseOperator):
     """
     Delete directories of LlamaCloud, with what they hold, and return their ids. One that is gone already is no error.
 
@@ -308,6 +316,8 @@ class DeleteDirectoryOperator(BaseOperator):
         "llamabatch_conn_id",
     )
     operator_extra_links = OPERATOR_LINKS
+    lineage_outputs = ("directory_id",)
+    lineage_drops = True
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -334,6 +344,7 @@ class DeleteDirectoryOperator(BaseOperator):
 
         given = self.directory_id
         directory_ids = [given] if isinstance(given, str) else list(given or ())
+        self.note(written=directory_ids)
         if not self.only_after:
             raise AirflowSkipException(f"Left alone, since a task before this one failed: {directory_ids}")
         scope = {"project_id": self.project_id, "organization_id": self.organization_id}

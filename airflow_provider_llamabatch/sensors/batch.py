@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_llamabatch import configuration, defaults
+from airflow_provider_llamabatch import configuration, defaults, metrics
 from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_by_airflow
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.exceptions import BatchSensorTimeout, fail_fast_on_permanent_errors
@@ -103,6 +103,7 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
             if not self.deferrable:
                 if not self.reschedule:
                     say_that_a_worker_is_held(self.log)
+                    metrics.wait_started("batch", "worker")
                 return super().execute(context)
             try:
                 references = self._poll(context)
@@ -143,12 +144,17 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
             raise RuntimeError("poke only works within execute, which begins the wait")
         with fail_fast_on_permanent_errors():
             result = self.polled.carry_out(self.polled.poller.poll())
+            if result is not None and not self.deferrable:
+                metrics.wait_ended("batch", result.reason, time.time() - self.polled.state.since)
             return None if result is None else self.conclude_poll(context, result)
 
     def _begin(self, hook: LlamaBatchHook, context: Context) -> None:
         since, deadline = None, deadline_in(self.timeout, self.execution_timeout)
         if self.reschedule and not self.deferrable:
-            since = first_poke_at(context) or time.time()
+            began = first_poke_at(context)
+            if began is None:
+                metrics.wait_started("batch", "worker")
+            since = began or time.time()
             deadline = since + self.timeout
         grace = defaults.UNKNOWN_GRACE
         self.begin_poll(hook, self.batch_id, deadline=deadline, since=since, missing_grace=grace)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_llamabatch import configuration
+from airflow_provider_llamabatch import configuration, metrics
 from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_by_airflow
 from airflow_provider_llamabatch.exceptions import JobsFailedError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.execution.arguments import checked_seconds
@@ -33,16 +33,17 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
     """
     Wait for the jobs of one or many batches to end and return an outcome per job.
 
-    An outcome is the job reference with the job's ``status``, ``error_message`` and ``credits`` (where the API reports
-    them). A thousand jobs take ten requests per look, and fewer as they end. Jobs that have not ended at the deadline
-    do not hold up the others: they come with the status they have then, and a message. XCom ``summary`` counts the
-    jobs by status. Without any reference the list is empty. Waits in the triggerer unless told otherwise.
+    An outcome is the job reference with the job's ``status``, ``error_message`` and ``credits`` (None unless
+    ``with_credits``). A thousand jobs take ten requests per look, and fewer as they end. Jobs that have not ended at
+    the deadline do not hold up the others: they come with the status they have then, and a message. XCom ``summary``
+    counts the jobs by status. Without any reference the list is empty. Waits in the triggerer unless told otherwise.
 
     :param job_references: what ``BatchSensor`` returned; several such lists, as from mapped tasks, are fine too.
     :param poll_interval: seconds between looks.
     :param timeout: seconds to wait at most.
     :param deferrable: wait in the triggerer. This, ``poll_interval`` and ``timeout`` are what the deployment configures
         where not given.
+    :param with_credits: ask for what each job cost, a request per job, eight at once; None where it is not billed yet.
     :param fail_on_partial_error: fail when any job did not complete.
     :param project_id: the project, the connection's where None.
     :param organization_id: the organization, the connection's where None.
@@ -60,6 +61,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         poll_interval: float | timedelta | None = None,
         timeout: float | timedelta | None = None,
         deferrable: bool | None = None,
+        with_credits: bool = False,
         fail_on_partial_error: bool = False,
         project_id: str | None = None,
         organization_id: str | None = None,
@@ -73,6 +75,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         self.job_references = job_references
         self.poll_interval = poll_interval
         self.deferrable = configuration.deferrable(deferrable)
+        self.with_credits = with_credits
         self.fail_on_partial_error = fail_on_partial_error
         self.project_id = project_id
         self.organization_id = organization_id
@@ -118,8 +121,10 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         from airflow_provider_llamabatch.llamacloud.retries import is_transient
 
         if self.deadline is None:
-            began = (first_poke_at(context) if self.reschedule else None) or time.time()
-            self.deadline = began + self.seconds
+            began = first_poke_at(context) if self.reschedule else None
+            if began is None:
+                metrics.wait_started("jobs", "worker")
+            self.deadline = (began or time.time()) + self.seconds
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             jobs = self._jobs()
             try:
@@ -130,6 +135,9 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
                 self.log.warning("Could not look at the jobs, will look again: %s", error)
         if not jobs.have_ended and time.time() < self.deadline:
             return PokeReturnValue(False)
+        metrics.wait_ended(
+            "jobs", metrics.reason_for(jobs.have_ended), time.time() - self.deadline + self.seconds
+        )
         return PokeReturnValue(True, self._conclude(context, jobs))
 
     def _jobs(self) -> Jobs:
@@ -142,7 +150,12 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         from airflow_provider_llamabatch.batches.jobs import problem_with
 
         outcomes = jobs.outcomes(late=f"it had not ended after {self.seconds:.0f} s, when the wait was over")
+        if self.with_credits:
+            with LlamaBatchHook(self.llamabatch_conn_id) as hook:
+                self.ask_for_credits(hook, outcomes)
         context["ti"].xcom_push(key=SUMMARY, value=jobs.summary())
+        self.note(job_references=outcomes)
+        metrics.jobs_ended(jobs.summary())
         problem = problem_with(outcomes, fail_on_partial_error=self.fail_on_partial_error)
         if problem is not None:
             raise JobsFailedError(problem)

@@ -81,9 +81,12 @@ class _Exchange:
 class _Retrying:
     """Does what tenacity's ``AsyncRetrying`` does with the same arguments, in a tenth of its time."""
 
-    def __init__(self, *, retry: Any, stop: Any, wait: Any, reraise: bool, sleep: Any) -> None:
+    def __init__(
+        self, *, retry: Any, stop: Any, wait: Any, reraise: bool, sleep: Any, before_sleep: Any
+    ) -> None:
         assert reraise
         self._retry, self._stop, self._wait, self._sleep = retry, stop, wait, sleep
+        self._before_sleep = before_sleep
 
     async def __call__(self, act: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         began, attempt = _Time.monotonic(), 1
@@ -100,6 +103,7 @@ class _Retrying:
                 pause = state.upcoming_sleep = self._wait(state)
                 if self._stop(state):
                     raise
+                self._before_sleep(state)
             await self._sleep(pause)
             attempt += 1
 

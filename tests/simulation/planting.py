@@ -79,8 +79,8 @@ PLANTS: dict[str, tuple[Change, ...]] = {
         _code(
             Lookups,
             "read",
-            "return next((batch for batch in listed if batch.id == record.batch_id), None)",
-            "return None",
+            "shown = next((batch for batch in listed if batch.id == record.batch_id), None)",
+            "shown = None",
         ),
     ),
     "gone by one 404": (
@@ -89,8 +89,8 @@ PLANTS: dict[str, tuple[Change, ...]] = {
             "read",
             "for pause in (0.0, defaults.CONFIRM_SECONDS):",
             "for pause in (0.0,):",
-            "return next((batch for batch in listed if batch.id == record.batch_id), None)",
-            "return None",
+            "shown = next((batch for batch in listed if batch.id == record.batch_id), None)",
+            "shown = None",
         ),
     ),
     "a new batch that cannot be read yet is gone": (_value(defaults, "MISSING_GRACE", 0.0),),
@@ -99,7 +99,7 @@ PLANTS: dict[str, tuple[Change, ...]] = {
     ),
     "another batch's id in a GET is accepted": (
         _code(call.Call, "parse", "if self.expected_id is not None and", "if False and"),
-        _code(Lookups, "read", "if batch.id != record.batch_id:", "if False:"),
+        _code(Lookups, "_get", "if batch.id != batch_id:", "if False:"),
     ),
     "a list's FAILED decides on another batch": (
         _code(
