@@ -14,7 +14,7 @@ SIDE_BY_SIDE ?= 3
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint types bench chaos simulate mutants docs release release-check clean
+.PHONY: help demo test test-matrix lint types bench chaos simulate mutants docs screenshots release release-check clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ release-check: $(VENV)/.release ## build, install, test and type-check what woul
 
 release: $(VENV)/.release ## build wheel, sdist and bill of materials into dist/
 	@$(PYTHON) -m tests.release build
+
+screenshots: $(INSTALLED) ## make the pictures of the page in Airflow's UI anew (needs chromium)
+	@$(PYTHON) -m tests.screenshots
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) $(BENCH) .venv-matrix docs/_build mutants .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

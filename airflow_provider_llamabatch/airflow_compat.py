@@ -123,6 +123,14 @@ def set_variable(name: str, value: str, description: str) -> None:
     Variable.set(name, value, description=description)
 
 
+def has_views() -> bool:
+    """Return whether this Airflow shows a plugin's pages: 3.1 and newer."""
+    from airflow import __version__
+
+    major, minor = __version__.split(".")[:2]
+    return (int(major), int(minor)) >= (3, 1)
+
+
 def keeps_state() -> bool:
     """Say whether Airflow keeps state for tasks beyond a try (3.3 and newer)."""
     try:

@@ -101,6 +101,14 @@ OPTIONS = {
         "Files under way at once in one task that uploads or saves where its argument `max_concurrency` is not given. "
         f"Each takes up to {defaults.SMALL_FILE_BYTES // 1024 // 1024} MB of memory.",
     ),
+    "retry_dag_id": Option(
+        "string",
+        "process_failed_files",
+        "my_second_attempt",
+        "The DAG that the page in Airflow's UI starts to process a batch's failed files again; it gets `batch_id`, "
+        "`llamabatch_conn_id`, `source_directory_id`, `file_ids`, `configuration_id` and `job_type` as conf. Without "
+        "such a DAG the page offers nothing.",
+    ),
 }
 
 
@@ -189,6 +197,11 @@ def ui_host() -> str | None:
         return text and NO_LINKS
     wanted = f"must be a URL that begins with https:// or http://, or {NO_LINKS}"
     return _read("ui_host", text, _url, wanted).rstrip("/")
+
+
+def retry_dag_id() -> str:
+    """Return the DAG that processes failed files again."""
+    return _text("retry_dag_id") or ""
 
 
 def _seconds(name: str, *, lowest: float = 0.0, highest: float = float("inf")) -> float:

@@ -212,14 +212,19 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         directory_id, origin = followed
         configuration_id = self.retry_configuration_id or self.configuration_id
         submitter = self._submitter(hook, context, directory_id, configuration_id, f"{RECORD_KEY}_{attempt}")
-        batch_id = submitter.submit_or_rejoin().batch_id
+        submission = submitter.submit_or_rejoin()
+        batch_id = submission.batch_id
+        submitted = self._pull(context, xcom.SUBMISSIONS)
+        xcom.push_submission_entry(context, submission, submitter.request, earlier=submitted)
         self.begin_round(context, batch_id, directory_id, configuration_id, origin, earlier=rounds)
         self._wait(hook, batch_id, context)
 
     def _finish(self, context: Context, outcomes: list[dict[str, Any]]) -> None:
         from airflow_provider_llamabatch.batches.jobs import problem_with
+        from airflow_provider_llamabatch.documents import usage
 
         errors = self._pull(context, xcom.FILE_ERRORS)
+        self._push(context, xcom.USAGE, usage.of_outcomes(outcomes, errors))
         if errors and (self.fail_on_partial_error or not outcomes):
             raise FilesWithoutJobError(f"{len(errors)} files got no job: see XCom file_errors")
         problem = problem_with(outcomes, fail_on_partial_error=self.fail_on_partial_error)

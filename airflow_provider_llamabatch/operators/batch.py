@@ -165,6 +165,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
                 submitter = self._submitter(hook, context, directory_id, self.configuration_id, RECORD_KEY)
                 submission = submitter.submit_or_rejoin()
                 batch_id, batch = submission.batch_id, submission.batch
+                xcom.push_submission_entry(context, submission, submitter.request)
             else:
                 batch_id = batch.id
             xcom.push_submission(context, batch_id)

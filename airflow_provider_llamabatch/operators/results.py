@@ -16,7 +16,7 @@ from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.lineage import LineageMixin, report_written
 from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
 from airflow_provider_llamabatch.tracing import span
-from airflow_provider_llamabatch.xcom import DOUBTFUL, SUMMARY
+from airflow_provider_llamabatch.xcom import DOUBTFUL, SUMMARY, USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -262,7 +262,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             recording.write_parquet(target, rows, schema, threads=self.max_concurrency)
 
     def _conclude(self, context: Context, documents: list[Row], manifest_url: str) -> dict[str, Any]:
-        from airflow_provider_llamabatch.documents import manifest, rows
+        from airflow_provider_llamabatch.documents import manifest, rows, usage
         from airflow_provider_llamabatch.execution.saving import unsaved
 
         failed = unsaved(documents)
@@ -278,6 +278,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             "statuses": manifest.statuses_of(documents),
         }
         context["ti"].xcom_push(key=SUMMARY, value=summary)
+        context["ti"].xcom_push(key=USAGE, value=usage.of_rows(documents, failed))
         self.note(
             read=[row.directory_id for row in documents],
             credits=summary["credits"],
