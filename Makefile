@@ -14,7 +14,7 @@ SIDE_BY_SIDE ?= 3
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint types bench chaos simulate mutants screenshots docs release release-check clean
+.PHONY: help demo test test-matrix lint types bench chaos simulate mutants docs screenshots release release-check clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,9 +48,6 @@ test-matrix: $(INSTALLED) ## run unit and integration tests on every supported A
 mutants: $(VENV)/.mutants ## change the pure modules in one place at a time; a test has to fail each time
 	@$(PYTHON) -m tests.mutants
 
-screenshots: $(INSTALLED) ## make the pictures of the page in docs/ui anew (needs chromium)
-	@$(PYTHON) -W ignore -m tests.screenshots
-
 docs: $(VENV)/.docs ## render the documentation into docs/_build, every warning an error
 	@$(PYTHON) -m sphinx --quiet -W --keep-going -b html docs docs/_build
 	@echo "docs/_build/index.html"
@@ -60,6 +57,9 @@ release-check: $(VENV)/.release ## build, install, test and type-check what woul
 
 release: $(VENV)/.release ## build wheel, sdist and bill of materials into dist/
 	@$(PYTHON) -m tests.release build
+
+screenshots: $(INSTALLED) ## make the pictures of the page in Airflow's UI anew (needs chromium)
+	@$(PYTHON) -m tests.screenshots
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) $(BENCH) .venv-matrix docs/_build mutants .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SECTION = "llamabatch"
-NO_LINKS = NO_DAG = "none"
+NO_LINKS = "none"
 
 _BOOLEANS = {
     "true": True,
@@ -94,19 +94,20 @@ OPTIONS = {
         "The base URL of LlamaCloud's user interface, for the links on tasks. Without a value it is the one of the "
         f"connection's region, and other hosts have no link. `{NO_LINKS}` takes the links off all tasks.",
     ),
-    "retry_dag_id": Option(
-        "string",
-        "process_failed_files",
-        "process_failed_files",
-        "The DAG that the page in Airflow's UI starts to process the failed files of a batch again. Without such a "
-        f"DAG the page does not offer it; `{NO_DAG}` takes the button away.",
-    ),
     "max_concurrency": Option(
         "integer",
         str(defaults.MAX_CONCURRENCY),
         "4",
         "Files under way at once in one task that uploads or saves where its argument `max_concurrency` is not given. "
         f"Each takes up to {defaults.SMALL_FILE_BYTES // 1024 // 1024} MB of memory.",
+    ),
+    "retry_dag_id": Option(
+        "string",
+        "process_failed_files",
+        "my_second_attempt",
+        "The DAG that the page in Airflow's UI starts to process a batch's failed files again; it gets `batch_id`, "
+        "`llamabatch_conn_id`, `source_directory_id`, `file_ids`, `configuration_id` and `job_type` as conf. Without "
+        "such a DAG the page offers nothing.",
     ),
 }
 
@@ -199,9 +200,8 @@ def ui_host() -> str | None:
 
 
 def retry_dag_id() -> str:
-    """Return the DAG that processes failed files again, empty where none is wanted."""
-    dag_id = _text("retry_dag_id")
-    return "" if dag_id is None or dag_id == NO_DAG else dag_id
+    """Return the DAG that processes failed files again."""
+    return _text("retry_dag_id") or ""
 
 
 def _seconds(name: str, *, lowest: float = 0.0, highest: float = float("inf")) -> float:
