@@ -125,10 +125,19 @@ def set_variable(name: str, value: str, description: str) -> None:
 
 def has_views() -> bool:
     """Return whether this Airflow shows a plugin's pages: 3.1 and newer."""
+    return _version() >= (3, 1)
+
+
+def opens_views_anywhere() -> bool:
+    """Return whether an address can lead to any page of a plugin inside Airflow's frame: 3.3 and newer."""
+    return _version() >= (3, 3)
+
+
+def _version() -> tuple[int, int]:
     from airflow import __version__
 
     major, minor = __version__.split(".")[:2]
-    return (int(major), int(minor)) >= (3, 1)
+    return int(major), int(minor)
 
 
 def keeps_state() -> bool:

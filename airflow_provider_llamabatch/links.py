@@ -9,12 +9,13 @@ Airflow 2 calls ``get_link`` when somebody looks.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
 from airflow_provider_llamabatch import configuration
-from airflow_provider_llamabatch.xcom import LINK
+from airflow_provider_llamabatch.airflow_compat import has_views, opens_views_anywhere
+from airflow_provider_llamabatch.xcom import LINK, PAGE
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
@@ -57,6 +58,40 @@ def page_url(base_url: str, project_id: str | None) -> str:
     return f"{ui}/project/{quote(project_id, safe='')}" if ui and project_id else ui
 
 
+class BatchPageLink(BaseOperatorLink):
+    """Links to the task's batch on the page in Airflow's own UI."""
+
+    name = "Batch"
+
+    @property
+    def xcom_key(self) -> str:
+        """Return the key that the task pushes the URL under."""
+        return PAGE
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the URL that the task has pushed, or nothing before it did."""
+        url = XCom.get_value(key=PAGE, ti_key=ti_key)
+        return url if isinstance(url, str) else ""
+
+
+def batch_page_url(connection_id: str, batch_id: str) -> str:
+    """Return where a batch is shown in Airflow's UI: in its frame where an address can lead there, else on its own."""
+    from airflow.providers.common.compat.sdk import conf
+
+    root = conf.get("api", "base_url", fallback="").rstrip("/")
+    page = f"/llamabatch/connections/{quote(connection_id, safe='')}/batches/{quote(batch_id, safe='')}"
+    if opens_views_anywhere():  # the frame's own path follows, with the prefix that Airflow is mounted at
+        page = f"/plugin/llamabatch{urlsplit(root).path}{page}"
+    return f"{root}{page}"
+
+
+def push_page_link(context: Context, connection_id: str, batch_id: str | None) -> None:
+    """Push where the page shows the batch; nothing, for the reason below, while there is none."""
+    if has_views() and configuration.ui_host() != configuration.NO_LINKS:
+        url = batch_page_url(connection_id, batch_id) if batch_id else ""
+        context["ti"].xcom_push(key=PAGE, value=url)
+
+
 def push_link(context: Context, hook: LlamaBatchHook, project_id: str | None) -> None:
     """Push where the task's link leads, if anywhere: to ``project_id``, else the connection's project."""
     settings = hook.get_conn().settings
@@ -78,6 +113,11 @@ def _push(context: Context, url: str) -> None:
         context["ti"].xcom_push(key=LINK, value=url)
 
 
+def _links_of_batch(task: object) -> tuple[BaseOperatorLink, ...]:
+    links = _links_of(task)
+    return (*links, BatchPageLink()) if links and has_views() else links
+
+
 def _links_of(_: object) -> tuple[BaseOperatorLink, ...]:
     return () if configuration.ui_host() == configuration.NO_LINKS else (LlamaCloudProjectLink(),)
 
@@ -85,3 +125,4 @@ def _links_of(_: object) -> tuple[BaseOperatorLink, ...]:
 # Of a class, for ``operator_extra_links``: asked for when a DAG is serialized, as Airflow allows. A link that leads
 # nowhere leaves an empty heading on Airflow 3's page, so there is none where none is wanted.
 OPERATOR_LINKS: Any = property(_links_of)
+BATCH_LINKS: Any = property(_links_of_batch)  # the same, with the page in Airflow's UI

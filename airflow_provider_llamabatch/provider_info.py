@@ -49,7 +49,7 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
-        "extra-links": [f"{_PACKAGE}.links.LlamaCloudProjectLink"],
+        "extra-links": [f"{_PACKAGE}.links.LlamaCloudProjectLink", f"{_PACKAGE}.links.BatchPageLink"],
         "config": {SECTION: described()},
         "cli": [f"{_PACKAGE}.cli.definition.get_cli_commands"],
     }

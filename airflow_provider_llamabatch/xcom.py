@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_llamabatch.batches.outcome import Outcome
-    from airflow_provider_llamabatch.batches.submission import Request, Submission
+    from airflow_provider_llamabatch.batches.submission import Decision, Request
     from airflow_provider_llamabatch.llamacloud.models import Batch
 
 BATCH_ID = "batch_id"  # str, pushed right after the submission
@@ -25,6 +25,7 @@ SUBMISSIONS = (
     "submissions"  # list[SubmissionEntry]: the batches of this task and why it has them, for the page
 )
 USAGE = "usage"  # Usage: what became of the files and what they cost, for the page
+PAGE = "llamabatch_page"  # str: where the page in Airflow's UI shows the batch, empty before there is one
 LINK = "llamacloud_url"  # str: what the operator link opens, empty where there is no page
 
 
@@ -99,17 +100,22 @@ def push_submission(context: Context, batch_id: str) -> None:
 
 
 def push_submission_entry(
-    context: Context, submission: Submission, request: Request, *, earlier: Sequence[SubmissionEntry] = ()
+    context: Context,
+    batch_id: str,
+    decision: Decision,
+    request: Request,
+    *,
+    earlier: Sequence[SubmissionEntry] = (),
 ) -> None:
     """Push which batch a task has and why, after those it had before."""
     entry = SubmissionEntry(
-        batch_id=submission.batch_id,
+        batch_id=batch_id,
         connection_id=request.connection_id,
         directory_id=request.source_directory_id,
         configuration_id=request.configuration_id,
         job_type=request.job_type,
-        action=submission.decision.action.value,
-        reason=submission.decision.reason,
+        action=decision.action.value,
+        reason=decision.reason,
     )
     context["ti"].xcom_push(key=SUBMISSIONS, value=[*earlier, entry])
 

@@ -215,7 +215,9 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         submission = submitter.submit_or_rejoin()
         batch_id = submission.batch_id
         submitted = self._pull(context, xcom.SUBMISSIONS)
-        xcom.push_submission_entry(context, submission, submitter.request, earlier=submitted)
+        xcom.push_submission_entry(
+            context, batch_id, submission.decision, submitter.request, earlier=submitted
+        )
         self.begin_round(context, batch_id, directory_id, configuration_id, origin, earlier=rounds)
         self._wait(hook, batch_id, context)
 

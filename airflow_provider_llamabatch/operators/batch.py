@@ -11,6 +11,7 @@ from airflow_provider_llamabatch import configuration, metrics, xcom
 from airflow_provider_llamabatch.airflow_compat import mask_secret, timed_out_by_airflow
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.batches.record import RECORD_KEY
+from airflow_provider_llamabatch.batches.submission import Action, Decision
 from airflow_provider_llamabatch.defaults import JOB_TYPES
 from airflow_provider_llamabatch.exceptions import fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.execution.arguments import check_count, check_word, checked_seconds
@@ -19,7 +20,13 @@ from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is
 from airflow_provider_llamabatch.execution.rounds import RoundsMixin
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.lineage import LineageMixin
-from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_found_link, push_link
+from airflow_provider_llamabatch.links import (
+    BATCH_LINKS,
+    OPERATOR_LINKS,
+    push_found_link,
+    push_link,
+    push_page_link,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +89,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
     )
     lineage_inputs = ("source_directory_id",)
     template_fields_renderers = {"webhook_configurations": "json"}  # noqa: RUF012  # Airflow's own spelling
-    operator_extra_links = OPERATOR_LINKS
+    operator_extra_links = BATCH_LINKS
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -158,18 +165,21 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         """Submit the batch, or find the one an earlier try submitted; then wait for it, if that is asked for."""
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             push_link(context, hook, self.project_id)
+            push_page_link(context, self.llamabatch_conn_id, None)
             directory_id, origin, batch = self.source_directory_id, dict[str, str](), None
             if self.only_new:
                 directory_id, origin, batch = self.recurring(hook, context).prepare()
+            submitter = self._submitter(hook, context, directory_id, self.configuration_id, RECORD_KEY)
             if batch is None or self.fresh:
-                submitter = self._submitter(hook, context, directory_id, self.configuration_id, RECORD_KEY)
                 submission = submitter.submit_or_rejoin()
-                batch_id, batch = submission.batch_id, submission.batch
-                xcom.push_submission_entry(context, submission, submitter.request)
+                batch_id, batch, decision = submission.batch_id, submission.batch, submission.decision
             else:
                 batch_id = batch.id
+                decision = Decision(Action.REJOIN, "an earlier try of this run made it over what was new")
             xcom.push_submission(context, batch_id)
+            xcom.push_submission_entry(context, batch_id, decision, submitter.request)
             push_found_link(context, hook, self.project_id, batch)
+            push_page_link(context, self.llamabatch_conn_id, batch_id)
             self.note(batch_id=batch_id)
             if self.wait_for_jobs:
                 self.begin_round(context, batch_id, directory_id, self.configuration_id, origin)

@@ -56,7 +56,10 @@ def test_the_batch_is_recorded_before_it_is_published(submit, context):
     record = read_record(context["task_state_store"].get(RECORD_KEY), listed_seconds=0.0)
     assert record is not None
     assert (record.batch_id, record.seen) == (batch_id, ())
-    assert context["ti"].xcoms == {"batch_id": batch_id, "llamacloud_url": ""}
+    pushed = context["ti"].xcoms
+    assert (pushed["batch_id"], pushed["llamacloud_url"]) == (batch_id, "")
+    [submitted] = pushed["submissions"]
+    assert (submitted["batch_id"], submitted["action"]) == (batch_id, "submit")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_llamabatch.links import LlamaCloudProjectLink, page_url
+from airflow_provider_llamabatch import links
+from airflow_provider_llamabatch.airflow_compat import has_views
+from airflow_provider_llamabatch.links import BatchPageLink, LlamaCloudProjectLink, batch_page_url, page_url
 from airflow_provider_llamabatch.operators.batch import CancelBatchOperator, CreateBatchOperator
 from airflow_provider_llamabatch.operators.directory import DeleteDirectoryOperator, UploadDirectoryOperator
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
@@ -54,8 +56,30 @@ def links_of(task):
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.task_type)
 def test_every_operator_and_sensor_has_the_link_unless_none_is_wanted(task, monkeypatch):
-    [link] = links_of(task)
+    link, *others = links_of(task)
     assert isinstance(link, LlamaCloudProjectLink)
+    submits = "CreateBatch" in task.task_type
+    assert [type(other) for other in others] == ([BatchPageLink] if submits and has_views() else [])
 
     monkeypatch.setenv("AIRFLOW__LLAMABATCH__UI_HOST", "none")
     assert list(links_of(task)) == []
+
+
+@pytest.mark.parametrize(
+    ("base_url", "in_frame", "url"),
+    [
+        ("", True, "/plugin/llamabatch/llamabatch/connections/c%2F1/batches/bat-1"),
+        ("", False, "/llamabatch/connections/c%2F1/batches/bat-1"),
+        (
+            "https://a.b/air/",
+            True,
+            "https://a.b/air/plugin/llamabatch/air/llamabatch/connections/c%2F1/batches/bat-1",
+        ),
+        ("https://a.b/air", False, "https://a.b/air/llamabatch/connections/c%2F1/batches/bat-1"),
+    ],
+)
+def test_the_page_of_a_batch_in_airflows_own_ui(monkeypatch, base_url, in_frame, url):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
+    monkeypatch.setattr(links, "opens_views_anywhere", lambda: in_frame)
+
+    assert batch_page_url("c/1", "bat-1") == url

@@ -52,6 +52,12 @@
   };
   setInterval(tick, 500);
 
+  // What was typed before htmx was there to see it.
+  window.addEventListener("load", () => {
+    const search = document.getElementById("search");
+    if (search && search.value !== search.defaultValue) search.form.requestSubmit();
+  });
+
   document.addEventListener("htmx:afterRequest", (event) => {
     const trouble = document.getElementById("trouble");
     if (trouble) trouble.hidden = event.detail.successful;

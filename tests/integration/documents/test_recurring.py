@@ -111,6 +111,8 @@ def test_thirty_nights_with_one_that_failed_one_cleared_and_a_file_that_arrives_
             again = nights.night(number)  # somebody clears it
             assert len(again) == 10
             assert len(list(nights.hook.list_batches())) == before
+            [submitted] = nights.contexts[number]["ti"].xcoms["submissions"]
+            assert submitted["action"] == "rejoin"
     assert nights.count == 301
     assert len(given) == 301
     assert set(given.values()) == {1}

@@ -91,6 +91,19 @@ def test_the_task_waits_for_batch_and_jobs_and_tells_what_became_of_each(
     outcomes = context["ti"].xcoms["job_references"]
     assert sorted(outcome["status"] for outcome in outcomes) == ["COMPLETED", "COMPLETED", "FAILED"]
     assert context["ti"].xcoms["summary"] == {"COMPLETED": 2, "FAILED": 1}
+    [submitted] = context["ti"].xcoms["submissions"]
+    assert (submitted["batch_id"], submitted["directory_id"], submitted["action"]) == (
+        value,
+        directory_id,
+        "submit",
+    )
+    usage = context["ti"].xcoms["usage"]
+    assert (usage["source"], usage["files"], usage["failed"], sum(usage["reasons"].values())) == (
+        "jobs",
+        3,
+        1,
+        1,
+    )
 
 
 def test_failed_and_job_less_files_get_another_attempt_in_a_batch_of_their_own(
@@ -116,6 +129,9 @@ def test_failed_and_job_less_files_get_another_attempt_in_a_batch_of_their_own(
         file.display_name for file in hook.iterate(calls.list_directory_files(again.source_directory_id))
     }
     assert files == {"b.csv", "broken.pdf"}
+    submissions = context["ti"].xcoms["submissions"]
+    assert [entry["batch_id"] for entry in submissions] == [first.id, again.id]
+    assert (context["ti"].xcoms["usage"]["files"], context["ti"].xcoms["usage"]["failed"]) == (3, 1)
     line.references = context["ti"].xcoms["job_references"]
     line.file_errors = context["ti"].xcoms["file_errors"]
     line.save(target)

@@ -76,9 +76,10 @@ def test_the_walk_from_a_thousand_batches_to_the_first_lines_of_a_result(window,
     page.locator("table.rows tbody tr").nth(1).wait_for(state="detached")
     assert ids["large"] in page.url
     page.click(f"#{ids['large']}")
+    page.wait_for_url(f"**/batches/{ids['large']}")
     browsers.ready(page)
     assert page.locator(".choices a").first.inner_text() == "All 1,000"
-    page.fill("#search", "lab-notes 0008")
+    page.fill("#search", "lab-notes clay-0008")
     page.locator("table.rows tbody tr").nth(1).wait_for(state="detached")
     page.click("table.rows tbody th a")
     browsers.ready(page)
@@ -97,6 +98,15 @@ def test_the_page_is_in_airflows_frame_follows_its_theme_and_leaves_it_for_a_dag
     frame.locator("a[data-airflow]").first.click()
     page.wait_for_url("**/dags/**/runs/**")
     page.locator("iframe").wait_for(state="detached")
+
+
+def test_the_link_on_a_task_leads_to_its_batch_in_airflows_frame(window, ids):
+    from airflow_provider_llamabatch.links import batch_page_url
+
+    page = window(batch_page_url(page_world.CONNECTION, ids["large"]))
+    heading = page.frame_locator("iframe").locator("h1")
+    heading.wait_for()
+    assert heading.inner_text() == ids["large"]
 
 
 def test_an_open_page_shows_what_is_new_by_itself(window, ids, world, monkeypatch):
