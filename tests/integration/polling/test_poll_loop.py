@@ -184,7 +184,7 @@ async def test_a_list_that_shows_a_batch_too_soon_does_not_resume_its_task_too_s
 async def test_a_wait_that_comes_while_the_loop_closes_is_not_lost(make_batches, emulator):
     (batch_id,) = make_batches(1)
     emulator.control.advance(600)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         for _ in range(10):
             assert (await fire(a_trigger(batch_id)))["reason"] == "completed"
             waits = [asyncio.create_task(fire(a_trigger(batch_id))) for _ in range(3)]

@@ -45,7 +45,7 @@ class Watcher:
             self.told.append(event.payload["batch_id"])
 
     async def told_of(self, count: int) -> list[str]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.told) < count:
                 if self._task.done():
                     self._task.result()
@@ -74,7 +74,7 @@ def submit(hook):
 async def looks(asked: Any, more: int) -> None:
     """Return after so many further looks."""
     wanted = asked(LIST) + more
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while asked(LIST) < wanted:
             await asyncio.sleep(0.02)
 
