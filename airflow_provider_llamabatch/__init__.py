@@ -28,7 +28,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks.llamabatch")],
         "operators": [_modules("operators.batch", "operators.directory", "operators.results")],
         "sensors": [_modules("sensors.batch", "sensors.jobs")],
-        "triggers": [_modules("triggers.batch", "triggers.jobs")],
+        "triggers": [_modules("triggers.assets", "triggers.batch", "triggers.jobs")],
         "asset-uris": [_assets()],
         "dataset-uris": [_assets()],
         "connection-types": [

@@ -64,6 +64,31 @@ async def task_state(ti: Any) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def asset_state(context: Context, uri: str) -> Any:
+    """Return the state store (Airflow 3.3 and newer) of an asset that the task has as inlet or outlet, None else."""
+    store, task = context.get("asset_state_store"), getattr(context["ti"], "task", None)
+    declared = [*(getattr(task, "inlets", None) or ()), *(getattr(task, "outlets", None) or ())]
+    asset = next((one for one in declared if getattr(one, "uri", None) == uri), None)
+    return None if store is None or asset is None else store[asset]
+
+
+def has_partitions() -> bool:
+    """Say whether assets can have partitions: Airflow 3.3 and newer."""
+    try:
+        from airflow.sdk import PartitionedAssetTimetable  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def add_partitions(context: Context, asset: Any, keys: list[str], extra: dict[str, Any]) -> None:
+    """Raise an event of an outlet of the task for each key, when it succeeds."""
+    event = context["outlet_events"][asset]
+    event.extra.update(extra)
+    if keys:
+        event.add_partitions(keys)
+
+
 def get_variable(name: str) -> str | None:
     """Return the text of an Airflow Variable, None where there is none."""
     from airflow.providers.common.compat.sdk import Variable

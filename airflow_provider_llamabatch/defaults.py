@@ -12,6 +12,13 @@ RESULTS_GRACE = 600.0  # how long the results of a COMPLETED batch may still be 
 FIRST_POLL_AFTER = 10.0  # a task resumed sooner after its deferral can be marked failed by the scheduler
 BACKSTOP = 120.0  # how far Airflow's own timeout lies behind the deadline, besides two polls
 
+# Watching directories
+WATCH_INTERVAL = 60.0  # between two looks; one look serves all watchers of a triggerer and connection
+WATCH_LOOKBACK = 7 * 24 * 3600.0  # a batch that runs for longer than this raises no event
+EVENT_SETTLE = (
+    5.0  # after an event, for Airflow to store it and to make the runs it is for, before the next one
+)
+
 # Requests
 REQUEST_TIMEOUT = 60.0  # one request as a whole, connecting and reading included
 CONNECT_TIMEOUT = 10.0
@@ -69,7 +76,7 @@ MAX_FILES_PER_DIRECTORY = 1000  # a batch takes the files of one directory, at m
 MAX_CONCURRENCY = 8  # files under way at once, in uploads and in saves
 MAX_FILE_BYTES = 512 * 1024 * 1024  # larger files are refused by LlamaCloud (for extraction above 100 MB)
 SMALL_FILE_BYTES = 4 * 1024 * 1024  # held in memory; a larger file goes through one on disk
-STORAGE_BLOCK_BYTES = 8 * 1024 * 1024  # written to a storage at once
+STORAGE_BLOCK_BYTES = 5 * 1024 * 1024  # read from or written to a storage at once; S3 takes no smaller parts
 INLINE_RESULT_BYTES = 2 * 1024 * 1024  # a larger result is fetched through its presigned URL instead
 ROWS_PER_CHECKPOINT = 50  # results saved between two checkpoints; a killed save fetches at most these again
 PROGRESS_SHARE = 0.05  # of all files, between two lines of progress

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
+    from airflow.providers.common.compat.sdk import Asset
+
 
 def process_directory(
     group_id: str = "process_directory",
@@ -45,6 +47,8 @@ def process_directory(
     max_concurrency: int = MAX_CONCURRENCY,
     poll_interval: float | timedelta = POLL_INTERVAL,
     timeout: float | timedelta = WAIT_TIMEOUT,
+    min_confidence: float | None = None,
+    partitions: Asset | None = None,
     fail_on_partial_error: bool = False,
     project_id: str | None = None,
     organization_id: str | None = None,
@@ -95,6 +99,8 @@ def process_directory(
         "outputs": outputs,
         "configuration_id": configuration_id,
         "max_concurrency": max_concurrency,
+        "min_confidence": min_confidence,
+        "partitions": partitions,
         "fail_on_partial_error": fail_on_partial_error,
         **common,
     }

@@ -16,6 +16,7 @@ JOB_REFERENCES = "job_references"  # list[JobReferenceEntry], sorted by source_d
 FILE_ERRORS = "file_errors"  # list[JobReferenceEntry] whose job_reference is None
 SUMMARY = "summary"  # dict: counts of jobs by status, or of documents
 ROUNDS = "rounds"  # list[Round]: the batches of one task that gives failed files another attempt
+DOUBTFUL = "doubtful"  # list of {"file", "confidence", "path"}: extracted documents below min_confidence, worst first
 UPLOAD = "upload"  # dict: counts of an upload, and where it is recorded
 LINK = "llamacloud_url"  # str: what the operator link opens, empty where LlamaCloud has no page for it
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ NO_JOB = "NO_JOB"  # the batch made no job for it, or the batch itself failed
 NO_RESULT = "NO_RESULT"  # its job completed, but the result could not be fetched or written
 SKIPPED = "SKIPPED"  # it was not uploaded
 UPLOADED = "UPLOADED"  # in the record of an upload only: it is in its directory
+
+MAX_PARTITION_KEY = 250  # characters, Airflow's own bound
 
 # What the API documents as reasons of a failed job that another try over the same content would only repeat.
 CONTENT_FAULTS = (
@@ -44,10 +47,10 @@ class Row:
     ``file`` is its path in the source, or its display name in a directory that somebody else filled. ``path`` is the
     result: the target as it was given, and the path below it; ``bytes`` and ``sha256`` are the result's. With several
     outputs the first one asked for is there and the others are in ``other_outputs``, by name. ``source_...`` are the
-    document's own. ``credits`` are what the API reports, None where it reports nothing (yet). ``configuration`` is the
-    id of the configuration that was asked for and, where it has one, its version (a further attempt may have used
-    another one). ``attempt`` counts from 1; ``reused`` says that an earlier
-    run made the result.
+    document's own. ``credits`` are what the API reports, None where it reports nothing (yet). ``confidence`` is the
+    lowest of all fields extracted from the document, None where the configuration asks for no scores.
+    ``configuration`` is the id of the configuration that was asked for and, where it has one, its version (a further
+    attempt may have used another one). ``attempt`` counts from 1; ``reused`` says that an earlier run made the result.
     """
 
     file: str
@@ -58,6 +61,7 @@ class Row:
     pages: int | None = None
     pages_failed: int | None = None
     credits: float | None = None
+    confidence: float | None = None
     path: str | None = None
     bytes: int | None = None
     sha256: str | None = None
@@ -133,6 +137,24 @@ def _is_complete(row: Row, more: Iterable[str]) -> bool:
 
 def _is_hopeless(row: Row) -> bool:
     return row.status == "FAILED" and (row.error or "").startswith(CONTENT_FAULTS)
+
+
+def doubtful(rows: Iterable[Row], *, below: float | None) -> list[Row]:
+    """Return the rows of extracted documents of which some field's confidence is below this, the worst first."""
+    found = [
+        row
+        for row in rows
+        if below is not None and row.confidence is not None and row.confidence < below and not row.reused
+    ]
+    return sorted(found, key=lambda row: (row.confidence or 0.0, row.file))
+
+
+def partition_key(row: Row) -> str:
+    """Return the key under which a document is a partition: its file, cut short (and still unique) where it is long."""
+    if len(row.file) <= MAX_PARTITION_KEY:
+        return row.file
+    mark = sha256(row.file.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{row.file[: MAX_PARTITION_KEY - len(mark) - 1]}~{mark}"
 
 
 def credits_of(rows: Iterable[Row]) -> float | None:

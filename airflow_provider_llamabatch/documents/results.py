@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_llamabatch.llamacloud.models import ExtractJob, ParseResult
 
 PARSE_OUTPUTS = ("markdown", "text", "items")
@@ -25,6 +27,7 @@ class JobResult:
     pages: int | None = None
     pages_failed: int | None = None
     credits: float | None = None
+    confidence: float | None = None
     contents: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -64,9 +67,23 @@ def of_extract_job(job: ExtractJob) -> JobResult:
     billed = (job.metadata or {}).get("usage") or {}
     pages = billed.get("num_pages_extracted") if isinstance(billed, dict) else None
     found = JobResult(job.status, job.error_message, pages=pages, credits=credits_in(job.usage))
+    found.confidence = min(_confidences((job.extract_metadata or {}).get("field_metadata")), default=None)
     if job.extract_result is not None:
         found.contents[RECORDS] = _json(job.extract_result)
     return found
+
+
+def _confidences(value: Any) -> Iterator[float]:
+    """Give every confidence in the metadata of extracted fields, however deep it lies."""
+    if isinstance(value, list):
+        for part in value:
+            yield from _confidences(part)
+    elif isinstance(value, dict):
+        score = value.get("confidence")
+        if isinstance(score, (int, float)) and not isinstance(score, bool):
+            yield float(score)
+        for part in value.values():
+            yield from _confidences(part)
 
 
 def credits_in(usage: dict[str, Any] | None) -> float | None:

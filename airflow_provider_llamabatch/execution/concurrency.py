@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from airflow_provider_llamabatch.llamacloud.call import Call
@@ -48,6 +48,29 @@ async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, 
                 group.create_task(worker())
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+
+
+def send_all(hook: LlamaBatchHook, calls: Sequence[Call[T]]) -> list[T]:
+    """Send calls, at most ``MAX_CONCURRENCY`` at once; return the values in their order. The first error is raised."""
+    from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY
+    from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
+
+    if len(calls) < 2:
+        return [hook.send(call) for call in calls]
+    settings = hook.get_conn().settings
+    values: dict[int, T] = {}
+
+    async def work() -> None:
+        async with AsyncClient(settings, max_connections=MAX_CONCURRENCY) as client:
+
+            async def one(numbered: tuple[int, Call[T]]) -> None:
+                number, call = numbered
+                values[number] = await client.send(call)
+
+            await for_each(enumerate(calls), one, limit=MAX_CONCURRENCY)
+
+    run(work(), threads=1)
+    return [values[number] for number in range(len(calls))]
 
 
 async def iterate(client: AsyncClient, call: Call[Page[T]]) -> AsyncIterator[T]:

@@ -11,6 +11,8 @@ from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.exceptions import WaitFailedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.providers.common.compat.sdk import BaseOperator
     from airflow.sdk.types import Logger
 
@@ -33,16 +35,40 @@ class JobsPollMixin:
             """Return the task's log."""
 
     def look_at_jobs(self, hook: LlamaBatchHook, jobs: Jobs) -> None:
-        """Ask for all jobs that are not known to have ended, a hundred per request."""
+        """Ask for all jobs that are not known to have ended, a hundred per request, several requests at once."""
+        from airflow_provider_llamabatch.execution.concurrency import send_all
         from airflow_provider_llamabatch.polling import sources
 
-        changed = False
-        for job_type, ids in list(jobs.requests()):
-            source = sources.Jobs(job_type, self.project_id, self.organization_id)
-            page = hook.send(source.bulk(sources.Query(keys=tuple(ids)), len(ids)))
-            changed |= jobs.saw(page.items)
-        if changed:
+        calls = [
+            sources.Jobs(job_type, self.project_id, self.organization_id).bulk(
+                sources.Query(keys=tuple(ids)), len(ids)
+            )
+            for job_type, ids in jobs.requests()
+        ]
+        if jobs.saw(row for page in send_all(hook, calls) for row in page.items):
             self.log.info("%s", jobs.line())
+
+    def ask_for_credits(self, hook: LlamaBatchHook, outcomes: list[dict[str, Any]]) -> None:
+        """Put what each job cost into its outcome: lists do not tell, so it takes a request per job."""
+        from airflow_provider_llamabatch.documents.results import credits_in
+        from airflow_provider_llamabatch.execution.concurrency import send_all
+        from airflow_provider_llamabatch.llamacloud import calls
+        from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+
+        gets: dict[str, Callable[..., Any]] = {
+            "parse_v2": calls.get_parse_job,
+            "extract_v2": calls.get_extract_job,
+        }
+        scope = {"project_id": self.project_id, "organization_id": self.organization_id}
+        jobs = [outcome["job_reference"] for outcome in outcomes]
+        asks: list[Any] = [gets[job["type"]](job["id"], expand=("usage",), **scope) for job in jobs]
+        try:
+            told = send_all(hook, asks)
+        except LlamaCloudError as error:
+            self.log.warning("What the jobs cost cannot be told: %s", error)
+            return
+        for outcome, job in zip(outcomes, told, strict=True):
+            outcome["credits"] = credits_in(getattr(job, "job", job).usage)
 
     def defer_jobs(self, jobs: Jobs, deadline: float, method_name: str) -> None:
         """Hand the wait over to the triggerer; Airflow's own timeout lies behind the deadline."""

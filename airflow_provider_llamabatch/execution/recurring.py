@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_llamabatch.assets import directory_uri
 from airflow_provider_llamabatch.defaults import PAGE_SIZE
 from airflow_provider_llamabatch.documents.new_files import Processed, variable_of
 from airflow_provider_llamabatch.documents.upload_plan import identity_of
@@ -31,8 +32,9 @@ class Recurring:
     """
     One run over what is new in ``directory_id``.
 
-    A later try, and a Clear, take the files that this run has taken before and the batch that goes with them. The
-    Variable is written before anything is submitted, so what a run that died has paid for is known to the next one.
+    A later try, and a Clear, take the files that this run has taken before and the batch that goes with them. What was
+    processed is kept in a Variable, or in the directory's asset where the task declares it (Airflow 3.3). It is written
+    before anything is submitted, so what a run that died has paid for is known to the next one.
     Two runs at once are not told apart: the DAG needs ``max_active_runs=1``.
     """
 
@@ -129,14 +131,24 @@ class Recurring:
         ti = self.context["ti"]
         return variable_of(identity_of((ti.dag_id, ti.task_id, self.directory_id)))
 
+    @property
+    def _asset_state(self) -> Any:
+        from airflow_provider_llamabatch import airflow_compat
+
+        return airflow_compat.asset_state(self.context, directory_uri(self.directory_id))
+
     def _load(self) -> Processed:
         from airflow_provider_llamabatch import airflow_compat
 
-        return Processed.from_json(airflow_compat.get_variable(self._variable))
+        kept = self._asset_state.get(self._variable) if self._asset_state else None
+        return Processed.from_json(kept or airflow_compat.get_variable(self._variable))
 
     def _save(self, processed: Processed) -> None:
         from airflow_provider_llamabatch import airflow_compat
 
+        if self._asset_state:
+            self._asset_state.set(self._variable, processed.to_json())
+            return
         airflow_compat.set_variable(
             self._variable, processed.to_json(), f"What was processed of {self.directory_id}"
         )

@@ -13,7 +13,6 @@ from airflow_provider_llamabatch.defaults import (
     INLINE_RESULT_BYTES,
     RESULT_PAUSES,
     ROWS_PER_CHECKPOINT,
-    SMALL_FILE_BYTES,
 )
 from airflow_provider_llamabatch.documents import manifest, reuse
 from airflow_provider_llamabatch.documents.progress import Progress
@@ -154,6 +153,7 @@ class Saver:
             error=result.error,
             pages=result.pages,
             pages_failed=result.pages_failed,
+            confidence=result.confidence,
             credits=row.credits if result.credits is None else result.credits,
         )
         for output in wanted:
@@ -200,14 +200,16 @@ class Saver:
 
     async def _job(self, row: Row, expand: tuple[str, ...]) -> ExtractJob | ParseResult:
         if row.job_type == "extract_v2":
-            return await self.client.send(calls.get_extract_job(row.job_id or "", expand=("usage",)))
+            return await self.client.send(
+                calls.get_extract_job(row.job_id or "", expand=("usage", "extract_metadata"))
+            )
         call = calls.get_parse_job(row.job_id or "", expand=(*expand, "usage"))
         return await self.client.send(replace(call, max_bytes=INLINE_RESULT_BYTES))
 
     async def _stream(
         self, row: Row, wanted: tuple[str, ...], stem: str
     ) -> tuple[JobResult, dict[str, Written]]:
-        """Fetch a large result through its presigned URLs; which pages failed is not told there."""
+        """Fetch a large result through its presigned URLs; why pages failed is not told there."""
         written: dict[str, Written] = {}
         for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
             result, urls = await self._large(row, wanted)
@@ -230,18 +232,27 @@ class Saver:
 
     async def _large(self, row: Row, wanted: tuple[str, ...]) -> tuple[JobResult, dict[str, str]]:
         """Return a job without its contents, and the URL of each."""
-        job = await self._job(row, (*(f"{output}_content_metadata" for output in wanted), "job_metadata"))
+        expand = (*(f"{output}_content_metadata" for output in wanted), "job_metadata")
+        try:
+            job = await self._job(row, (*expand, "metadata"))
+        except ResponseTooLargeError:  # thousands of pages
+            job = await self._job(row, expand)
         if _is_extract_job(job):
             return of_extract_job(job), {}
         result = of_parse_job(job, ())
         pages = (job.job_metadata or {}).get("pages")
         result.pages = pages if isinstance(pages, int) else None
+        read = (job.metadata or {}).get("pages")
+        if result.pages is not None and isinstance(read, list):  # it has no entry for a page that failed
+            result.pages_failed = max(0, result.pages - len(read))
         contents = job.result_content_metadata or {}
         urls = {output: (contents.get(output) or {}).get("presigned_url") for output in wanted}
         return result, {output: url for output, url in urls.items() if url}
 
     async def _download(self, url: str, path: str) -> Written:
-        with tempfile.SpooledTemporaryFile(max_size=SMALL_FILE_BYTES) as spool:
+        with tempfile.TemporaryFile(
+            prefix="llamabatch-"
+        ) as spool:  # too large for memory: that is why it has a URL
             await self.client.download(url, spool)
             spool.seek(0)
             return await asyncio.to_thread(self.target.write, path, chunks_of(spool))

@@ -179,6 +179,12 @@ class BatchStatusRow(BaseModel):
     created_at: Date = None
 
 
+class DirectoryBatchRow(BatchStatusRow):
+    """What watching needs of a batch on a list page besides: the directory it is over."""
+
+    source_directory_id: Name | None = None
+
+
 class JobStatusRow(BaseModel):
     """What waiting needs of a parse or extract job on a list page, and nothing else."""
 
@@ -199,6 +205,7 @@ class StatusPage(BaseModel, Generic[T]):
 
 
 BatchStatusPage: TypeAlias = StatusPage[BatchStatusRow]
+DirectoryBatchPage: TypeAlias = StatusPage[DirectoryBatchRow]
 JobStatusPage: TypeAlias = StatusPage[JobStatusRow]
 
 

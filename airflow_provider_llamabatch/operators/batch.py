@@ -53,7 +53,8 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
     :param retry_configuration_id: the configuration of further attempts, such as one of a higher tier.
     :param only_new: process only files that are new or changed since earlier runs of this task, at most 1,000 per run,
         in a follow-up directory; skip when there are none. Needs ``wait_for_jobs``, and ``max_active_runs=1`` of the
-        DAG. What was processed is kept in an Airflow Variable. A backfill takes what is new when it runs; a Clear goes
+        DAG. What was processed is kept in an Airflow Variable, or in the directory's asset where the task has it as an
+        inlet or outlet (Airflow 3.3). A backfill takes what is new when it runs; a Clear goes
         on with the run's batch (with ``fresh=True`` a new one over the same files).
     :param deferrable: wait in the triggerer instead of holding a worker.
     :param poll_interval: seconds between polls once the batch is no longer young.

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
-from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_LISTED_FILES
+from airflow_provider_llamabatch.airflow_compat import add_partitions, has_partitions
+from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
-from airflow_provider_llamabatch.xcom import SUMMARY
+from airflow_provider_llamabatch.xcom import DOUBTFUL, SUMMARY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Asset, Context
 
     from airflow_provider_llamabatch.documents.manifest import Row
     from airflow_provider_llamabatch.execution.saving import Checkpoints
@@ -31,8 +32,8 @@ class SaveBatchResultsOperator(BaseOperator):
     A document's result is under its own relative path, made safe, and written whole or not at all. The manifest
     (``manifest.jsonl``; ``manifest-N.jsonl`` of a mapped task) says of every document what became of it, where its
     result is and what it cost. With extraction there are also all records in ``records.jsonl``. A retry goes on where
-    the last try was. Returns ``{"manifest", "saved", "failed", "credits", "reused", "skipped", "statuses"}``, the same
-    as XCom ``summary`` when the task fails because of its documents.
+    the last try was. Returns ``{"manifest", "saved", "failed", "credits", "reused", "skipped", "doubtful",
+    "statuses"}``, the same as XCom ``summary`` when the task fails because of its documents.
 
     :param job_references: what ``BatchSensor`` or ``BatchJobsSensor`` returned; several such lists are fine too.
     :param target: the folder for the results: a local path, or a URL of any storage that Airflow reaches.
@@ -46,6 +47,11 @@ class SaveBatchResultsOperator(BaseOperator):
         the documents that were reused, skipped, or never came to a job.
     :param configuration_id: the configuration that the jobs were made with; a later run reuses results by it.
     :param keep_earlier: keep the rows that the manifest has of other documents, as ``reused``: for a target that grows.
+    :param min_confidence: 0 to 1; extracted documents of which the API is less sure in any field are counted as
+        ``doubtful`` in the summary and listed in XCom ``doubtful``. Needs ``confidence_scores`` in the configuration.
+    :param partitions: an asset of which each document that this run saves becomes a partition (Airflow 3.3 and newer),
+        under the document's ``file``: a DAG scheduled by ``PartitionedAssetTimetable`` runs once per document. It
+        becomes an outlet of the task; use an asset of its own, since other schedules never see its events.
     :param fail_on_partial_error: fail, after saving, when any document has no result. Without it the task fails only
         when documents were uploaded and no batch says anything about them.
     :param project_id: the project, the connection's where None.
@@ -80,12 +86,18 @@ class SaveBatchResultsOperator(BaseOperator):
         upload: Any = None,
         configuration_id: str | None = None,
         keep_earlier: bool = False,
+        min_confidence: float | None = None,
+        partitions: Asset | None = None,
         fail_on_partial_error: bool = False,
         project_id: str | None = None,
         organization_id: str | None = None,
         llamabatch_conn_id: str = "llamabatch_default",
         **kwargs: Any,
     ) -> None:
+        if partitions is not None:
+            if not has_partitions():
+                raise ValueError("partitions needs Airflow 3.3 or newer")
+            kwargs["outlets"] = [*(kwargs.get("outlets") or ()), partitions]
         super().__init__(**kwargs)
         self.job_references = job_references
         self.target = target
@@ -97,6 +109,8 @@ class SaveBatchResultsOperator(BaseOperator):
         self.upload = upload
         self.configuration_id = configuration_id
         self.keep_earlier = keep_earlier
+        self.min_confidence = min_confidence
+        self.partitions = partitions
         self.fail_on_partial_error = fail_on_partial_error
         self.project_id = project_id
         self.organization_id = organization_id
@@ -249,6 +263,7 @@ class SaveBatchResultsOperator(BaseOperator):
         from airflow_provider_llamabatch.execution.saving import unsaved
 
         failed = unsaved(documents)
+        doubtful = manifest.doubtful(documents, below=self.min_confidence)
         summary = {
             "manifest": manifest_url,
             "saved": sum(row.is_saved and not row.reused for row in documents),
@@ -256,9 +271,13 @@ class SaveBatchResultsOperator(BaseOperator):
             "credits": manifest.credits_of(documents),
             "reused": sum(row.reused for row in documents),
             "skipped": sum(row.status == manifest.SKIPPED for row in documents),
+            "doubtful": len(doubtful),
             "statuses": manifest.statuses_of(documents),
         }
         context["ti"].xcom_push(key=SUMMARY, value=summary)
+        if self.min_confidence is not None:
+            listed = [{"file": row.file, "confidence": row.confidence, "path": row.path} for row in doubtful]
+            context["ti"].xcom_push(key=DOUBTFUL, value=listed[:MAX_FILES_PER_DIRECTORY])
         _count(summary)
         self.log.info("Wrote %s: %s", manifest_url, summary)
         if failed:
@@ -276,6 +295,9 @@ class SaveBatchResultsOperator(BaseOperator):
                 f"{len(failed)} of {len(documents)} documents have no result (fail_on_partial_error=True): see "
                 f"{manifest_url}"
             )
+        if self.partitions is not None:
+            keys = [manifest.partition_key(row) for row in documents if row.is_saved and not row.reused]
+            add_partitions(context, self.partitions, keys, {"manifest": manifest_url})
         return summary
 
 

@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_llamabatch import defaults
@@ -19,52 +20,43 @@ from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, NoRes
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from airflow_provider_llamabatch.polling.entries import Entry
 from airflow_provider_llamabatch.polling.schedule import Schedule
+from airflow_provider_llamabatch.polling.watching import News, WatchedBatches, WatchSchedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Self
 
     from airflow_provider_llamabatch.batches.polling import PollState
-    from airflow_provider_llamabatch.polling.plan import Ask, Update
+    from airflow_provider_llamabatch.polling.plan import Ask, Plan, Update
     from airflow_provider_llamabatch.polling.sources import Source
+    from airflow_provider_llamabatch.polling.watching import Watch
 
 UNKNOWN_AGE = 3600.0  # seconds before the wait began that something of unknown age is assumed to be made
 MAX_CLOSE = 5.0  # seconds
 TROUBLE_WORTH_A_LINE = 3  # failures in a row after which the log says so
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 _loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, PollLoop]] = WeakKeyDictionary()
 
 
-class Subscription:
-    """
-    Updates of the waits of one trigger, for as long as this context is open.
+class _Subscriber(Generic[T]):
+    """What one trigger is told by the poll loop of its connection, for as long as this context is open."""
 
-    Times in ``states`` are those of the event loop's clock, see ``loop_time``. ``listed_from`` (epoch seconds) is a
-    time before which nothing that is waited for was created, by the service's clock; ``created_at`` the same, exactly.
-    """
+    __slots__ = ("_entries", "_loop", "_reader", "_told", "conn_id", "source")
 
-    __slots__ = ("_entries", "_loop", "_reader", "_updates", "conn_id", "source")
-
-    def __init__(
-        self,
-        conn_id: str,
-        source: Source,
-        states: Iterable[PollState],
-        *,
-        listed_from: float,
-        created_at: float | None = None,
-    ) -> None:
+    def __init__(self, conn_id: str, source: Source, entries: Iterable[Any]) -> None:
         self.conn_id, self.source = conn_id, source
-        exactly = listed_from if created_at is None else created_at
         # Tuples, not lists: there is one of each for every wait, and they are mostly empty or of one.
-        self._entries = tuple(
-            Entry(state, created_at=created_at, listed_from=exactly, subscriber=self) for state in states
-        )
-        self._updates: tuple[Update | Exception, ...] = ()
+        self._entries = tuple(entries)
+        self._told: tuple[T | Exception, ...] = ()
         self._reader: asyncio.Future[None] | None = None
+        for entry in self._entries:
+            entry.subscriber = self
 
-    async def __aenter__(self) -> Subscription:
+    async def __aenter__(self) -> Self:
         """Join the poll loop of the connection; the first one to come starts it."""
         of_loop = _loops.setdefault(asyncio.get_running_loop(), {})
         loop = of_loop.get(self.conn_id)
@@ -84,22 +76,55 @@ class Subscription:
                 del of_loop[self.conn_id]
             await asyncio.wait({loop.task}, timeout=MAX_CLOSE)
 
-    async def next_update(self) -> Update:
+    async def next_update(self) -> T:
         """Return the next update; raises what has ended the poll loop, which only a defect can."""
-        while not self._updates:
+        while not self._told:
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
-        update, *later = self._updates
-        self._updates = tuple(later)
+        update, *later = self._told
+        self._told = tuple(later)
         if isinstance(update, Exception):
             raise update
         return update
 
-    def publish(self, update: Update | Exception) -> None:
+    def publish(self, update: T | Exception) -> None:
         """Pass an update on to the trigger."""
-        self._updates = (*self._updates, update)
+        self._told = (*self._told, update)
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+
+class Subscription(_Subscriber["Update"]):
+    """
+    Updates of the waits of one trigger.
+
+    Times in ``states`` are those of the event loop's clock, see ``loop_time``. ``listed_from`` (epoch seconds) is a
+    time before which nothing that is waited for was created, by the service's clock; ``created_at`` the same, exactly.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        conn_id: str,
+        source: Source,
+        states: Iterable[PollState],
+        *,
+        listed_from: float,
+        created_at: float | None = None,
+    ) -> None:
+        exactly = listed_from if created_at is None else created_at
+        entries = (Entry(state, created_at=created_at, listed_from=exactly) for state in states)
+        super().__init__(conn_id, source, entries)
+
+
+class WatchSubscription(_Subscriber[News]):
+    """What a watcher of a directory is told."""
+
+    __slots__ = ()
+
+    def __init__(self, conn_id: str, source: WatchedBatches, watch: Watch) -> None:
+        super().__init__(conn_id, source, [watch])
 
 
 def loop_time(epoch: float, now: float) -> float:
@@ -115,7 +140,7 @@ class PollLoop:
 
         self._hook = hook or LlamaBatchHook(conn_id)
         self._conn_id = conn_id
-        self._schedules: dict[Source, Schedule] = {}
+        self._schedules: dict[Source, Any] = {}  # each a Schedule, or a WatchSchedule
         self._requests: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._wake_at = 0.0
@@ -131,17 +156,17 @@ class PollLoop:
         """Say whether anybody waits."""
         return any(schedule.entries for schedule in self._schedules.values())
 
-    def join(self, source: Source, entries: Iterable[Entry]) -> None:
-        """Take waits in."""
+    def join(self, source: Source, entries: Iterable[Any]) -> None:
+        """Take waits, or watches, in."""
         now = self._clock()
         schedule = self._schedules.get(source)
         if schedule is None:
-            schedule = self._schedules[source] = Schedule(source, origin=now)
+            schedule = self._schedules[source] = _schedule_of(source, now)
         if min((schedule.add(entry, now) for entry in entries), default=self._wake_at) < self._wake_at:
             self._wake.set()
 
-    def leave(self, source: Source, entries: Iterable[Entry]) -> None:
-        """Let waits go."""
+    def leave(self, source: Source, entries: Iterable[Any]) -> None:
+        """Let them go."""
         for entry in entries:
             self._schedules[source].remove(entry)
         if not self.is_needed:
@@ -170,7 +195,7 @@ class PollLoop:
     def _plan(self, source: Source) -> float:
         """Do what is to be done now for one source; returns when it has to be planned again."""
         schedule = self._schedules[source]
-        plan = schedule.plan(self._clock())
+        plan: Plan = schedule.plan(self._clock())
         self._publish(plan.updates)
         for ask in plan.asks:
             task = asyncio.get_running_loop().create_task(self._request(schedule, ask))
@@ -185,7 +210,7 @@ class PollLoop:
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
 
-    async def _request(self, schedule: Schedule, ask: Ask) -> None:
+    async def _request(self, schedule: Any, ask: Ask) -> None:
         try:
             value = await self._hook.asend(ask.call, ONCE, within=defaults.POLL_TIMEOUT)
         except LlamaCloudError as error:
@@ -199,11 +224,11 @@ class PollLoop:
         self._publish(updates)
         self._wake.set()
 
-    def _publish(self, updates: Iterable[Update]) -> None:
+    def _publish(self, updates: Iterable[Update | News]) -> None:
         for update in updates:
             update.entry.subscriber.publish(update)
 
-    def _tell_of_trouble(self, schedule: Schedule) -> None:
+    def _tell_of_trouble(self, schedule: Any) -> None:
         failures = max(schedule.list_health.failures, schedule.get_health.failures)
         if not self._trouble and failures >= TROUBLE_WORTH_A_LINE:
             self._trouble = True
@@ -211,6 +236,12 @@ class PollLoop:
         elif self._trouble and not failures:
             self._trouble = False
             log.info("Polls on connection %s succeed again", self._conn_id)
+
+
+def _schedule_of(source: Source, now: float) -> Schedule | WatchSchedule:
+    if isinstance(source, WatchedBatches):
+        return WatchSchedule(source, epoch=time.time)
+    return Schedule(source, origin=now)
 
 
 def _warm_up(sources: Iterable[Source]) -> None:

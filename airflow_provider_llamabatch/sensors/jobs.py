@@ -34,15 +34,16 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
     """
     Wait for the jobs of one or many batches to end and return an outcome per job.
 
-    An outcome is the job reference with the job's ``status``, ``error_message`` and ``credits`` (where the API reports
-    them). A thousand jobs take ten requests per look, and fewer as they end. Jobs that have not ended at the deadline
-    do not hold up the others: they come with the status they have then, and a message. XCom ``summary`` counts the
-    jobs by status. Without any reference the list is empty. Waits in the triggerer unless told otherwise.
+    An outcome is the job reference with the job's ``status``, ``error_message`` and ``credits`` (None unless
+    ``with_credits``). A thousand jobs take ten requests per look, and fewer as they end. Jobs that have not ended at
+    the deadline do not hold up the others: they come with the status they have then, and a message. XCom ``summary``
+    counts the jobs by status. Without any reference the list is empty. Waits in the triggerer unless told otherwise.
 
     :param job_references: what ``BatchSensor`` returned; several such lists, as from mapped tasks, are fine too.
     :param poll_interval: seconds between looks.
     :param timeout: seconds to wait at most.
     :param deferrable: wait in the triggerer.
+    :param with_credits: ask for what each job cost, a request per job, eight at once; None where it is not billed yet.
     :param fail_on_partial_error: fail when any job did not complete.
     :param project_id: the project, the connection's where None.
     :param organization_id: the organization, the connection's where None.
@@ -59,6 +60,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         poll_interval: float | timedelta = defaults.POLL_INTERVAL,
         timeout: float | timedelta = defaults.WAIT_TIMEOUT,
         deferrable: bool = default_deferrable(),
+        with_credits: bool = False,
         fail_on_partial_error: bool = False,
         project_id: str | None = None,
         organization_id: str | None = None,
@@ -71,6 +73,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         self.job_references = job_references
         self.poll_interval = poll_interval
         self.deferrable = deferrable
+        self.with_credits = with_credits
         self.fail_on_partial_error = fail_on_partial_error
         self.project_id = project_id
         self.organization_id = organization_id
@@ -137,6 +140,9 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         from airflow_provider_llamabatch.batches.jobs import problem_with
 
         outcomes = jobs.outcomes(late=f"it had not ended after {self.seconds:.0f} s, when the wait was over")
+        if self.with_credits:
+            with LlamaBatchHook(self.llamabatch_conn_id) as hook:
+                self.ask_for_credits(hook, outcomes)
         context["ti"].xcom_push(key=SUMMARY, value=jobs.summary())
         problem = problem_with(outcomes, fail_on_partial_error=self.fail_on_partial_error)
         if problem is not None:

@@ -125,6 +125,31 @@ class AirflowApi:
         """Mark a run as ``failed``, ``success`` or ``queued``, as the button does."""
         self._send("PATCH", _run(dag_id, run_id), {"state": state})
 
+    def backfill(self, dag_id: str, from_date: str, to_date: str) -> None:
+        """Have the runs of these days made up for, one at a time."""
+        body = {"dag_id": dag_id, "from_date": from_date, "to_date": to_date, "max_active_runs": 1}
+        self._send("POST", "/backfills", body)
+
+    def variables(self) -> list[str]:
+        """Return the keys of the Variables."""
+        return [variable["key"] for variable in self._get("/variables")["variables"]]
+
+    def create_pool(self, name: str, slots: int) -> None:
+        """Create a pool in which deferred tasks count."""
+        self._send("POST", "/pools", {"name": name, "slots": slots, "include_deferred": True})
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Answer what a task asks a person."""
+        self._send(
+            "PATCH", f"{_task(dag_id, run_id, task_id, -1)}/-1/hitlDetails", {"chosen_options": [option]}
+        )
+
+    def question(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """Return what a task asks a person."""
+        details = self._get(f"{_task(dag_id, run_id, task_id, -1)}/-1/hitlDetails")
+        body: str = details["body"]
+        return body
+
     def _get(self, path: str, **query: Any) -> Any:
         return _checked(self._answer("GET", path, params=query))
 

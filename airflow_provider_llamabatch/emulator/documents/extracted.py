@@ -31,6 +31,7 @@ def extracted(job: Job, pages: list[JobPage]) -> tuple[Result, str | None]:
 def field_metadata(job: Job, pages: list[JobPage]) -> Json:
     """Return, for every field that has a value, the citation and confidence that the configuration asks for."""
     cites, scores = (bool(job.parameters.get(name)) for name in ("cite_sources", "confidence_scores"))
+    confidence = 1.0 if job.result is None else job.result.confidence
 
     def about(value: Any) -> Any:
         if isinstance(value, dict):
@@ -39,7 +40,7 @@ def field_metadata(job: Job, pages: list[JobPage]) -> Json:
             return [about(part) for part in value]
         return {
             **({"citation": _cited(pages, value)} if cites else {}),
-            **({"confidence": 1.0} if scores else {}),
+            **({"confidence": confidence} if scores else {}),
         }
 
     target, result = _target(job), job.extracted

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from airflow_provider_llamabatch.emulator.models.requests import JobType, SavedWebhook
 
@@ -24,7 +24,7 @@ class FileResult(BaseModel):
 
     ``markdown`` takes the place of the file's text (a form feed begins a new page), ``extract_result`` that of what
     would be extracted. ``failed_pages`` cannot be read, ``error_message`` lets the job fail, ``never_ends`` lets it
-    run for ever.
+    run for ever. ``confidence`` is that of every field extracted from it, where the configuration asks for scores.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +34,7 @@ class FileResult(BaseModel):
     failed_pages: tuple[PositiveInt, ...] = ()
     error_message: str | None = None
     never_ends: bool = False
+    confidence: float = Field(default=1.0, ge=0, le=1)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from airflow_provider_llamabatch.llamacloud.calls.batches import (
     get_batch_status,
     list_batch_statuses,
     list_batches,
+    list_directory_batches,
     webhook_secrets,
 )
 from airflow_provider_llamabatch.llamacloud.calls.configurations import (
@@ -79,6 +80,7 @@ __all__ = [
     "list_batches",
     "list_configurations",
     "list_directories",
+    "list_directory_batches",
     "list_directory_files",
     "list_extract_job_statuses",
     "list_extract_jobs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.defaults import MAX_STATUS_PAGE_BYTES, MAX_WEBHOOK_IDS
@@ -108,6 +109,26 @@ def list_batch_statuses(
         status=status,
     )
     return Call("GET", _BATCHES, models.BatchStatusPage, query, max_bytes=MAX_STATUS_PAGE_BYTES)
+
+
+def list_directory_batches(
+    *,
+    source_directory_id: str | None = None,
+    created_at_on_or_after: datetime | str | None = None,
+    page_size: int | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+) -> Call[models.DirectoryBatchPage]:
+    """List batches as ``list_batch_statuses`` does, and read the directory of each; of one directory where given."""
+    call = list_batch_statuses(
+        created_at_on_or_after=created_at_on_or_after,
+        page_size=page_size,
+        project_id=project_id,
+        organization_id=organization_id,
+    )
+    if source_directory_id is not None:
+        call = call.with_query(source_directory_id=checked_id("source_directory_id", source_directory_id))
+    return replace(call, response=models.DirectoryBatchPage)  # type: ignore[return-value]  # another kind of page
 
 
 def get_batch(

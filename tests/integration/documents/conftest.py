@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,15 +20,15 @@ from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+ROOT = Path(__file__).parents[3]
 LATER = 3600.0  # seconds; longer than any of the emulator's defaults
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look again and ask again at once."""
-    module = "airflow_provider_llamabatch.operators"
+    module = "airflow_provider_llamabatch.execution"
     monkeypatch.setattr(f"{module}.following.LOOKUP_PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(f"{module}.saving.RESULT_PAUSES", (0.0, 0.0))
 
@@ -52,6 +58,23 @@ def rows_of(target: Path) -> dict[str, Any]:
     by_file = {row.file: row for row in rows}
     assert len(by_file) == len(rows)
     return by_file
+
+
+def run_until(which: str, arguments: dict[str, Any], killed_when: Callable[[], bool]) -> None:
+    """Run a task in a process of its own and kill it in the middle of its work."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.integration.documents.one_task", which]
+    process = subprocess.Popen(
+        [*command, json.dumps(arguments)], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    try:
+        give_up = time.monotonic() + 60
+        while not killed_when():
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
 
 
 class Line:
@@ -114,6 +137,33 @@ def new_line(hook: Any, emulator: Any, new_context: Callable[[str, str], Any]) -
 @pytest.fixture
 def line(new_line: Callable[[str], Line]) -> Line:
     return new_line("a_run")
+
+
+@pytest.fixture
+def attach_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """
+    Return a function that puts a bucket ``documents`` behind a scheme such as ``gs``, in a folder that it returns.
+
+    Airflow's object storage is told which file system to use for the scheme and the connection ``storage``, as the
+    scheme's own provider would tell it: everything above that file system is what it is with the real one.
+    """
+    from fsspec.implementations.dirfs import DirFileSystem
+    from fsspec.implementations.local import LocalFileSystem
+
+    try:
+        from airflow.sdk.io import store
+    except ImportError:  # Airflow 2
+        from airflow.io import store  # type: ignore[no-redef,attr-defined]
+
+    def attach(scheme: str) -> Path:
+        monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps({"conn_type": "generic"}))
+        files = DirFileSystem(str(tmp_path / "buckets"), LocalFileSystem(auto_mkdir=True))
+        monkeypatch.setitem(
+            store._STORE_CACHE, f"{scheme}-storage", store.ObjectStore(scheme, "storage", fs=files)
+        )
+        return tmp_path / "buckets" / "documents"
+
+    return attach
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from tests.integration.documents.conftest import fill, rows_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from tests.integration.documents.conftest import Line
 
@@ -32,6 +33,36 @@ SCHEMA = {
 def configuration_id(hook: LlamaBatchHook) -> str:
     parameters: dict[str, Any] = {"product_type": "extract_v2", "tier": "agentic", "data_schema": SCHEMA}
     return hook.send(calls.create_configuration(name="invoices", parameters=parameters)).id
+
+
+def test_documents_of_which_the_service_is_not_sure_are_named_the_worst_first(
+    line: Line, source: Path, target: Path, hook: LlamaBatchHook, emulator: LlamaCloudEmulator
+):
+    fill(
+        source, {name: f"Invoice number: {name}\n".encode() for name in ("a.txt", "b.txt", "c.txt", "d.txt")}
+    )
+    emulator.control.change(file_results={"b*": {"confidence": 0.6}, "c*": {"confidence": 0.4}})
+    parameters = {"product_type": "extract_v2", "data_schema": SCHEMA, "confidence_scores": True}
+    configuration_id = hook.send(calls.create_configuration(name="scored", parameters=parameters)).id
+    line.process(line.upload(source=str(source), target=str(target)), configuration_id, "extract_v2")
+    summary = line.save(target, min_confidence=0.9)
+
+    assert (summary["saved"], summary["doubtful"]) == (4, 2)
+    listed = line.contexts["save"]["ti"].xcoms["doubtful"]
+    assert [(one["file"], one["confidence"]) for one in listed] == [("c.txt", 0.4), ("b.txt", 0.6)]
+    assert {file: row.confidence for file, row in rows_of(target).items()} == {
+        "a.txt": 1.0,
+        "b.txt": 0.6,
+        "c.txt": 0.4,
+        "d.txt": 1.0,
+    }
+
+
+def test_without_scores_nothing_is_doubtful(line: Line, source: Path, target: Path, configuration_id: str):
+    fill(source, {"a.txt": b"Invoice number: A-1\n"})
+    line.process(line.upload(source=str(source), target=str(target)), configuration_id, "extract_v2")
+    assert line.save(target, min_confidence=0.9)["doubtful"] == 0
+    assert rows_of(target)["a.txt"].confidence is None
 
 
 def test_invoices_become_records_and_one_typed_parquet_file(

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +9,9 @@ import pytest
 
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
 from airflow_provider_llamabatch.llamacloud import calls
-from tests.integration.documents.conftest import fill, rows_of
+from tests.integration.documents.conftest import fill, rows_of, run_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from tests.integration.documents.conftest import Line
@@ -27,7 +19,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("connection")
 
 UPLOADS = r"/files/upload$"
-ROOT = Path(__file__).parents[3]
 
 
 def uploads_seen(emulator: LlamaCloudEmulator) -> int:
@@ -36,23 +27,6 @@ def uploads_seen(emulator: LlamaCloudEmulator) -> int:
 
 def results_seen(emulator: LlamaCloudEmulator) -> int:
     return sum(request.path.startswith("/api/v2/parse/") for request in emulator.control.requests())
-
-
-def run_until(which: str, arguments: dict[str, Any], killed_when: Callable[[], bool]) -> None:
-    """Run a task in a process of its own and kill it in the middle of its work."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.integration.documents.one_task", which]
-    process = subprocess.Popen(
-        [*command, json.dumps(arguments)], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
-    try:
-        give_up = time.monotonic() + 60
-        while not killed_when():
-            assert process.poll() is None, "it ended before it could be killed"
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
 
 
 def test_an_upload_that_is_killed_goes_on_where_it_was(

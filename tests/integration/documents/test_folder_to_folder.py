@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
     from tests.integration.documents.conftest import Line
 
 pytestmark = pytest.mark.usefixtures("connection")
@@ -144,6 +145,39 @@ def test_results_go_to_s3(line: Line, source: Path, s3):
         "out/big.txt.md",
         "out/manifest.jsonl",
     }
+
+
+@pytest.mark.parametrize("scheme", ["gs", "abfs"])
+def test_any_scheme_of_airflows_object_storage_is_read_and_written_through_its_file_system(
+    line: Line, attach_bucket: Callable[[str], Path], scheme: str
+):
+    bucket = attach_bucket(scheme)
+    fill(bucket / "in", {"a.txt": b"alpha", "north/b c.txt": b"beta", "big.txt": b"0123456789" * 700_000})
+    source, target = f"{scheme}://documents/in", f"{scheme}://documents/out"
+    arguments = {"source_conn_id": "storage", "target_conn_id": "storage"}
+    line.process(line.upload(source=source, target=target, **arguments))
+    assert line.save(target, target_conn_id="storage")["saved"] == 3
+    rows = rows_of(bucket / "out")
+    assert {file: row.path for file, row in rows.items()} == {
+        file: f"{target}/{file}.md" for file in ("a.txt", "north/b c.txt", "big.txt")
+    }
+    for file in rows:
+        assert (bucket / "out" / f"{file}.md").read_bytes() == (bucket / "in" / file).read_bytes()
+
+
+def test_failed_pages_of_a_large_result_are_counted(
+    line: Line, source: Path, target: Path, emulator: LlamaCloudEmulator
+):
+    pages = ["first " * 300_000, "second", "third " * 300_000]
+    large = {"markdown": "\f".join(pages), "failed_pages": (2,)}
+    emulator.control.change(file_results={"large*": large}, allowed_page_failure_ratio=1)
+    fill(source, {"large.txt": b"x"})
+    line.process(line.upload(source=str(source), target=str(target)))
+    line.save(target)
+    row = rows_of(target)["large.txt"]
+    assert (row.status, row.pages, row.pages_failed) == ("COMPLETED", 3, 1)
+    assert row.bytes is not None
+    assert row.bytes > 3_000_000
 
 
 def test_a_large_file_is_streamed_and_arrives_whole(line: Line, source: Path, target: Path):

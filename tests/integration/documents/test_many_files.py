@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_provider_llamabatch.sensors.jobs import BatchJobsSensor
 from tests.integration.documents.conftest import fill, rows_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ def test_everything_lands_exactly_once_and_a_second_night_has_nothing_to_do(
     assert len(ids) == 3
     assert Counter(line.names_in(ids)) == dict.fromkeys((plain | ODD).keys() - {"empty.txt"}, 1)
     line.process(ids)
+    seen = len(emulator.control.requests())
+    sensor = BatchJobsSensor(task_id="wait", job_references=line.references[:1000], deferrable=True)
+    outcomes = sensor.execute(line.context("wait"))
+    assert len(outcomes) == 1000
+    assert len(emulator.control.requests()) - seen <= 12
     summary = line.save(target, configuration_id="cfg-PARSE_AGENTIC", max_concurrency=16)
 
     rows = rows_of(target)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
 
+from airflow_provider_llamabatch.assets import directory_uri
+from airflow_provider_llamabatch.documents.new_files import Processed
 from airflow_provider_llamabatch.exceptions import BatchFailedError
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
+from tests.integration.conftest import TaskStateStore
 from tests.integration.documents.conftest import LATER
 
 if TYPE_CHECKING:
@@ -140,6 +144,51 @@ def test_what_a_run_that_died_has_paid_for_is_not_paid_again(nights: Nights):
     nights.contexts[1]["ti"].xcoms.clear()
     assert len(nights.night(1)) == 3  # somebody clears the run that died: its batch is still there
     assert set(nights.paid().values()) == {1}
+
+
+def test_a_backfill_takes_what_is_new_when_it_runs_and_leaves_nothing_to_the_night_it_overtakes(
+    nights: Nights,
+):
+    nights.arrive(3)
+    assert len(nights.night(5)) == 3
+    nights.arrive(2)
+    assert len(nights.night(1)) == 2  # made up for after the fifth
+    assert len(list(nights.hook.list_batches())) == 2
+    with pytest.raises(AirflowSkipException):
+        nights.night(6)
+    nights.contexts[5]["ti"].xcoms.clear()
+    assert len(nights.night(5)) == 3  # cleared: its own batch, not what came later
+    assert set(nights.paid().values()) == {1}
+
+
+def test_what_was_processed_moves_to_the_asset_where_the_task_has_it(
+    nights: Nights, variables: dict[str, str]
+):
+    nights.arrive(2)
+    nights.night(1)
+    [(name, kept)] = variables.items()
+    asset, store = SimpleNamespace(uri=directory_uri(nights.directory_id)), TaskStateStore()
+    for number in (2, 3):
+        context = nights.contexts.setdefault(number, nights._new_context(f"night-{number}", "create"))
+        context["ti"].task.inlets = [asset]
+        context["asset_state_store"] = FakeStores(asset, store)
+    nights.arrive(1)
+    assert len(nights.night(2)) == 1
+    with pytest.raises(AirflowSkipException):
+        nights.night(3)
+    assert variables == {name: kept}
+    assert len(Processed.from_json(store.get(name)).done) == 3
+
+
+class FakeStores:
+    """The state of a task's assets, by asset."""
+
+    def __init__(self, asset: Any, store: TaskStateStore) -> None:
+        self._asset, self._store = asset, store
+
+    def __getitem__(self, asset: Any) -> TaskStateStore:
+        assert asset is self._asset
+        return self._store
 
 
 def test_a_changed_file_is_processed_again(nights: Nights):

@@ -197,6 +197,37 @@ def test_the_sensor_looks_once_defers_and_reads_the_outcomes(
     assert "PDF_IS_BROKEN" in next(one["error_message"] for one in outcomes if one["status"] == "FAILED")
 
 
+def test_what_each_job_cost_is_asked_for_where_it_is_wanted(
+    line: Line, directory_id: str, context: Any, emulator: LlamaCloudEmulator
+):
+    line.process([directory_id])
+    emulator.control.advance(LATER)
+    plain = BatchJobsSensor(task_id="wait", job_references=line.references, deferrable=True)
+    assert {one["credits"] for one in plain.execute(context)} == {None}
+    before = len(emulator.control.requests())
+    sensor = BatchJobsSensor(
+        task_id="wait", job_references=line.references, deferrable=True, with_credits=True
+    )
+    outcomes = sensor.execute(context)
+    assert sorted((one["status"], one["credits"]) for one in outcomes) == [
+        ("COMPLETED", 10.0),
+        ("COMPLETED", 10.0),
+        ("FAILED", 0.0),
+    ]
+    assert len(emulator.control.requests()) - before == 1 + 3
+
+
+def test_credits_that_cannot_be_told_fail_nothing(
+    line: Line, directory_id: str, context: Any, emulator: LlamaCloudEmulator
+):
+    line.process([directory_id])
+    emulator.control.add_fault(kind="status", status=403, detail="no", path=r"/api/v2/parse/")
+    sensor = BatchJobsSensor(
+        task_id="wait", job_references=line.references, deferrable=True, with_credits=True
+    )
+    assert {one["credits"] for one in sensor.execute(context)} == {None}
+
+
 def test_one_job_that_hangs_does_not_hold_the_others(
     line: Line, directory_id: str, context: Any, emulator: LlamaCloudEmulator
 ):

@@ -30,6 +30,30 @@ def test_a_manifest_is_read_as_it_was_written_sorted_by_file():
     assert manifest.from_lines(content) == [DONE, FAILED, rows[2]]
 
 
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("a.pdf", "a.pdf"),
+        ("x" * 250, "x" * 250),
+        ("x" * 251, "x" * 233 + "~mark"),
+    ],
+)
+def test_a_partition_is_called_like_its_file_as_far_as_airflow_takes_it(file: str, key: str):
+    found = manifest.partition_key(replace(DONE, file=file))
+    assert len(found) <= 250
+    assert found.rpartition("~")[0] == key.rpartition("~")[0]
+    assert found != manifest.partition_key(replace(DONE, file=f"{file}x"))
+
+
+def test_documents_are_doubtful_below_a_bound_and_only_where_the_service_said_how_sure_it_is():
+    sure, doubtful, worse = (
+        replace(DONE, file=name, confidence=c) for name, c in (("a", 0.9), ("b", 0.8), ("c", 0.1))
+    )
+    rows = [sure, doubtful, worse, DONE, replace(worse, file="d", reused=True)]
+    assert manifest.doubtful(rows, below=0.9) == [worse, doubtful]
+    assert manifest.doubtful(rows, below=None) == []
+
+
 def test_fields_of_a_newer_version_are_left_out():
     assert manifest.from_lines(b'{"file": "a", "status": "COMPLETED", "colour": "red"}\n\n') == [
         Row("a", "COMPLETED")

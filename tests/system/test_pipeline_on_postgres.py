@@ -1,0 +1,272 @@
+"""The example DAGs of the pipeline, and a watched directory, in a real Airflow over PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_provider_llamabatch.defaults import EVENT_SETTLE, FIRST_POLL_AFTER
+from airflow_provider_llamabatch.documents import manifest
+from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
+from airflow_provider_llamabatch.llamacloud import calls
+from tests.support.airflow_processes import RealAirflow
+from tests.support.llamacloud import LlamaCloud
+from tests.support.postgres import postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+HERE = Path(__file__).parent
+API_KEY = "llx-system-tests-0c7d3f9a51e24b86"
+DAY = 24 * 3600.0
+AT_ONCE = dict.fromkeys(
+    ("batch_pending_seconds", "batch_running_seconds", "job_pending_seconds", "job_running_seconds"), 0
+)
+SCHEMA = {"type": "object", "properties": {"invoice_number": {"type": "string"}, "total": {"type": "number"}}}
+
+
+class World:
+    """The emulator, seen from outside Airflow, and Airflow with all that its DAGs need to know when they are read."""
+
+    def __init__(self, home: Path, emulator: LlamaCloudEmulator) -> None:
+        self.home, self.control = home, emulator.control
+        connection = {"password": API_KEY, "host": emulator.url}
+        self.cloud = LlamaCloud("the emulator", connection)
+        self.inbox, self.watched, self.asset = (
+            self.cloud.client.send(calls.create_directory(name=name, type="user")).id
+            for name in ("inbox", "watched", "asset")
+        )
+        parameters = {"product_type": "extract_v2", "data_schema": SCHEMA, "confidence_scores": True}
+        configuration = self.cloud.client.send(
+            calls.create_configuration(name="invoices", parameters=parameters)
+        )
+        self.airflow_environment = {
+            "AIRFLOW_CONN_LLAMABATCH_DEFAULT": json.dumps({"conn_type": "llamabatch", **connection}),
+            "AIRFLOW_VAR_INBOX_DIRECTORY_ID": self.inbox,
+            "AIRFLOW_VAR_MARKDOWN_FOLDER": str(home / "markdown"),
+            "AIRFLOW_VAR_DOCUMENTS_FOLDER": str(home / "none"),
+            "AIRFLOW_VAR_INVOICES_FOLDER": str(home / "invoices"),
+            "AIRFLOW_VAR_RECORDS_FOLDER": str(home / "records"),
+            "AIRFLOW_VAR_INVOICES_CONFIGURATION_ID": configuration.id,
+            "AIRFLOW_VAR_PARTITIONED_FOLDER": str(home / "texts"),
+            "INBOX_WITH_ASSET_DIRECTORY_ID": self.asset,
+            "WATCHED_DIRECTORY_ID": self.watched,
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
+        }
+
+    def arrive(self, directory_id: str, *names: str) -> None:
+        for name in names:
+            call = calls.upload_directory_file(directory_id, f"this is {name}".encode(), display_name=name)
+            self.cloud.client.send(call)
+
+    def submit(self, directory_id: str) -> str:
+        call = calls.create_batch(source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC")
+        return self.cloud.client.send(call).id
+
+    def paid(self) -> Counter[str]:
+        """Return how often each document was given to a job, by its text."""
+        jobs: Counter[str] = Counter()
+        for batch in self.cloud.client.send(calls.list_batches(page_size=100)).items:
+            results = self.cloud.client.send(calls.get_batch(batch.id, expand_results=True)).results
+            for result in results or ():
+                if result.job_reference and result.job_reference.type == "parse_v2":
+                    job = self.cloud.client.send(
+                        calls.get_parse_job(result.job_reference.id, expand=("text",))
+                    )
+                    assert job.text is not None
+                    jobs[job.text.pages[0].text or ""] += 1
+        return jobs
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with LlamaCloudEmulator(api_key=API_KEY) as emulator:
+        world = World(tmp_path_factory.mktemp("airflow"), emulator)
+        yield world
+        world.cloud.close()
+
+
+@pytest.fixture(scope="module")
+def airflow(world: World) -> Iterator[RealAirflow]:
+    dags = world.home / "dags"
+    dags.mkdir()
+    for folder in (HERE.parents[1] / "dags_examples", HERE / "pipeline_dags"):
+        for file in folder.glob("*.py"):
+            shutil.copy(file, dags)
+    with postgres() as url:
+        environment = {**world.airflow_environment, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
+        with RealAirflow(world.home, dags, env=environment) as airflow:
+            yield airflow
+
+
+def until(what: Callable[[], Any], seconds: float = 60.0) -> Any:
+    give_up = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < give_up
+        time.sleep(0.3)
+    return found
+
+
+def states(airflow: RealAirflow, dag_id: str, run_id: str) -> dict[str, str]:
+    tasks = airflow.api.task_instances(dag_id, run_id)
+    return {task["task_id"].rpartition(".")[2]: task["state"] for task in tasks}
+
+
+def ended(airflow: RealAirflow, dag_id: str, run_id: str) -> str:
+    assert airflow.wait_for_run(dag_id, run_id, seconds=120) == "success", states(airflow, dag_id, run_id)
+    return run_id
+
+
+def test_nights_over_a_directory_that_others_fill(airflow: RealAirflow, world: World):
+    dag_id, target = "inbox_daily", world.home / "markdown" / "inbox"
+    world.arrive(world.inbox, "1a.txt", "1b.txt")
+    first = ended(airflow, dag_id, airflow.wait_for_scheduled_run(dag_id))
+    world.control.change(**AT_ONCE)
+    nights = [first]
+    for night in (2, 3):
+        world.control.advance(DAY)
+        world.arrive(world.inbox, f"{night}a.txt", f"{night}b.txt")
+        nights.append(ended(airflow, dag_id, airflow.api.trigger(dag_id)))
+    assert [airflow.api.xcom(dag_id, run, "process_directory.save_results")["saved"] for run in nights] == [
+        2,
+        2,
+        2,
+    ]
+
+    batches = len(world.cloud.client.send(calls.list_batches()).items)
+    airflow.api.clear(dag_id, nights[1], ["process_directory.create_batch"], downstream=True)
+    until(lambda: airflow.api.run_state(dag_id, nights[1]) != "success")
+    ended(airflow, dag_id, nights[1])
+    assert len(world.cloud.client.send(calls.list_batches()).items) == batches
+
+    world.control.advance(DAY)
+    world.arrive(world.inbox, "4.txt")
+    airflow.api.backfill(dag_id, "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z")
+    made_up = until(lambda: runs if len(runs := backfilled(airflow, dag_id)) == 2 else None)
+    for run in made_up:
+        ended(airflow, dag_id, run)
+    assert sorted(states(airflow, dag_id, run)["create_batch"] for run in made_up) == ["skipped", "success"]
+
+    assert world.paid() == {f"this is {name}.txt": 1 for name in ("1a", "1b", "2a", "2b", "3a", "3b", "4")}
+    rows = manifest.from_lines((target / "manifest.jsonl").read_bytes())
+    assert {row.file: row.status for row in rows} == dict.fromkeys(
+        ("1a.txt", "1b.txt", "2a.txt", "2b.txt", "3a.txt", "3b.txt", "4.txt"), "COMPLETED"
+    )
+    assert all(Path(row.path or "").read_text() == f"this is {row.file}" for row in rows)
+
+
+def test_what_was_processed_is_kept_with_the_asset_where_the_task_has_it(airflow: RealAirflow, world: World):
+    dag_id = "inbox_with_asset"
+    world.control.change(**AT_ONCE)
+    world.arrive(world.asset, "first.txt")
+    airflow.wait_for_dag(dag_id)
+    before = airflow.api.variables()
+    for told in ("success", "skipped"):
+        assert states(airflow, dag_id, ended(airflow, dag_id, airflow.api.trigger(dag_id))) == {
+            "create": told
+        }
+    assert airflow.api.variables() == before
+
+
+def backfilled(airflow: RealAirflow, dag_id: str) -> list[str]:
+    return [run for run in airflow.api.run_ids(dag_id) if run.startswith("backfill")]
+
+
+def test_a_person_decides_about_invoices_that_were_not_read_surely(airflow: RealAirflow, world: World):
+    dag_id = "invoices_to_parquet"
+    world.control.change(**AT_ONCE, file_results={"blurred*": {"confidence": 0.62}})
+    (world.home / "invoices").mkdir()
+    for number, name in enumerate(("good.txt", "blurred.txt"), 1):
+        (world.home / "invoices" / name).write_text(f"Invoice number: A-{number}\nTotal: {number}.5\n")
+    (world.home / "invoices" / "broken.pdf").write_bytes(b"%PDF-nonsense")
+    run_id = airflow.wait_for_scheduled_run(dag_id)
+    waiting = ("deferred", "awaiting_input")  # before Airflow 3.3, and since
+    until(lambda: states(airflow, dag_id, run_id).get("approve") in waiting, 120)
+    asked = airflow.api.question(dag_id, run_id, "approve")
+    assert "blurred.txt: sure to 62 %" in asked
+    assert "1 have no record" in asked
+    assert "good.txt" not in asked
+    time.sleep(FIRST_POLL_AFTER)  # a task resumed sooner can be marked failed by the scheduler
+    airflow.api.answer(dag_id, run_id, "approve", "Approve")
+    ended(airflow, dag_id, run_id)
+    assert states(airflow, dag_id, run_id)["approve"] == "success"
+    table = pq.read_table(world.home / "records" / "records.parquet")
+    assert sorted(table.column("total").to_pylist()) == [1.5, 2.5]
+
+
+def test_a_pool_bounds_how_many_batches_run_at_once(airflow: RealAirflow, world: World):
+    dag_id = "many_directories"
+    world.control.change(batch_pending_seconds=1, batch_running_seconds=2)
+    directories = [
+        world.cloud.client.send(calls.create_directory(name=f"d{number}", type="user")).id
+        for number in range(3)
+    ]
+    for number, directory_id in enumerate(directories):
+        world.arrive(directory_id, f"{number}.txt")
+    airflow.api.create_pool("llamacloud", 2)
+    airflow.wait_for_dag(dag_id)
+    target = world.home / "many"
+    run_id = airflow.api.trigger(dag_id, {"directory_ids": directories, "target": str(target)})
+    ended(airflow, dag_id, run_id)
+    spans = [
+        (task["start_date"], task["end_date"])
+        for task in airflow.api.task_instances(dag_id, run_id)
+        if task["task_id"] == "create_batch"
+    ]
+    assert len(spans) == 3
+    assert all(sum(start <= one[0] < end for start, end in spans) <= 2 for one in spans)
+    rows = manifest.from_lines((target / "manifest.jsonl").read_bytes())
+    assert [row.file for row in rows] == ["0.txt", "1.txt", "2.txt"]
+    assert {row.status for row in rows} == {"COMPLETED"}
+
+
+def test_a_dag_runs_once_for_each_document_where_documents_are_partitions(airflow: RealAirflow, world: World):
+    world.control.change(**AT_ONCE)
+    names = ["a.txt", "north/b.txt", "name with spaces.txt"]
+    for name in names:
+        path = world.home / "texts" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    for dag_id in ("partitioned", "for_each_text"):
+        airflow.wait_for_dag(dag_id)
+    airflow.api.unpause("for_each_text")
+    ended(airflow, "partitioned", airflow.api.trigger("partitioned"))
+    runs = until(lambda: found if len(found := airflow.api.run_ids("for_each_text")) == len(names) else None)
+    told = [airflow.api.xcom("for_each_text", ended(airflow, "for_each_text", run), "name") for run in runs]
+    assert sorted(told) == sorted(names)
+
+
+def test_a_dag_runs_once_for_each_batch_of_a_watched_directory(airflow: RealAirflow, world: World):
+    dag_id = "watched"
+    world.control.change(**AT_ONCE)
+    world.arrive(world.watched, "a.txt")
+    world.submit(world.watched)  # before anybody watches: no news
+    airflow.wait_for_dag(dag_id)
+    airflow.api.unpause(dag_id)
+    lists = lambda: world.control.counters()["requests_by_route"].get("GET /api/v2/batches", 0)  # noqa: E731
+    looked = lists()
+    until(lambda: lists() >= looked + 2)
+    batches = [world.submit(world.watched)]
+    until(lambda: len(airflow.api.run_ids(dag_id)) == 1)
+    time.sleep(EVENT_SETTLE + 1.5)  # so that the event is sure to be stored, and remembered
+    airflow.kill("triggerer")
+    batches.append(world.submit(world.watched))
+    airflow.restart("triggerer")
+    until(lambda: len(airflow.api.run_ids(dag_id)) == 2, 90)
+    batches.append(world.submit(world.watched))
+    until(lambda: len(airflow.api.run_ids(dag_id)) == 3)
+    looked = lists()
+    until(lambda: lists() >= looked + 3)
+    runs = airflow.api.run_ids(dag_id)
+    told = [airflow.api.xcom(dag_id, ended(airflow, dag_id, run_id), "batch_ids") for run_id in runs]
+    assert sorted(told) == sorted([batch_id] for batch_id in batches)
