@@ -102,13 +102,15 @@ def _load(asked: argparse.Namespace, deployment: Deployment, load_before: float)
 def _chaos(asked: argparse.Namespace, deployment: Deployment, load_before: float) -> int:
     from tests.scale import chaos, page
 
-    began = time.monotonic()
-    rows = chaos.run(deployment, asked.runs or 4, asked.pause, asked.only, say)
-    text = f"{chaos.table_of(rows)}\n\n{page.machine(load_before, time.monotonic() - began)}"
+    began, rows, text = time.monotonic(), [], ""
+    for row in chaos.run(deployment, asked.runs or 4, asked.pause, asked.only, say):
+        rows.append(row)
+        where = page.machine(load_before, time.monotonic() - began)
+        text = f"Each pause and cut lasts {asked.pause:g} s. {where}\n\n{chaos.table_of(rows)}"
+        if not asked.no_page:
+            page.write_part("chaos", text)
     sys.stdout.write(f"{text}\n")
-    if not asked.no_page:
-        page.write_part("chaos", text)
-    return 0 if all(row.is_clean for row in rows) else 1
+    return 0 if rows and all(row.is_clean for row in rows) else 1
 
 
 def _budget(asked: argparse.Namespace, deployment: Deployment, load_before: float) -> int:

@@ -11,7 +11,7 @@ from tests.scale.page import table
 from tests.scale.pipelines import DAG_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.scale.deployment import Deployment
     from tests.scale.faults import Fault
@@ -43,17 +43,15 @@ class Row:
 
 def run(
     deployment: Deployment, runs: int, pause: float, only: Sequence[str] | None, say: Callable[[str], None]
-) -> list[Row]:
+) -> Iterator[Row]:
     """Have ``runs`` runs go through each fault; ``only`` those whose names hold one of these words."""
     deployment.airflow.wait_for_dag(DAG_ID)
     chosen = [fault for fault in FAULTS if only is None or any(word in fault.name for word in only)]
-    rows = []
     for number, fault in enumerate(chosen):
         say(f"{fault.name} ...")
         row = _row(deployment, f"fault-{number}", fault, runs, pause)
         say(f"{fault.name}: {'as wanted' if row.is_clean else '; '.join(row.problems)} ({row.seconds:.0f} s)")
-        rows.append(row)
-    return rows
+        yield row
 
 
 def table_of(rows: Sequence[Row]) -> str:

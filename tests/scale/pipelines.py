@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from airflow_provider_llamabatch.emulator.state.records import Batch
     from tests.scale.deployment import Deployment
 
 DAG_ID = "load_pipeline"
@@ -90,12 +91,12 @@ def all_ended(deployment: Deployment) -> bool:
 
 def batch_ends(deployment: Deployment) -> dict[str, float]:
     """Return when each batch of the service ends, by its own clock."""
-    return {batch.id: batch.timeline.ended_at for batch in _batches(deployment)}
+    return {batch.id: batch.timeline.ended_at for batch in batches_of(deployment)}
 
 
 def batch_starts(deployment: Deployment) -> list[float]:
     """Return when the batches of the service were made, in order."""
-    return sorted(batch.created_at for batch in _batches(deployment))
+    return sorted(batch.created_at for batch in batches_of(deployment))
 
 
 def check(deployment: Deployment, runs: Sequence[PipelineRun]) -> Outcome:
@@ -116,7 +117,7 @@ def check(deployment: Deployment, runs: Sequence[PipelineRun]) -> Outcome:
             problems.append(f"{run.run_id}: {names.total()} rows for {run.files} files")
     now = control.now()
     problems += [
-        f"batch {b.id} still runs" for b in _batches(deployment) if not batches.snapshot(b, now).ended
+        f"batch {b.id} still runs" for b in batches_of(deployment) if not batches.snapshot(b, now).ended
     ]
     if control.counters()["cancels"]:
         problems.append(f"{control.counters()['cancels']} batches were cancelled")
@@ -134,7 +135,8 @@ def check(deployment: Deployment, runs: Sequence[PipelineRun]) -> Outcome:
     )
 
 
-def _batches(deployment: Deployment) -> list:
+def batches_of(deployment: Deployment) -> list[Batch]:
+    """Return the batches that the service holds."""
     service = deployment.cloud.control._service
     with service.lock:
         return [batch for project in service.projects.values() for batch in project.batches]

@@ -317,6 +317,7 @@ class Client:
     process: Process
     settings: str
     poster: Any = None
+    gap: float = 0.0
     verdicts: list[tuple[float, int, str]] = field(default_factory=list)
 
     async def send(
