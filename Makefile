@@ -17,10 +17,10 @@ SIDE_BY_SIDE ?= 3
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench chaos scale simulate mutants docs clean
+.PHONY: help demo test test-matrix lint types bench chaos scale simulate mutants docs screenshots release release-check clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## run the example DAG in a real Airflow on sample documents (KEEP=1 leaves the UI up)
 	@$(PYTHON) -m dags_examples.demo
@@ -51,6 +51,9 @@ scale: $(DISTRIBUTED)/.installed ## load a distributed Airflow on this machine (
 simulate: $(INSTALLED) ## play 100,000 random histories on a virtual clock (HISTORIES=, SEED=)
 	@$(PYTHON) -m tests.simulation --histories $(HISTORIES) --seed $(SEED)
 
+test-matrix: $(INSTALLED) ## run unit and integration tests on every supported Airflow (CELLS="2.11 3.0")
+	@$(PYTHON) -m tests.matrix $(if $(CELLS),--only $(CELLS))
+
 mutants: $(VENV)/.mutants ## change the pure modules in one place at a time; a test has to fail each time
 	@$(PYTHON) -m tests.mutants
 
@@ -58,8 +61,17 @@ docs: $(VENV)/.docs ## render the documentation into docs/_build, every warning 
 	@$(PYTHON) -m sphinx --quiet -W --keep-going -b html docs docs/_build
 	@echo "docs/_build/index.html"
 
+release-check: $(VENV)/.release ## build, install, test and type-check what would be released
+	@$(PYTHON) -m tests.release check
+
+release: $(VENV)/.release ## build wheel, sdist and bill of materials into dist/
+	@$(PYTHON) -m tests.release build
+
+screenshots: $(INSTALLED) ## make the pictures of the page in Airflow's UI anew (needs chromium)
+	@$(PYTHON) -m tests.screenshots
+
 clean: ## remove everything that was made here
-	rm -rf $(VENV) $(BENCH) $(DISTRIBUTED) docs/_build mutants .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) .venv-matrix $(DISTRIBUTED) docs/_build mutants .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml .ci/venv
 	@.ci/venv $(VENV) "$(PYTHONS)" apache-airflow==$(AIRFLOW) --group test --group lint -e '.[emulator]'
@@ -67,6 +79,10 @@ $(INSTALLED): pyproject.toml .ci/venv
 
 $(VENV)/.mutants: $(INSTALLED)
 	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --group mutants
+	@touch $@
+
+$(VENV)/.release: $(INSTALLED)
+	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --group release
 	@touch $@
 
 $(VENV)/.docs: $(INSTALLED)

@@ -1,33 +1,47 @@
-"""Every decision that depends on the Airflow version, and what its configuration says. Airflow 2.11 to 3.3."""
+"""Every decision that depends on the Airflow version. Airflow 2.11 to 3.3."""
 
 from __future__ import annotations
 
-import os
+import contextlib
+import importlib.util
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from airflow.providers.common.compat.sdk import conf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseHook, Connection, Context
 
-SECTION = "llamabatch"
+AIRFLOW_3 = importlib.util.find_spec("airflow.sdk") is not None
 
 
-def default_deferrable() -> bool:
+def mask_secret(secret: str) -> None:
+    """Have Airflow hide a secret in logs and rendered fields; common-compat below 1.22 does not have this name."""
+    for module in (
+        "airflow.sdk.log",  # 3.1
+        "airflow.sdk.execution_time.secrets_masker",  # 3.0
+        "airflow.utils.log.secrets_masker",  # 2.11
+    ):
+        with contextlib.suppress(ImportError, AttributeError):
+            mask = import_module(module).mask_secret
+            break
+    mask(secret)
+
+
+async def get_connection(hook: BaseHook, conn_id: str) -> Connection:
     """
-    Return whether tasks wait deferred where their ``deferrable`` is not given: yes, unless somebody chose otherwise.
+    Return a connection without blocking the event loop.
 
-    A choice is ``[llamabatch] default_deferrable``, or the environment variable for ``[operators] default_deferrable``.
-    That option in airflow.cfg is none: Airflow 3.3 writes ``False`` there when it makes the file.
+    Below 3.3.2 Airflow's own ``aget_connection`` masks secrets by a call that raises ``DeadlockImminentError`` when
+    another one is under way, so there the blocking way is taken on a thread, as common-compat does from 1.23 on.
     """
-    chosen = conf.get(SECTION, "default_deferrable", fallback=None)
-    if chosen:
-        return bool(conf.getboolean(SECTION, "default_deferrable"))
-    if "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE" in os.environ:
-        return bool(conf.getboolean("operators", "default_deferrable"))
-    return True
+    from airflow.providers.common.compat.sdk import Connection
+    from asgiref.sync import sync_to_async
+
+    if hasattr(Connection, "aextra_dejson"):
+        connection: Connection = await hook.aget_connection(conn_id)
+        return connection
+    return await sync_to_async(hook.get_connection)(conn_id)
 
 
 def timed_out_by_airflow(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:
@@ -107,3 +121,27 @@ def set_variable(name: str, value: str, description: str) -> None:
     from airflow.providers.common.compat.sdk import Variable
 
     Variable.set(name, value, description=description)
+
+
+def has_views() -> bool:
+    """Return whether this Airflow shows a plugin's pages: 3.1 and newer."""
+    from airflow import __version__
+
+    major, minor = __version__.split(".")[:2]
+    return (int(major), int(minor)) >= (3, 1)
+
+
+def keeps_state() -> bool:
+    """Say whether Airflow keeps state for tasks beyond a try (3.3 and newer)."""
+    try:
+        from airflow.sdk.execution_time.context import TaskStateStoreAccessor  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def triggerer_capacity() -> int:
+    """Return how many triggers one triggerer runs at once, as configured here."""
+    from airflow.providers.common.compat.sdk import conf
+
+    return int(conf.getint("triggerer", "capacity" if AIRFLOW_3 else "default_capacity"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, get_args
 
 FIELD_BEHAVIOUR: dict[str, Any] = {
-    # The port is shown since Airflow 3.3's form sends 0 for a field that it hides, and then refuses that.
+    # The port is shown since Airflow 3.3's form sends 0 for an empty one, and refuses to test what has none.
     "hidden_fields": ["schema", "login", "extra"],
-    "relabeling": {"password": "API key", "host": "Base URL or region"},
+    "relabeling": {"password": "API key", "host": "Base URL or region", "port": "Port (443)"},
     "placeholders": {
         "password": "llx-...",
         "host": "na (default), eu, or https://api.cloud.llamaindex.ai",
-        "port": "443",
+        "port": "443, needed by the Test button",
     },
 }
 
@@ -53,5 +53,7 @@ def _fields() -> dict[str, tuple[Any, str, Any]]:
         # A field of several types, such as true or a path, is a text that may be left empty.
         types = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not type(None)]
         kind = _JSON_TYPES[types[0]] if len(types) == 1 else "string"
-        fields[name] = (field, kind, field.default if len(types) == 1 else None)
+        # A number that the form filled in would win over what the deployment configures.
+        shows_default = kind == "boolean"
+        fields[name] = (field, kind, field.default if shows_default else None)
     return fields

@@ -50,8 +50,11 @@ MAX_NAME_CHARACTERS = 1000  # of ids that are only passed on, and of names
 MAX_METADATA_CHARACTERS = 64_000  # of metadata, and of fields that this version does not know, per object
 UPLOAD_BYTES_PER_SECOND = 256 * 1024  # a file gets this much longer than REQUEST_TIMEOUT to be sent
 CONNECTION_TIMEOUT = 30.0  # looking up the Airflow connection
+HEALTH_TIMEOUT = 2.0  # asking Airflow's API server whether a triggerer is alive
 
 # The service's own limits
+JOB_TYPES = ("parse_v2", "extract_v2")  # what a batch can run for each file
+DIRECTORY_TYPES = ("ephemeral", "user")  # cleaned up by LlamaCloud, or kept
 MAX_WEBHOOK_IDS = 4  # webhook configurations by id of one batch
 MAX_BULK_DELETE = 100  # files of a directory deleted by one request
 MAX_FIELD_ERRORS = 10  # of a refused request, in its message
@@ -73,6 +76,9 @@ CONFIRM_SECONDS = 5.0  # between two responses that must agree before a batch co
 LISTED_SECONDS = 3600.0  # how far back a directory is listed: the largest clock difference tolerated
 CREATED_AT_SPREAD = 10.0  # by how much the service's own times of creation may be out of order
 RUN_START_MARGIN = 300.0  # Airflow below 3.3: a batch may seem this much older than the run that made it
+
+# Lineage
+MAX_LINEAGE_JOBS = 100  # job references in one OpenLineage event; all of them are counted
 
 # Documents
 MAX_FILES_PER_DIRECTORY = 1000  # a batch takes the files of one directory, at most this many

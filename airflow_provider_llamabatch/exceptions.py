@@ -19,12 +19,15 @@ How a task fails: one class per reason, the same whether it waited deferred, on 
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from types import TracebackType
+
+log = logging.getLogger(__name__)
 
 
 class BatchFailedError(AirflowFailException):
@@ -67,16 +70,28 @@ class BatchSensorTimeout(AirflowSensorTimeout):
     """The deadline passed before the batch ended; raised by the sensor."""
 
 
-@contextlib.contextmanager
-def fail_fast_on_permanent_errors() -> Iterator[None]:
-    """Let a task fail at once where another try cannot help; what may pass by itself is raised as it is."""
+def fail_fast_on_permanent_errors() -> contextlib.ExitStack:
+    """
+    Let a task fail at once where another try cannot help; what may pass by itself is raised as it is.
+
+    Either way without the frames between here and the socket: the message says it all, and they would hide it in the
+    task's log. At level DEBUG they are logged. (A generator would put the frames back.)
+    """
+    stack = contextlib.ExitStack()
+    stack.push(_fail_fast)
+    return stack
+
+
+def _fail_fast(
+    kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+) -> None:
     from airflow_provider_llamabatch.batches.record import RecordUnreadableError
     from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
     from airflow_provider_llamabatch.llamacloud.retries import is_transient
 
-    try:
-        yield
-    except (LlamaCloudError, RecordUnreadableError) as error:
-        if is_transient(error):
-            raise
-        raise RequestRefusedError(str(error)) from error
+    if not isinstance(error, (LlamaCloudError, RecordUnreadableError)):
+        return
+    log.debug("Where the failure of the task came from", exc_info=error)
+    if is_transient(error):
+        raise error.with_traceback(None) from None
+    raise RequestRefusedError(str(error)) from None

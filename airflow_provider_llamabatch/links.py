@@ -1,16 +1,26 @@
-"""The operator link: from a task in Airflow's UI to the project in LlamaCloud's."""
+"""
+The operator link: from a task in Airflow's UI to its project in LlamaCloud's. Batches have no documented page.
+
+A task pushes the URL as soon as it knows its connection, so that the link is there while the task runs and after it
+failed. Airflow 3 reads the XCom under the link's ``xcom_key`` and writes it again after each run, from ``get_link``;
+Airflow 2 calls ``get_link`` when somebody looks.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
+from airflow_provider_llamabatch import configuration
 from airflow_provider_llamabatch.xcom import LINK
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
+    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
+
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+    from airflow_provider_llamabatch.llamacloud.models import Batch
 
 _UI_BY_API = {
     "https://api.cloud.llamaindex.ai": "https://cloud.llamaindex.ai",
@@ -18,18 +28,60 @@ _UI_BY_API = {
 }
 
 
-def project_url(base_url: str, project_id: str | None) -> str:
-    """Return the project's page in LlamaCloud's UI, empty for other hosts; batches have no documented page."""
-    ui = _UI_BY_API.get(base_url)
-    return f"{ui}/project/{quote(project_id, safe='')}" if ui and project_id else ""
-
-
 class LlamaCloudProjectLink(BaseOperatorLink):
-    """Links to the batch's project in LlamaCloud."""
+    """Links to the task's project in LlamaCloud."""
 
     name = "LlamaCloud"
+
+    @property
+    def xcom_key(self) -> str:
+        """Return the key that the task pushes the URL under."""
+        return LINK
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the URL that the task has pushed, or nothing before it did."""
         url = XCom.get_value(key=LINK, ti_key=ti_key)
         return url if isinstance(url, str) else ""
+
+
+def page_url(base_url: str, project_id: str | None) -> str:
+    """
+    Return the project's page in LlamaCloud's UI, or the UI's first page where the project is not known.
+
+    Empty where there is no UI: the host is none of LlamaCloud's regions and ``[llamabatch] ui_host`` is not set.
+    """
+    configured = configuration.ui_host()
+    if configured == configuration.NO_LINKS:
+        return ""
+    ui = configured or _UI_BY_API.get(base_url, "")
+    return f"{ui}/project/{quote(project_id, safe='')}" if ui and project_id else ui
+
+
+def push_link(context: Context, hook: LlamaBatchHook, project_id: str | None) -> None:
+    """Push where the task's link leads, if anywhere: to ``project_id``, else the connection's project."""
+    settings = hook.get_conn().settings
+    _push(context, page_url(settings.base_url, project_id or settings.project_id))
+
+
+def push_found_link(
+    context: Context, hook: LlamaBatchHook, project_id: str | None, batch: Batch | None
+) -> None:
+    """Push the link again where only the batch has told which project it is in."""
+    settings = hook.get_conn().settings
+    if batch is not None and batch.project_id and not (project_id or settings.project_id):
+        _push(context, page_url(settings.base_url, batch.project_id))
+
+
+def _push(context: Context, url: str) -> None:
+    """Push a URL, also an empty one: Airflow 3 logs an error where the XCom of a link is not there at all."""
+    if configuration.ui_host() != configuration.NO_LINKS:
+        context["ti"].xcom_push(key=LINK, value=url)
+
+
+def _links_of(_: object) -> tuple[BaseOperatorLink, ...]:
+    return () if configuration.ui_host() == configuration.NO_LINKS else (LlamaCloudProjectLink(),)
+
+
+# Of a class, for ``operator_extra_links``: asked for when a DAG is serialized, as Airflow allows. A link that leads
+# nowhere leaves an empty heading on Airflow 3's page, so there is none where none is wanted.
+OPERATOR_LINKS: Any = property(_links_of)

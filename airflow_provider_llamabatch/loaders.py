@@ -24,6 +24,7 @@ def documents_from_manifest(
     :param include_reused: also give documents that an earlier run processed.
     """
     from airflow_provider_llamabatch.documents.manifest import from_lines
+    from airflow_provider_llamabatch.lineage import report_read
     from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
     from airflow_provider_llamabatch.storage import Storage
 
@@ -32,6 +33,7 @@ def documents_from_manifest(
     content = storage.read_bytes(name)
     if content is None:
         raise InvalidInputError("manifest", f"there is nothing at {manifest!r}")
+    report_read(storage)
     for row in from_lines(content):
         paths = row.paths_below(storage.url_of(""))
         if not paths or (row.reused and not include_reused):

@@ -60,6 +60,7 @@ class Storage:
             self._fs: Any = path.fs
         except (ImportError, ValueError) as error:
             raise InvalidInputError(argument, f"{url!r} cannot be opened: {error}") from error
+        self.path = path
         self.is_local = path.protocol in _LOCAL
         self._root = os.path.abspath(path.path) if self.is_local else path.path.rstrip("/")  # noqa: PTH100
 
@@ -157,6 +158,12 @@ class Storage:
     def _written_whole(self, path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
         full = self._full(path)
         return _local_file(full) if self.is_local else _object(self._fs, full)
+
+
+def files_outside(target: Storage | None, source: Storage, pattern: str) -> list[SourceFile]:
+    """Return the source's files without what an earlier run wrote, where the target lies within the source."""
+    files, within = source.files(pattern), target.place_within(source) if target is not None else None
+    return [file for file in files if not file.path.startswith(within)] if within else files
 
 
 def split_pattern(source: str, pattern: str) -> tuple[str, str]:

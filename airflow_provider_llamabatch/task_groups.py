@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import TaskGroup, XComArg
 
 from airflow_provider_llamabatch import xcom
-from airflow_provider_llamabatch.defaults import (
-    MAX_CONCURRENCY,
-    MAX_FILES_PER_DIRECTORY,
-    POLL_INTERVAL,
-    WAIT_TIMEOUT,
-)
+from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.operators.directory import DeleteDirectoryOperator, UploadDirectoryOperator
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
@@ -44,9 +39,9 @@ def process_directory(
     max_files: int | None = None,
     max_pages: int | None = None,
     max_files_per_directory: int = MAX_FILES_PER_DIRECTORY,
-    max_concurrency: int = MAX_CONCURRENCY,
-    poll_interval: float | timedelta = POLL_INTERVAL,
-    timeout: float | timedelta = WAIT_TIMEOUT,
+    max_concurrency: int | None = None,
+    poll_interval: float | timedelta | None = None,
+    timeout: float | timedelta | None = None,
     min_confidence: float | None = None,
     partitions: Asset | None = None,
     fail_on_partial_error: bool = False,

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_llamabatch.batches.outcome import Outcome
+    from airflow_provider_llamabatch.batches.submission import Request, Submission
     from airflow_provider_llamabatch.llamacloud.models import Batch
 
 BATCH_ID = "batch_id"  # str, pushed right after the submission
@@ -18,7 +21,11 @@ SUMMARY = "summary"  # dict: counts of jobs by status, or of documents
 ROUNDS = "rounds"  # list[Round]: the batches of one task that gives failed files another attempt
 DOUBTFUL = "doubtful"  # list of {"file", "confidence", "path"}: extracted documents below min_confidence, worst first
 UPLOAD = "upload"  # dict: counts of an upload, and where it is recorded
-LINK = "llamacloud_url"  # str: what the operator link opens, empty where LlamaCloud has no page for it
+SUBMISSIONS = (
+    "submissions"  # list[SubmissionEntry]: the batches of this task and why it has them, for the page
+)
+USAGE = "usage"  # Usage: what became of the files and what they cost, for the page
+LINK = "llamacloud_url"  # str: what the operator link opens, empty where there is no page
 
 
 class JobReference(TypedDict):
@@ -52,10 +59,59 @@ class Round(TypedDict):
     jobs_known: bool
 
 
-def push_submission(context: Context, batch_id: str, url: str) -> None:
+class SubmissionEntry(TypedDict):
+    """
+    One batch of a task, and how the task came to it.
+
+    ``action`` is ``submit``, ``rejoin``, ``adopt`` or ``return`` (an earlier try's batch had completed); ``reason`` is
+    the sentence of the task's log.
+    """
+
+    batch_id: str
+    connection_id: str
+    directory_id: str
+    configuration_id: str
+    job_type: str
+    action: str
+    reason: str
+
+
+class Usage(TypedDict):
+    """
+    What became of the files of a task.
+
+    ``source`` tells who counted: ``jobs`` (a wait for jobs that is over) or ``results`` (a save). ``reasons`` counts
+    the failed files by the first words of their errors. ``credits`` are None where the API reported none, and
+    ``credits_by_directory`` divides them up where the directories are known.
+    """
+
+    source: str
+    files: int
+    failed: int
+    reasons: dict[str, int]
+    credits: float | None
+    credits_by_directory: dict[str, float]
+
+
+def push_submission(context: Context, batch_id: str) -> None:
     """Push what a person or a later step needs even if the task fails from here on."""
     context["ti"].xcom_push(key=BATCH_ID, value=batch_id)
-    context["ti"].xcom_push(key=LINK, value=url)
+
+
+def push_submission_entry(
+    context: Context, submission: Submission, request: Request, *, earlier: Sequence[SubmissionEntry] = ()
+) -> None:
+    """Push which batch a task has and why, after those it had before."""
+    entry = SubmissionEntry(
+        batch_id=submission.batch_id,
+        connection_id=request.connection_id,
+        directory_id=request.source_directory_id,
+        configuration_id=request.configuration_id,
+        job_type=request.job_type,
+        action=submission.decision.action.value,
+        reason=submission.decision.reason,
+    )
+    context["ti"].xcom_push(key=SUBMISSIONS, value=[*earlier, entry])
 
 
 def pull_batch_id(context: Context, task_id: str) -> str | None:

@@ -1,8 +1,8 @@
 """
 Two teams with keys of their own in two regions, next to each other in one deployment that keeps the service's limits.
 
-Each team has a connection (its key, its region, and ``requests_per_minute``), a pool for the tasks that send requests, and
-a second pool that counts deferred tasks and so bounds how many of its batches run at once. ``max_active_tis_per_dag``
+Each team has a connection (its key, its region, and ``requests_per_minute``), a pool for the tasks that send requests,
+and a second pool that counts deferred tasks and so bounds how many of its batches run at once. ``max_active_tis_per_dag``
 leaves other DAGs of the team a slot. On Airflow 3.3, with ``[triggerer] queues_enabled``, the ``queue`` of a task also
 chooses the triggerers that wait for it (``airflow triggerer --queues europe``). For each team, once:
 
@@ -57,7 +57,10 @@ def process(team: Team) -> None:
         configuration_id=team.configuration_id,
         wait_for_jobs=True,
         poll_interval=timedelta(minutes=2),
-        **{**sends, "pool": f"llamacloud_{team.name}_batches"},  # its share keeps all but one of them deferred
+        **{
+            **sends,
+            "pool": f"llamacloud_{team.name}_batches",
+        },  # its share keeps all but one of them deferred
     ).expand(source_directory_id=upload.output)
     SaveBatchResultsOperator(
         task_id="save_results",

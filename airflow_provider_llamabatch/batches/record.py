@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 RECORD_KEY = "llamabatch_submission"
@@ -62,7 +62,8 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON data for the task state store."""
-        return {"version": RECORD_VERSION, **asdict(self), "seen": list(self.seen)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"version": RECORD_VERSION, **values, "seen": list(self.seen)}
 
 
 def _is_id(value: object) -> bool:

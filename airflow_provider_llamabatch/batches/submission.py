@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -80,7 +80,8 @@ class Request:
     @property
     def fingerprint(self) -> str:
         """A digest that tells two requests apart."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
     def matches(self, batch: Batch) -> bool:
         """Say whether a batch could be the result of this request."""

@@ -29,7 +29,7 @@ from airflow_provider_llamabatch.batches.submission import (
     Submission,
     SubmissionUndecidedError,
 )
-from airflow_provider_llamabatch.batches.submit_lookups import Lookups, raise_if_gateways
+from airflow_provider_llamabatch.batches.submit_lookups import Lookups
 from airflow_provider_llamabatch.batches.submit_record import OVERTAKEN, RecordKeeper
 from airflow_provider_llamabatch.llamacloud.errors import InvalidResponseError, LlamaCloudError, StatusError
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown, surely_not_processed
@@ -121,10 +121,8 @@ class SubmitFlow:
         return decision, record, None
 
     def _decide_by_batch(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
-        now = (
-            self.clock()
-        )  # one moment for both: what is new when it is read does not count as gone afterwards
-        batch = yield from self._lookups.read(record, now)
+        now = self.clock()  # what is new when it is first read does not count as gone afterwards
+        batch = yield from self._lookups.read(record)
         if batch is not None and not record.fingerprint and not self.request.matches(batch):
             reason = f"the recorded submission (batch {record.batch_id}) was for other arguments"
             return Decision(Action.SUBMIT, reason), None, None
@@ -164,11 +162,8 @@ class SubmitFlow:
             return (yield from self._decide())
         if our_own:
             return Decision(Action.ADOPT, "the response to its POST was lost", batch.id), None, batch
-        decision = submission.decide_by_status(
-            adopted, batch.status, max_tries=self.task.max_tries, now=self.clock()
-        )
-        self._recorded = decision.action
-        return decision, None, batch
+        # By GET: a wrong row of a list must not cost a batch.
+        return (yield from self._decide_by_batch(adopted))
 
     def _decide_without_record(self) -> Flow[tuple[Decision, Record | None, Batch | None]]:
         """Below Airflow 3.3 nothing survives a try, so a later one lists what an earlier one may have made."""
@@ -212,9 +207,9 @@ class SubmitFlow:
         kept = yield from self._keeper.keep_id(
             intent.submitted(batch.id, unknown=base.unknown, max_tries=self.task.max_tries)
         )
-        if base.unknown:
-            yield from self._lookups.warn_of_others(replace(intent, batch_id=batch.id))
         self.log.info("Submitted batch %s %s: %s", batch.id, self._where, decision.reason)
+        # An earlier POST may have made something after all, and a proxy may have sent this one twice.
+        yield from self._lookups.warn_of_others(replace(intent, batch_id=batch.id))
         return Submission(kept, batch if kept == batch.id else None, decision, self._recorded)
 
     def _after_error(self, error: LlamaCloudError, intent: Record, base: Record) -> Flow[None]:
@@ -238,9 +233,6 @@ class SubmitFlow:
                 self.log.warning("Nothing was submitted; tried again in %.0f s: %s", pause, error)
                 yield Sleep(pause)
                 return
-        if isinstance(error, StatusError) and not error.from_api:
-            raise_if_gateways(error)  # the intent stays: who answered may not know what became of the POST
-            raise error
         yield from self._keeper.take_back(intent, base.unknown)
         raise error
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MAX_LISTED_PAGES = 100
 _GATEWAY_VERDICTS = (401, 403, 404)
+_LAG_PAUSES = (5.0, 10.0, 15.0, 30.0)  # a minute in all: what reads may be behind the lists
 _MAX_NAMED = 10  # batches in one line of the log
 
 
@@ -84,9 +85,9 @@ class Lookups:
                 raise trouble
         return None
 
-    def find_once(self, record: Record) -> Flow[Batch | None]:
+    def find_once(self, record: Record, *, once: bool = False) -> Flow[Batch | None]:
         """List once and return the earliest batch that a record does not name and that may be of its POSTs."""
-        listed = yield from self.directory(record.floor - 1.0)
+        listed = yield from self.directory(record.floor - 1.0, once=once)
         found = submission.adoptable(record, self.request, listed, self.clock())
         others = [batch for batch in found if batch.id != record.batch_id]
         if len(others) + bool(record.batch_id) > 1:
@@ -97,36 +98,50 @@ class Lookups:
         return others[0] if others else None
 
     def warn_of_others(self, record: Record) -> Flow[None]:
-        """Name in the log what earlier POSTs made beside the record's batch; no trouble in reading counts."""
+        """Name in the log what POSTs made beside the record's batch; read once, no trouble in reading counts."""
         try:
-            yield from self.find_once(record)
+            yield from self.find_once(record, once=True)
         except (LlamaCloudError, SubmissionUndecidedError) as error:
             self.log.warning("It could not be told whether a second batch was made: %s", error)
 
-    def read(self, record: Record, now: float) -> Flow[Batch | None]:
+    def read(self, record: Record) -> Flow[Batch | None]:
         """
-        Return the recorded batch; None says that it is gone, by the API's own word, twice, and by the list.
+        Return the recorded batch; None says that it is not there, by the API's own word, twice, and by the list.
 
-        For a batch that is new at ``now`` one 404 is enough: it may not be readable yet.
+        A list alone does not say that it has ended: one that runs may be on it as if it had.
         """
         for pause in (0.0, defaults.CONFIRM_SECONDS):
             if pause:
                 yield Sleep(pause)
-            try:
-                batch: Batch = yield from self._send(self._scoped(calls.get_batch(record.batch_id)))
-            except NotFoundError:
-                if now < record.posted_at + defaults.MISSING_GRACE:
-                    return None
-                continue
-            if batch.id != record.batch_id:
-                raise InvalidResponseError(f"GET of batch {record.batch_id} was answered with another batch")
-            return batch
+            batch = yield from self._get(record.batch_id)
+            if batch is not None:
+                return batch
         listed = yield from self.directory(
             min(record.floor - 1.0, record.posted_at - defaults.LISTED_SECONDS)
         )
-        return next((batch for batch in listed if batch.id == record.batch_id), None)
+        shown = next((batch for batch in listed if batch.id == record.batch_id), None)
+        if shown is None or not shown.is_terminal:
+            return shown
+        for pause in _LAG_PAUSES:
+            yield Sleep(pause)
+            batch = yield from self._get(record.batch_id)
+            if batch is not None:
+                return batch
+        raise SubmissionUndecidedError(
+            f"Batch {record.batch_id} is listed as {shown.status}, and a GET says that there is no such batch, so it "
+            "is unknown how it stands. A later try may tell; fresh=True submits a new batch regardless."
+        )
 
-    def directory(self, since: float) -> Flow[list[Batch]]:
+    def _get(self, batch_id: str) -> Flow[Batch | None]:
+        try:
+            batch: Batch = yield from self._send(self._scoped(calls.get_batch(batch_id)))
+        except NotFoundError:
+            return None
+        if batch.id != batch_id:
+            raise InvalidResponseError(f"GET of batch {batch_id} was answered with another batch")
+        return batch
+
+    def directory(self, since: float, *, once: bool = False) -> Flow[list[Batch]]:
         """Return the directory's batches from ``since`` (epoch seconds) on; raises when the list does not end."""
         call = self._scoped(
             calls.list_batches(
@@ -139,7 +154,7 @@ class Lookups:
         tokens: set[str] = set()
         following: Call[Any] = call
         for _ in range(MAX_LISTED_PAGES):
-            page = yield from self._send(following)
+            page = yield from self._send(following, once=once)
             batches += page.items
             after = page_after(call, page.next_page_token, tokens)
             if after is None:
@@ -147,10 +162,10 @@ class Lookups:
             following = after
         raise InvalidResponseError(f"{call} did not end within {MAX_LISTED_PAGES} pages")
 
-    def _send(self, call: Call[Any]) -> Flow[Any]:
+    def _send(self, call: Call[Any], *, once: bool = False) -> Flow[Any]:
         """Send a read; the client has asked again by the time that a gateway's error arrives here."""
         try:
-            return (yield from send(call))
+            return (yield from send(call, once=once))
         except StatusError as error:
             raise_if_gateways(error)
             raise

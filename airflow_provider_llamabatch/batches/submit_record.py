@@ -105,7 +105,6 @@ class RecordKeeper:
         if late or self.clock() - began > defaults.MAX_INTENT_AGE:
             yield from self._doubt(intent)
             return None
-        self.own = intent
         return intent
 
     def take_back(self, intent: Record, unknown: int) -> Flow[None]:

@@ -24,11 +24,11 @@ def schema_from(schema: dict[str, Any]) -> pa.Schema:
 
 def table_of(records: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """Return records as rows; a value that does not fit its column's type is None, never a wrong value."""
-    columns = [
-        pa.array([_fitted(record.get(column.name), column.type) for record in records], type=column.type)
-        for column in schema
+    rows = [
+        {column.name: _fitted(record.get(column.name), column.type) for column in schema}
+        for record in records
     ]
-    return pa.Table.from_arrays(columns, schema=schema)
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _type(schema: Any, definitions: dict[str, Any], depth: int) -> pa.DataType:

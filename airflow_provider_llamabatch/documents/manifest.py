@@ -89,7 +89,7 @@ class Row:
 def to_lines(rows: Iterable[Row]) -> Iterator[bytes]:
     """Return the manifest's lines, sorted by file."""
     for row in sorted(rows, key=lambda row: (row.file, row.directory_file_id or "")):
-        yield json.dumps(asdict(row), ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+        yield json.dumps(asdict(row), separators=(",", ":")).encode() + b"\n"
 
 
 def from_lines(content: bytes) -> list[Row]:

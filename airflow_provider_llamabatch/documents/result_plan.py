@@ -91,7 +91,7 @@ def safe_path(document: str) -> str:
 
 
 def _candidates(document: str) -> Iterator[str]:
-    digest = hashlib.sha256(document.encode("utf-8", "surrogateescape")).hexdigest()
+    digest = hashlib.sha256(document.encode(errors="surrogateescape")).hexdigest()
     path = safe_path(document)
     if len(path.encode()) > _MAX_PATH_BYTES:
         path = f"{digest[:16]}/{path.rpartition('/')[2]}"
@@ -104,17 +104,15 @@ def _candidates(document: str) -> Iterator[str]:
 
 
 def _safe_component(part: str) -> str:
-    text = unicodedata.normalize("NFC", part.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
-    text = "".join(
-        "_" if unicodedata.category(character) in {"Cc", "Cs"} else character for character in text
-    )
+    text = unicodedata.normalize("NFC", part.encode(errors="surrogateescape").decode(errors="replace"))
+    text = "".join("_" if unicodedata.category(character) == "Cc" else character for character in text)
     text = _UNSAFE.sub("_", text)
     if not text.strip(". "):  # "..", and names that Windows cannot keep
         text = "_" * len(text)
     if text[-1] in ". ":
         text = text[:-1] + "_"
     if len(text.encode()) > _MAX_COMPONENT_BYTES:
-        text = _marked(text, hashlib.sha256(part.encode("utf-8", "surrogateescape")).hexdigest())
+        text = _marked(text, hashlib.sha256(part.encode(errors="surrogateescape")).hexdigest())
     return text
 
 
@@ -123,7 +121,7 @@ def _marked(name: str, digest: str) -> str:
     suffix = PurePosixPath(name).suffix
     if len(suffix.encode()) > 20:
         suffix = ""
-    stem = name[: len(name) - len(suffix)] if suffix else name
+    stem = name.removesuffix(suffix)
     mark = f"~{digest[:8]}{suffix}"
     room = _MAX_COMPONENT_BYTES - len(mark.encode())
     return stem.encode()[:room].decode(errors="ignore").rstrip() + mark

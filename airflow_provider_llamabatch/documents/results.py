@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 PARSE_OUTPUTS = ("markdown", "text", "items")
 RECORDS = "records"
+PARQUET = "parquet"
 OUTPUTS = (*PARSE_OUTPUTS, RECORDS)
+ALL_OUTPUTS = (*OUTPUTS, PARQUET)  # what ``outputs`` may name
 
 MAX_NAMED_PAGES = 5
 

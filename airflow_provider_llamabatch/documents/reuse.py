@@ -23,11 +23,11 @@ class Earlier:
     """
 
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
-    contents: dict[tuple[str, str], str] = field(default_factory=dict)
+    contents: dict[tuple[str, str | None], str] = field(default_factory=dict)
 
     def content_of(self, file: SourceFile) -> str | None:
         """Return the SHA-256 of a file that its storage calls unchanged since then."""
-        return self.contents.get((file.path, file.version)) if file.version else None
+        return self.contents.get((file.path, file.version))
 
     def row_of(self, file: SourceFile, sha256: str) -> Row | None:
         """Return the row to use again for a file with this content."""
@@ -46,7 +46,7 @@ def earlier(
     """
     usable = manifest.reusable(rows, configuration=configuration, outputs=outputs)
     whole = {key: row for key, row in usable.items() if _is_present(row, present)}
-    contents = {
+    contents: dict[tuple[str, str | None], str] = {
         (row.file, row.source_version): row.source_sha256
         for row in rows
         if row.source_version and row.source_sha256

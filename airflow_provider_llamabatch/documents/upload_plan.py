@@ -28,6 +28,7 @@ SOURCE_SHA256 = "source_sha256"
 SOURCE_VERSION = "source_version"
 
 MAX_DISPLAY_NAME_CHARACTERS = 200
+MAX_EXTENSION_CHARACTERS = 20  # with its dot; what is longer is a part of the name
 _OUR_ID = re.compile(r"([0-9a-f]{32})-[0-9a-f]{32}(?:-\w+)?\Z")
 
 # What LlamaParse documents as readable; the extension is how LlamaCloud tells the type.
@@ -196,7 +197,7 @@ def by_key(held: Iterable[Held]) -> dict[str, list[Held]]:
 
 def path_key(path: str) -> str:
     """Return what stands for a path: short, and the same after any cleaning of texts."""
-    return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 def unique_id(path: str, sha256: str, scope: str) -> str:
@@ -219,9 +220,10 @@ def display_name(path: str) -> str:
     """Return the name that LlamaCloud shows: the file's own, without control characters, short, its extension kept."""
     name = PurePosixPath(path).name
     clean = "".join("_" if unicodedata.category(character)[0] == "C" else character for character in name)
-    suffix = PurePosixPath(clean).suffix[:20]
-    stem = clean[: len(clean) - len(suffix)] if suffix else clean
-    return stem[: MAX_DISPLAY_NAME_CHARACTERS - len(suffix)] + suffix or "file"
+    suffix = PurePosixPath(clean).suffix
+    if len(suffix) > MAX_EXTENSION_CHARACTERS:
+        suffix = ""
+    return clean.removesuffix(suffix)[: MAX_DISPLAY_NAME_CHARACTERS - len(suffix)] + suffix or "file"
 
 
 def directory_name(name: str, identity: str, number: int) -> str:

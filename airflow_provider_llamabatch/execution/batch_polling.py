@@ -7,7 +7,7 @@ import zlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow_provider_llamabatch import defaults, xcom
+from airflow_provider_llamabatch import defaults, metrics, xcom
 from airflow_provider_llamabatch.batches.events import EventNotUnderstoodError, read_event
 from airflow_provider_llamabatch.batches.polling import PollResult, PollState, Reason
 from airflow_provider_llamabatch.exceptions import (
@@ -18,6 +18,9 @@ from airflow_provider_llamabatch.exceptions import (
     ResultsMissingError,
     WaitFailedError,
 )
+from airflow_provider_llamabatch.execution.arguments import checked_seconds
+from airflow_provider_llamabatch.execution.deferring import warn_without_triggerer
+from airflow_provider_llamabatch.lineage import LineageMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -32,7 +35,7 @@ SPREAD = 0.3  # share of the first gap by which batches made together are set ap
 EARLY = 10.0  # seconds (or a tenth) that a deadline lies before execution_timeout
 
 
-class BatchPollMixin:
+class BatchPollMixin(LineageMixin):
     """
     A task that waits for a batch. The attributes are the arguments that operator and sensor share.
 
@@ -73,6 +76,7 @@ class BatchPollMixin:
         """Begin the task's wait; ``deadline`` and ``since`` (now, if not given) are epoch seconds."""
         from airflow_provider_llamabatch.batches.poller import BatchPoller
 
+        self.note(batch_id=batch_id)
         now = time.time()
         state = PollState(
             batch_id,
@@ -86,15 +90,12 @@ class BatchPollMixin:
         self.polled = PolledBatch(hook, poller)
         return self.polled
 
-    def say_that_a_worker_is_held(self) -> None:
-        """Log that the wait costs a worker slot: whoever did not choose that learns it here."""
-        self.log.info("This task holds its worker slot while it waits, since it is not deferrable")
-
     def defer_poll(self) -> None:
         """Hand the wait over to the triggerer; Airflow's own timeout lies behind the deadline."""
         from airflow_provider_llamabatch.triggers.batch import BatchTrigger
 
         assert self.polled is not None
+        warn_without_triggerer(self.log)
         now, state, batch = time.time(), self.polled.state, self.polled.poller.batch
         first_gap = max(defaults.FIRST_POLL_AFTER, state.gap(now))
         spread = zlib.crc32(state.key.encode()) / 2**32 * SPREAD * first_gap  # the same at each try
@@ -112,6 +113,7 @@ class BatchPollMixin:
             project_id=self.project_id,
             organization_id=self.organization_id,
         )
+        metrics.wait_started("batch", "triggerer")
         backstop = max(0.0, state.deadline - now) + 2 * state.poll_interval + defaults.BACKSTOP
         cast("BaseOperator", self).defer(
             trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=backstop)
@@ -139,6 +141,8 @@ class BatchPollMixin:
         batch_id, batch = polled.state.key, polled.poller.batch
         assert batch is not None
         xcom.push_outcome(context, batch, outcome)
+        metrics.files_without_job(len(outcome.file_errors))
+        self.note(read=[batch.source_directory_id], job_references=outcome.job_references)
         problem = problem_with(outcome, fail_on_partial_error=self.fail_on_partial_error)
         if problem is not None:
             raise FilesWithoutJobError(f"Batch {batch_id} completed, but {problem}")
@@ -148,7 +152,10 @@ class BatchPollMixin:
                 "%s of %s files got no job: see XCom file_errors", len(outcome.file_errors), files
             )
         if not files:
-            self.log.warning("Batch %s completed without any file: its directory was empty", batch_id)
+            self.log.warning(
+                "Batch %s completed without any file: its directory was empty. Upload files into it first",
+                batch_id,
+            )
         self.log.info("Batch %s completed with %s jobs", batch_id, len(outcome.job_references))
         return outcome.job_references
 
@@ -164,6 +171,10 @@ class BatchPollMixin:
         if result.reason is Reason.CANCELLED:
             return BatchCancelledError(
                 f"Batch {batch_id} ended as CANCELLED; files that had finished by then keep their jobs.{said}"
+            )
+        if result.reason is Reason.NOT_FOUND:
+            return WaitFailedError(
+                f"LlamaCloud has no batch {batch_id} for this key and project (not_found).{said}"
             )
         return WaitFailedError(
             f"Gave up on batch {batch_id} ({result.reason.value}); the batch itself was left alone and may still "
@@ -208,7 +219,8 @@ class PolledBatch:
 
         def perform(step: Step) -> Any:
             if isinstance(step, Send):
-                return self.hook.send(step.call, ONCE if step.once else None, within=step.within)
+                with metrics.polling("get"):
+                    return self.hook.send(step.call, ONCE if step.once else None, within=step.within)
             assert isinstance(step, Sleep)  # nothing else is asked for by a poll
             time.sleep(step.seconds)
             return None
@@ -259,15 +271,3 @@ def deadline_in(seconds: float, execution_timeout: timedelta | None) -> float:
         whole = execution_timeout.total_seconds()
         seconds = min(seconds, whole - min(EARLY, whole / 10))
     return time.time() + seconds
-
-
-def checked_seconds(argument: str, value: float | timedelta) -> float:
-    """Return a duration in seconds; raises ``InvalidInputError`` naming the argument."""
-    from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
-
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
-        raise InvalidInputError(
-            argument, f"must be a number of seconds above 0, or a timedelta, not {value!r:.100}"
-        )
-    return float(seconds)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
+from airflow_provider_llamabatch import configuration
 from airflow_provider_llamabatch.defaults import (
     LOOKUP_PAUSES,
-    MAX_CONCURRENCY,
     MAX_UPLOAD_ATTEMPTS,
     PAGE_SIZE,
 )
@@ -136,16 +136,16 @@ def follow_up_directory(
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
     settings = settings_for(hook, project_id, organization_id)
-    wanted = set(file_ids)
+    wanted, limit = set(file_ids), configuration.max_concurrency()
 
     async def work() -> tuple[str, dict[str, str]] | None:
-        async with AsyncClient(settings, max_connections=MAX_CONCURRENCY) as client:
+        async with AsyncClient(settings, max_connections=limit) as client:
             held = await files_of(client, directory_id)
             files = [file for file in held if file.id in wanted and file.file_id]
             if len(files) < len(wanted):
                 log.warning("%s of %s files cannot be added anew", len(wanted) - len(files), len(wanted))
             if not files:
                 return None
-            return await follow_up(client, name, files, log, limit=MAX_CONCURRENCY)
+            return await follow_up(client, name, files, log, limit=limit)
 
     return run(work(), threads=1)

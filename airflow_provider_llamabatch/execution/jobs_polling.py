@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch import defaults, metrics
 from airflow_provider_llamabatch.exceptions import WaitFailedError
+from airflow_provider_llamabatch.execution.arguments import checked_seconds
+from airflow_provider_llamabatch.execution.deferring import warn_without_triggerer
+from airflow_provider_llamabatch.lineage import LineageMixin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 
 
-class JobsPollMixin:
+class JobsPollMixin(LineageMixin):
     """A task that waits for jobs; the attributes are the arguments that operator and sensor share."""
 
     llamabatch_conn_id: str
@@ -45,7 +48,9 @@ class JobsPollMixin:
             )
             for job_type, ids in jobs.requests()
         ]
-        if jobs.saw(row for page in send_all(hook, calls) for row in page.items):
+        with metrics.polling("list_page", len(calls)):
+            pages = send_all(hook, calls)
+        if jobs.saw(row for page in pages for row in page.items):
             self.log.info("%s", jobs.line())
 
     def ask_for_credits(self, hook: LlamaBatchHook, outcomes: list[dict[str, Any]]) -> None:
@@ -72,9 +77,9 @@ class JobsPollMixin:
 
     def defer_jobs(self, jobs: Jobs, deadline: float, method_name: str) -> None:
         """Hand the wait over to the triggerer; Airflow's own timeout lies behind the deadline."""
-        from airflow_provider_llamabatch.execution.batch_polling import checked_seconds
         from airflow_provider_llamabatch.triggers.jobs import JobsTrigger
 
+        warn_without_triggerer(self.log)
         now = time.time()
         interval = max(checked_seconds("poll_interval", self.poll_interval), defaults.MIN_POLL_INTERVAL)
         trigger = JobsTrigger(
@@ -87,6 +92,7 @@ class JobsPollMixin:
             project_id=self.project_id,
             organization_id=self.organization_id,
         )
+        metrics.wait_started("jobs", "triggerer")
         backstop = max(0.0, deadline - now) + 2 * interval + defaults.BACKSTOP
         cast("BaseOperator", self).defer(
             trigger=trigger, method_name=method_name, timeout=timedelta(seconds=backstop)

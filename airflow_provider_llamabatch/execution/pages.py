@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import io
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_llamabatch.documents.upload_plan import SourceFile
     from airflow_provider_llamabatch.storage import Storage
+
+
+def pages_by_path(source: Storage, files: Iterable[SourceFile], *, threads: int) -> dict[str, int]:
+    """Return the pages of every PDF among the files."""
+    paths = [file.path for file in files if file.path.lower().endswith(".pdf")]
+    with ThreadPoolExecutor(threads) as pool:
+        return dict(zip(paths, pool.map(partial(count_pages, source), paths), strict=True))
 
 
 def count_pages(source: Storage, path: str) -> int:

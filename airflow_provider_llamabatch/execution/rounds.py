@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch import xcom
+from airflow_provider_llamabatch import metrics, xcom
 from airflow_provider_llamabatch.batches.record import RECORD_KEY
 from airflow_provider_llamabatch.exceptions import (
     BatchCancelledError,
@@ -17,7 +17,8 @@ from airflow_provider_llamabatch.exceptions import (
     WaitFailedError,
     fail_fast_on_permanent_errors,
 )
-from airflow_provider_llamabatch.execution.batch_polling import BatchPollMixin, checked_seconds, deadline_in
+from airflow_provider_llamabatch.execution.arguments import checked_seconds
+from airflow_provider_llamabatch.execution.batch_polling import BatchPollMixin, deadline_in
 from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, check_jobs_event
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         earlier: Sequence[xcom.Round] = (),
     ) -> None:
         """Note a batch that was submitted, before anything is waited for."""
+        self.note(batch_id=batch_id)
         this = xcom.Round(
             batch_id=batch_id,
             directory_id=self.source_directory_id,
@@ -138,10 +140,18 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         self.look_at_jobs(hook, jobs)
         if self.deferrable and not jobs.have_ended:
             self.defer_jobs(jobs, deadline, "jobs_complete")
+        if not jobs.have_ended:
+            self._look_until(hook, jobs, deadline)
+        self._jobs_done(hook, context, jobs)
+
+    def _look_until(self, hook: LlamaBatchHook, jobs: Jobs, deadline: float) -> None:
+        """Wait for jobs on this worker."""
+        metrics.wait_started("jobs", "worker")
+        began = time.time()
         while not jobs.have_ended and (left := deadline - time.time()) > 0:
             time.sleep(min(left, checked_seconds("poll_interval", self.poll_interval)))
             self.look_at_jobs(hook, jobs)
-        self._jobs_done(hook, context, jobs)
+        metrics.wait_ended("jobs", metrics.reason_for(jobs.have_ended), time.time() - began)
 
     def round_failed(self, hook: LlamaBatchHook, context: Context, error: Exception) -> None:
         """End with what the rounds before have given when a later one gives nothing; a first one's error is raised."""
@@ -163,6 +173,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         xcom.push_batch(context, polled.poller.batch)
         errors = without_job(earlier, outcome.file_errors, outcome.job_references, origin=origin)
         self._push(context, xcom.FILE_ERRORS, errors)
+        metrics.files_without_job(len(outcome.file_errors))
         return list(outcome.job_references)
 
     def _jobs_done(self, hook: LlamaBatchHook, context: Context, jobs: Jobs) -> None:
@@ -172,6 +183,8 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         outcomes = jobs.outcomes(late=f"it had not ended after {seconds:.0f} s, when the wait was over")
         self._push(context, xcom.JOB_REFERENCES, outcomes)
         self._push(context, xcom.SUMMARY, jobs.summary())
+        metrics.jobs_ended(jobs.summary())
+        self.note(read=[self._rounds(context)[0]["directory_id"]], job_references=outcomes)
         self.log.info("%s", jobs.line())
         repeat = to_repeat(outcomes, self._pull(context, xcom.FILE_ERRORS))
         if repeat and len(self._rounds(context)) < self.max_file_attempts:
@@ -199,14 +212,19 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         directory_id, origin = followed
         configuration_id = self.retry_configuration_id or self.configuration_id
         submitter = self._submitter(hook, context, directory_id, configuration_id, f"{RECORD_KEY}_{attempt}")
-        batch_id = submitter.submit_or_rejoin().batch_id
+        submission = submitter.submit_or_rejoin()
+        batch_id = submission.batch_id
+        submitted = self._pull(context, xcom.SUBMISSIONS)
+        xcom.push_submission_entry(context, submission, submitter.request, earlier=submitted)
         self.begin_round(context, batch_id, directory_id, configuration_id, origin, earlier=rounds)
         self._wait(hook, batch_id, context)
 
     def _finish(self, context: Context, outcomes: list[dict[str, Any]]) -> None:
         from airflow_provider_llamabatch.batches.jobs import problem_with
+        from airflow_provider_llamabatch.documents import usage
 
         errors = self._pull(context, xcom.FILE_ERRORS)
+        self._push(context, xcom.USAGE, usage.of_outcomes(outcomes, errors))
         if errors and (self.fail_on_partial_error or not outcomes):
             raise FilesWithoutJobError(f"{len(errors)} files got no job: see XCom file_errors")
         problem = problem_with(outcomes, fail_on_partial_error=self.fail_on_partial_error)

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from time import sleep, time
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_llamabatch import metrics
 from airflow_provider_llamabatch.batches import flow
 from airflow_provider_llamabatch.batches.record import RECORD_KEY
-from airflow_provider_llamabatch.batches.submission import Action, TaskFacts
+from airflow_provider_llamabatch.batches.submission import TaskFacts
+from airflow_provider_llamabatch.tracing import span
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -20,13 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.llamacloud.models import Batch
-
-# The names that Airflow's own resumable operators count under, by what was decided about a recorded batch.
-_METRICS = {
-    Action.REJOIN: "reconnect_success",
-    Action.RETURN: "already_succeeded",
-    Action.SUBMIT: "terminal_resubmit",
-}
 
 
 @dataclass(slots=True)
@@ -62,9 +57,15 @@ class Submitter:
             self.log,
             host=self.hook.get_conn().settings.base_url,
         )
-        submitted = flow.drive(submitting.submit_or_rejoin(), self._perform)
-        if self._store is not None:
-            _count(submitted)
+        with span(
+            "llamabatch.submit",
+            directory_id=self.request.source_directory_id,
+            configuration_id=self.request.configuration_id,
+        ) as current:
+            submitted = flow.drive(submitting.submit_or_rejoin(), self._perform)
+            current.set_attribute("llamabatch.decision", str(submitted.decision.action))
+            current.set_attribute("llamabatch.batch_id", submitted.batch_id)
+        metrics.submitted(submitted, keeps_record=self._store is not None)
         return submitted
 
     def _facts(self) -> TaskFacts:
@@ -119,14 +120,3 @@ def _forever(store: Any) -> dict[str, Any]:
         return {}
     takes_it = "retention" in inspect.signature(store.set).parameters
     return {"retention": NEVER_EXPIRE} if takes_it else {}
-
-
-def _count(submitted: Submission) -> None:
-    from airflow.providers.common.compat.sdk import Stats
-
-    tags = {"operator": "CreateBatchOperator"}
-    if submitted.recorded is None:
-        Stats.incr("resumable_job.fresh_submit", tags=tags)
-    else:
-        Stats.incr("resumable_job.reconnect_attempt", tags=tags)
-        Stats.incr(f"resumable_job.{_METRICS[submitted.recorded]}", tags=tags)

@@ -6,8 +6,9 @@ import asyncio
 import warnings
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, mask_secret
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
+from airflow_provider_llamabatch.airflow_compat import get_connection, mask_secret
 from airflow_provider_llamabatch.defaults import CONNECTION_TIMEOUT
 
 if TYPE_CHECKING:
@@ -66,10 +67,8 @@ def _read(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudError:
 
 
 async def _aread(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudError:
-    from airflow.providers.common.compat.connection import get_async_connection
-
     try:
-        return _settings(conn_id, await get_async_connection(conn_id, hook=hook))
+        return _settings(conn_id, await get_connection(hook, conn_id))
     except AirflowNotFoundException:
         return await asyncio.to_thread(_read_again, hook, conn_id)
 
@@ -95,8 +94,18 @@ def _read_again(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudErro
 
 
 def _settings(conn_id: str, connection: Connection) -> ClientSettings | LlamaCloudError:
+    from airflow_provider_llamabatch import configuration
+    from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
     from airflow_provider_llamabatch.llamacloud.settings import settings_or_problem
 
+    try:
+        default_host = configuration.api_host()
+        defaults = {
+            "timeout_seconds": configuration.request_timeout(),
+            "max_attempts": configuration.max_attempts(),
+        }
+    except InvalidInputError as error:
+        return error
     return settings_or_problem(
         conn_id,
         password=connection.password,
@@ -104,4 +113,6 @@ def _settings(conn_id: str, connection: Connection) -> ClientSettings | LlamaClo
         schema=connection.schema,
         port=connection.port,
         extra=connection.extra,
+        default_host=default_host,
+        defaults=defaults,
     )

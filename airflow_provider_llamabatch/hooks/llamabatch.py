@@ -298,6 +298,7 @@ class LlamaBatchHook(BaseHook):
         from airflow_provider_llamabatch.hooks.connections import settings_of
         from airflow_provider_llamabatch.llamacloud.transport import Client
 
+        _count_retries()
         return Client(settings_of(self, self.llamabatch_conn_id))
 
     async def _open(self, *, refused: AsyncClient | None) -> AsyncClient:
@@ -327,4 +328,12 @@ def _async_client(settings: ClientSettings) -> AsyncClient:
     """Return a client; the imports and the CA bundle take tens of milliseconds, so not on the event loop."""
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
+    _count_retries()
     return AsyncClient(settings)
+
+
+def _count_retries() -> None:
+    from airflow_provider_llamabatch import metrics
+    from airflow_provider_llamabatch.llamacloud import retries
+
+    retries.observe(metrics.retried)

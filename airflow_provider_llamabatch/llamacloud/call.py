@@ -64,6 +64,7 @@ class Call(Generic[T]):
     scope: tuple[str, ...] = ("project_id", "organization_id")  # which of the connection's ids it takes
     secrets: tuple[str, ...] = field(default=(), repr=False)  # redacted in every message about this call
     expected_id: str | None = None  # the id that the object in the response must have
+    advice: str = ""  # what to do where the API refuses this request
     max_bytes: int = MAX_RESPONSE_BYTES
 
     def __str__(self) -> str:

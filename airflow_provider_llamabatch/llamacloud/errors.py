@@ -1,5 +1,7 @@
 """
-What can go wrong with a call::
+What can go wrong with a call.
+
+::
 
     LlamaCloudError
     ├── InvalidInputError           an argument or a setting is unusable; nothing was sent (also a ValueError)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.llamacloud.redaction import Redactor
 
+_UNREACHED = ". Check the connection's host, and whether this machine reaches it."
 _ours: ContextVar[Redactor | None] = ContextVar("llamabatch_request", default=None)
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _NO_RESPONSE = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError, RuntimeError)
@@ -106,6 +107,8 @@ class Exchange:
             problem = self._reason(error)
         else:
             request.extensions["trace"] = self._trace
+            if call.upload is not None and self._file is None:
+                request.read()  # one piece to send: httpx makes a dozen of a form, each a write of its own
             return request
         raise InvalidInputError(str(call), f"an argument cannot be sent: {problem}")
 
@@ -128,8 +131,8 @@ class Exchange:
 
     def _no_response(self, reason: str) -> NoResponseError:
         where = f"{self._call} to {self._http.base_url}"
-        said = "got no response" if self._sent else "could not be sent"
-        return NoResponseError(f"{where} {said}: {reason}", reached_server=self._sent)
+        said, advice = ("got no response", "") if self._sent else ("could not be sent", _UNREACHED)
+        return NoResponseError(f"{where} {said}: {reason}{advice}", reached_server=self._sent)
 
     def _reason(self, error: Exception) -> str:
         text = self._redactor.show(str(error).strip(), 300)

@@ -154,6 +154,8 @@ def _status_error(call: Call[Any], response: Response, redactor: Redactor) -> St
     )
     if not from_api and status < _SERVER_TROUBLE:
         advice = _GATEWAY
+    elif kind is RefusedError:
+        advice = advice or call.advice
     correlation_id = _correlation_id(response.headers, detail, redactor)
     message = f"{call} was answered with {status}: {detail or 'no reason given'}"
     if correlation_id and correlation_id not in message:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.llamacloud.call import Call
 
+_observers: list[Callable[[BaseException | None], None]] = []
 _waiting: ContextVar[bool] = ContextVar("llamabatch_retries_wait", default=True)
 
 
@@ -67,6 +68,12 @@ def no_waiting() -> Iterator[None]:
         yield
     finally:
         _waiting.reset(token)
+
+
+def observe(observer: Callable[[BaseException | None], None]) -> None:
+    """Have an observer told of every request that is going to be sent again, with what came of it before."""
+    if observer not in _observers:
+        _observers.append(observer)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -113,9 +120,16 @@ def retrying(
     return {
         "retry": tenacity.retry_if_exception(lambda error: worth_another_attempt(call, error)),
         "wait": _Pause(policy.backoff, rand),
+        "before_sleep": _tell,
         "stop": tenacity.stop_after_attempt(policy.max_attempts) | tenacity.stop_before_delay(seconds),
         "reraise": True,
     }
+
+
+def _tell(retry_state: tenacity.RetryCallState) -> None:
+    error = retry_state.outcome.exception() if retry_state.outcome else None
+    for observer in _observers:
+        observer(error)
 
 
 class _Pause(tenacity.wait.wait_base):

@@ -122,7 +122,8 @@ class ClientSettings(BaseModel):
     timeout_seconds: Annotated[float, BeforeValidator(_timeout)] = Field(
         REQUEST_TIMEOUT,
         title="Timeout (seconds)",
-        description=f"how long one request may take as a whole, at most {MAX_TIMEOUT_SECONDS:.0f}",
+        description=f"how long one request may take as a whole, at most {MAX_TIMEOUT_SECONDS:.0f}; empty: "
+        f"[llamabatch] request_timeout, {REQUEST_TIMEOUT:.0f}",
     )
     max_attempts: Annotated[int, BeforeValidator(_attempts)] = Field(
         MAX_ATTEMPTS, title="Attempts", description="how often one request is tried in all"
@@ -176,16 +177,22 @@ def settings_or_problem(
     schema: str | None,
     port: int | None,
     extra: Mapping[str, Any] | str | None,
+    default_host: str | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> ClientSettings | InvalidInputError:
-    """Return what ``settings_from_connection`` returns, or the exception that it raises."""
+    """
+    Return what ``settings_from_connection`` returns, or the exception that it raises.
+
+    ``default_host`` stands in for an empty host, ``defaults`` for extras that are empty.
+    """
     try:
         options = _options(extra)
         key = _named("password", _key, password)
         _refuse_keys({"host": host, "schema": schema, "extra": options}, key)
         allow_http = _named("extra allow_http", _boolean, options.get("allow_http"))
-        base_url = _base_url(host, schema, port or None, allow_http=allow_http)
-        known = {name: options[name] for name in EXTRA_FIELDS if name in options}
-        return ClientSettings(api_key=key, base_url=base_url, **known)
+        url = base_url((host or "").strip() or default_host, schema, port or None, allow_http=allow_http)
+        given = {name: options[name] for name in EXTRA_FIELDS if options.get(name) not in (None, "")}
+        return ClientSettings(api_key=key, base_url=url, **{**(defaults or {}), **given})
     except InvalidInputError as error:
         field, problem = error.argument, str(error).removeprefix(f"{error.argument}: ")
     except ValidationError as error:
@@ -235,7 +242,8 @@ def _texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
             yield from _texts(place, held)
 
 
-def _base_url(host: str | None, schema: str | None, port: int | None, *, allow_http: bool) -> str:
+def base_url(host: str | None, schema: str | None, port: int | None, *, allow_http: bool) -> str:
+    """Return the base URL for a host as a connection names it; raises ``InvalidInputError``."""
     text = (host or "").strip()
     text = REGIONS.get(text.lower() or "na", text)
     if "://" not in text:

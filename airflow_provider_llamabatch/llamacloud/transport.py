@@ -71,6 +71,7 @@ class AsyncClient:
         self._policy = policy or RetryPolicy(max_attempts=settings.max_attempts)
         self._redactor = Redactor([settings.api_key])
         self._http = httpx.AsyncClient(**_client_arguments(settings, max_connections))
+        self.last_date: str | None = None  # the header ``Date`` of the last response: the service's own clock
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -110,6 +111,7 @@ class AsyncClient:
         result = await Exchange(self._http, call, redactor, self._seconds_for(call, deadline)).perform()
         if isinstance(result, Exception):
             raise result
+        self.last_date = result.headers.get("date")
         if len(result.body) > MAX_BYTES_ON_LOOP:
             return await asyncio.to_thread(decipher, call, result, redactor)
         return decipher(call, result, redactor)
@@ -138,6 +140,11 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def last_date(self) -> str | None:
+        """Return the header ``Date`` of the last response."""
+        return self._client.last_date
 
     def close(self) -> None:
         """Close the connections; what is under way ends with a ``NoResponseError``."""

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, mask_secret
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
-from airflow_provider_llamabatch import defaults, xcom
-from airflow_provider_llamabatch.airflow_compat import default_deferrable, timed_out_by_airflow
+from airflow_provider_llamabatch import configuration, metrics, xcom
+from airflow_provider_llamabatch.airflow_compat import mask_secret, timed_out_by_airflow
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.batches.record import RECORD_KEY
+from airflow_provider_llamabatch.defaults import JOB_TYPES
 from airflow_provider_llamabatch.exceptions import fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.batch_polling import (
-    checked_seconds,
-    collecting_deadline,
-    deadline_in,
-    read_result,
-)
+from airflow_provider_llamabatch.execution.arguments import check_count, check_word, checked_seconds
+from airflow_provider_llamabatch.execution.batch_polling import collecting_deadline, deadline_in, read_result
+from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is_held
 from airflow_provider_llamabatch.execution.rounds import RoundsMixin
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
-from airflow_provider_llamabatch.links import LlamaCloudProjectLink, project_url
+from airflow_provider_llamabatch.lineage import LineageMixin
+from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_found_link, push_link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +56,8 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         DAG. What was processed is kept in an Airflow Variable, or in the directory's asset where the task has it as an
         inlet or outlet (Airflow 3.3). A backfill takes what is new when it runs; a Clear goes
         on with the run's batch (with ``fresh=True`` a new one over the same files).
-    :param deferrable: wait in the triggerer instead of holding a worker.
+    :param deferrable: wait in the triggerer instead of holding a worker. This, ``poll_interval`` and ``timeout`` are
+        what the deployment configures where not given.
     :param poll_interval: seconds between polls once the batch is no longer young.
     :param timeout: seconds to wait at most.
     :param cancel_on_kill: cancel the batch when the waiting task is killed (marked failed, or its worker terminated).
@@ -79,8 +80,9 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         "project_id",
         "organization_id",
     )
+    lineage_inputs = ("source_directory_id",)
     template_fields_renderers = {"webhook_configurations": "json"}  # noqa: RUF012  # Airflow's own spelling
-    operator_extra_links = (LlamaCloudProjectLink(),)
+    operator_extra_links = OPERATOR_LINKS
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -96,9 +98,9 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         max_file_attempts: int = 1,
         retry_configuration_id: str | None = None,
         only_new: bool = False,
-        deferrable: bool = default_deferrable(),
-        poll_interval: float | timedelta = defaults.POLL_INTERVAL,
-        timeout: float | timedelta = defaults.WAIT_TIMEOUT,
+        deferrable: bool | None = None,
+        poll_interval: float | timedelta | None = None,
+        timeout: float | timedelta | None = None,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = False,
         fail_on_partial_error: bool = False,
@@ -109,17 +111,21 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        timeout, poll_interval = (
+            configuration.wait_timeout(timeout),
+            configuration.poll_interval(poll_interval),
+        )
         checked_seconds("timeout", timeout)
         checked_seconds("poll_interval", poll_interval)
+        check_word("job_type", job_type, JOB_TYPES, templated=True)
+        check_count("max_file_attempts", max_file_attempts)
         self.source_directory_id = cast("str", source_directory_id)
         self.configuration_id = cast("str", configuration_id)
         self.job_type = job_type
         self.webhook_configurations = webhook_configurations
         self.webhook_configuration_ids = webhook_configuration_ids
-        if max_file_attempts < 1 or (max_file_attempts > 1 and not wait_for_jobs):
-            raise ValueError(
-                f"max_file_attempts={max_file_attempts!r} must be at least 1, and above 1 it needs wait_for_jobs=True"
-            )
+        if max_file_attempts > 1 and not wait_for_jobs:
+            raise ValueError(f"max_file_attempts={max_file_attempts!r} needs wait_for_jobs=True")
         self.wait_for_completion = wait_for_completion
         self.wait_for_jobs = wait_for_jobs
         self.max_file_attempts = max_file_attempts
@@ -129,7 +135,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
             )
         self.retry_configuration_id = retry_configuration_id
         self.only_new = only_new
-        self.deferrable = deferrable
+        self.deferrable = configuration.deferrable(deferrable)
         self.poll_interval = poll_interval
         self.timeout = timeout
         self.cancel_on_kill = cancel_on_kill
@@ -151,6 +157,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
     def execute(self, context: Context) -> str:
         """Submit the batch, or find the one an earlier try submitted; then wait for it, if that is asked for."""
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            push_link(context, hook, self.project_id)
             directory_id, origin, batch = self.source_directory_id, dict[str, str](), None
             if self.only_new:
                 directory_id, origin, batch = self.recurring(hook, context).prepare()
@@ -158,12 +165,12 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
                 submitter = self._submitter(hook, context, directory_id, self.configuration_id, RECORD_KEY)
                 submission = submitter.submit_or_rejoin()
                 batch_id, batch = submission.batch_id, submission.batch
+                xcom.push_submission_entry(context, submission, submitter.request)
             else:
                 batch_id = batch.id
-            settings = hook.get_conn().settings
-            project_id = (batch.project_id if batch else None) or self.project_id
-            url = project_url(settings.base_url, project_id or settings.project_id)
-            xcom.push_submission(context, batch_id, url)
+            xcom.push_submission(context, batch_id)
+            push_found_link(context, hook, self.project_id, batch)
+            self.note(batch_id=batch_id)
             if self.wait_for_jobs:
                 self.begin_round(context, batch_id, directory_id, self.configuration_id, origin)
             if self.wait_for_completion or self.wait_for_jobs:
@@ -223,8 +230,10 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
                 self.defer_poll()
                 return
         else:
-            self.say_that_a_worker_is_held()
+            say_that_a_worker_is_held(self.log)
+            metrics.wait_started("batch", "worker")
             result = polled.carry_out(polled.poller.wait())
+            metrics.wait_ended("batch", result.reason, time.time() - polled.state.since)
         self._collect(hook, context, result)
 
     def _conclude(
@@ -247,7 +256,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
             self.batch_ended(hook, context, references)
 
 
-class CancelBatchOperator(BaseOperator):
+class CancelBatchOperator(LineageMixin, BaseOperator):
     """
     Ask for a batch to be cancelled, and return its id; XCom ``batch`` holds the batch after that.
 
@@ -261,6 +270,7 @@ class CancelBatchOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("batch_id", "llamabatch_conn_id", "project_id", "organization_id")
+    operator_extra_links = OPERATOR_LINKS
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -281,9 +291,11 @@ class CancelBatchOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         """Cancel the batch."""
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            push_link(context, hook, self.project_id)
             batch = hook.cancel_batch(
                 self.batch_id, project_id=self.project_id, organization_id=self.organization_id
             )
         self.log.info("Batch %s is %s", batch.id, batch.status)
+        self.note(read=[batch.source_directory_id])
         xcom.push_batch(context, batch)
         return batch.id

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
-from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
+from airflow_provider_llamabatch import configuration, metrics
+from airflow_provider_llamabatch.defaults import DIRECTORY_TYPES, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
+from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS
 from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, fail_fast_on_permanent_errors
+from airflow_provider_llamabatch.execution.arguments import check_count, check_word, check_words
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.lineage import LineageMixin, report_read
+from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
+from airflow_provider_llamabatch.tracing import span
 from airflow_provider_llamabatch.xcom import UPLOAD
 
 if TYPE_CHECKING:
@@ -19,16 +24,19 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_llamabatch.documents.manifest import Row
-    from airflow_provider_llamabatch.documents.reuse import Earlier
     from airflow_provider_llamabatch.documents.upload_plan import Refused, SourceFile
     from airflow_provider_llamabatch.execution.uploading import Target, Uploaded
     from airflow_provider_llamabatch.storage import Storage
 
 ALWAYS = "always"
-_WORDS = {"if_empty": ("skip", "fail", "succeed"), "on_unsupported": ("skip", "fail")}
+_WORDS = {
+    "directory_type": DIRECTORY_TYPES,
+    "if_empty": ("skip", "fail", "succeed"),
+    "on_unsupported": ("skip", "fail"),
+}
 
 
-class UploadDirectoryOperator(BaseOperator):
+class UploadDirectoryOperator(LineageMixin, BaseOperator):
     """
     Upload a folder of documents into LlamaCloud directories and return the directories' ids, always as a list.
 
@@ -58,7 +66,7 @@ class UploadDirectoryOperator(BaseOperator):
         in its present version and with all ``outputs``.
     :param configuration_id: the configuration that the files will be processed with, for ``reuse``.
     :param outputs: what will be saved of each document, for ``reuse``.
-    :param max_concurrency: files under way at once.
+    :param max_concurrency: files under way at once; what the deployment configures where not given.
     :param project_id: the project, the connection's where None.
     :param organization_id: the organization, the connection's where None.
     :param llamabatch_conn_id: the Airflow connection with the API key.
@@ -77,6 +85,9 @@ class UploadDirectoryOperator(BaseOperator):
         "organization_id",
         "llamabatch_conn_id",
     )
+    operator_extra_links = OPERATOR_LINKS
+    lineage_inputs = ("source",)
+    lineage_outputs = ("directory_id",)
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -100,7 +111,7 @@ class UploadDirectoryOperator(BaseOperator):
         reuse: bool = False,
         configuration_id: str | None = None,
         outputs: Sequence[str] = ("markdown",),
-        max_concurrency: int = MAX_CONCURRENCY,
+        max_concurrency: int | None = None,
         project_id: str | None = None,
         organization_id: str | None = None,
         llamabatch_conn_id: str = "llamabatch_default",
@@ -125,30 +136,31 @@ class UploadDirectoryOperator(BaseOperator):
         self.reuse = reuse
         self.configuration_id = configuration_id
         self.outputs = outputs
-        self.max_concurrency = max_concurrency
+        self.max_concurrency = configuration.max_concurrency(max_concurrency)
         self.project_id = project_id
         self.organization_id = organization_id
         self.llamabatch_conn_id = llamabatch_conn_id
         for argument, words in _WORDS.items():
-            if getattr(self, argument) not in words:
-                raise ValueError(
-                    f"{argument} must be one of {', '.join(words)}, not {getattr(self, argument)!r}"
-                )
+            check_word(argument, getattr(self, argument), words)
+        check_words("outputs", outputs, ALL_OUTPUTS)
+        check_count("max_concurrency", self.max_concurrency)
+        check_count("max_files_per_directory", max_files_per_directory, highest=MAX_FILES_PER_DIRECTORY)
         if reuse and (target is None or configuration_id is None):
             raise ValueError("reuse=True needs target and configuration_id: where results are, and of what")
 
     def execute(self, context: Context) -> list[str]:
         """Look at the source, refuse what is to be refused, upload the rest."""
         from airflow_provider_llamabatch.documents import upload_plan
-        from airflow_provider_llamabatch.storage import Storage, split_pattern
+        from airflow_provider_llamabatch.storage import Storage, files_outside, split_pattern
 
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            push_link(context, hook, self.project_id)
             ti = context["ti"]
             ti.xcom_push(key=UPLOAD, value={"files": None})  # whoever pulls it after a failure finds this
             url, pattern = split_pattern(self.source, self.pattern)
             source = Storage(url, self.source_conn_id, argument="source")
             target = Storage(self.target, self.target_conn_id) if self.target is not None else None
-            found = _outside_of(target, source, source.files(pattern))
+            found = files_outside(target, source, pattern)
             files, refused = upload_plan.preflight(found)
             self._report(files, refused)
             reused, known = self._reused(hook, source, target, files)
@@ -156,6 +168,8 @@ class UploadDirectoryOperator(BaseOperator):
             self._refuse_surprises(source, sending)
             identity = upload_plan.identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index))
             uploaded = self._upload(hook, source, sending, known, identity)
+            metrics.files_uploaded(uploaded, reused=len(reused), skipped=len(refused))
+            self.note(written=uploaded.directory_ids, files=uploaded.uploaded, bytes=uploaded.bytes)
             uploaded.rows |= reused
             uploaded.rows |= {one.path: _skipped(one) for one in refused}
             record = _record(target, uploaded.rows.values(), identity) if target is not None else None
@@ -182,45 +196,18 @@ class UploadDirectoryOperator(BaseOperator):
         self, hook: LlamaBatchHook, source: Storage, target: Storage | None, files: list[SourceFile]
     ) -> tuple[dict[str, Row], dict[str, str]]:
         """Return the rows of files that need not be sent, by path, and the SHA-256 of all that were read for it."""
-        from airflow_provider_llamabatch.execution.uploading import hash_of
+        from airflow_provider_llamabatch.execution.reusing import earlier_results, reused_rows
+        from airflow_provider_llamabatch.execution.saving import configuration_of
 
         if not self.reuse or target is None:
             return {}, {}
-        earlier = self._earlier(hook, target)
-        asked = {file.path for file in files} & {path for path, _ in earlier.rows}
-        candidates = [file for file in files if file.path in asked]
-
-        def content_of(file: SourceFile) -> str:
-            return earlier.content_of(file) or hash_of(source, file.path)[0]
-
-        with ThreadPoolExecutor(self.max_concurrency) as pool:
-            known = {
-                file.path: sha256
-                for file, sha256 in zip(candidates, pool.map(content_of, candidates), strict=True)
-            }
-        rows = {file.path: earlier.row_of(file, known[file.path]) for file in candidates}
-        reused = {path: row for path, row in rows.items() if row is not None}
+        configuration = configuration_of(
+            hook, self.configuration_id or "", self.project_id, self.organization_id
+        )
+        earlier = earlier_results(target, configuration, self.outputs)
+        reused, known = reused_rows(earlier, source, files, threads=self.max_concurrency)
         self.log.info("%s of %s files already have a result and are reused", len(reused), len(files))
         return reused, known
-
-    def _earlier(self, hook: LlamaBatchHook, target: Storage) -> Earlier:
-        from airflow_provider_llamabatch.documents import manifest
-        from airflow_provider_llamabatch.documents.result_plan import MANIFEST
-        from airflow_provider_llamabatch.documents.reuse import Earlier, earlier
-        from airflow_provider_llamabatch.execution.saving import configuration_of
-
-        content = target.read_bytes(MANIFEST)
-        if content is None:
-            return Earlier()
-        present = {target.url_of(file.path): file.size for file in target.files("**/*")}
-        return earlier(
-            manifest.from_lines(content),
-            configuration=configuration_of(
-                hook, self.configuration_id or "", self.project_id, self.organization_id
-            ),
-            outputs=self.outputs,
-            present=present,
-        )
 
     def _refuse_surprises(self, source: Storage, files: list[SourceFile]) -> None:
         if self.max_files is not None and len(files) > self.max_files:
@@ -233,11 +220,9 @@ class UploadDirectoryOperator(BaseOperator):
             )
 
     def _pages(self, source: Storage, files: list[SourceFile]) -> int:
-        from airflow_provider_llamabatch.execution.pages import count_pages
+        from airflow_provider_llamabatch.execution.pages import pages_by_path
 
-        documents = [file.path for file in files if file.path.lower().endswith(".pdf")]
-        with ThreadPoolExecutor(self.max_concurrency) as pool:
-            return sum(pool.map(lambda path: count_pages(source, path), documents))
+        return sum(pages_by_path(source, files, threads=self.max_concurrency).values())
 
     def _upload(
         self,
@@ -253,6 +238,7 @@ class UploadDirectoryOperator(BaseOperator):
 
         if not files and not (self.mirror and self.directory_id):
             return Uploaded()
+        report_read(source)
         settings = (
             hook.get_conn().settings
         )  # before the event loop begins: it asks Airflow for the connection
@@ -264,7 +250,8 @@ class UploadDirectoryOperator(BaseOperator):
                     files
                 )
 
-        uploaded = concurrency.run(upload(), threads=self.max_concurrency)
+        with span("llamabatch.upload", files=len(files), source=source.url):
+            uploaded = concurrency.run(upload(), threads=self.max_concurrency)
         self.log.info(
             "Uploaded %s files (%s bytes), %s were there already, %s removed; directories: %s",
             uploaded.uploaded,
@@ -311,7 +298,7 @@ class UploadDirectoryOperator(BaseOperator):
         self.log.info(fact)
 
 
-class DeleteDirectoryOperator(BaseOperator):
+class DeleteDirectoryOperator(LineageMixin, BaseOperator):
     """
     Delete directories of LlamaCloud, with what they hold, and return their ids. One that is gone already is no error.
 
@@ -328,6 +315,9 @@ class DeleteDirectoryOperator(BaseOperator):
         "organization_id",
         "llamabatch_conn_id",
     )
+    operator_extra_links = OPERATOR_LINKS
+    lineage_outputs = ("directory_id",)
+    lineage_drops = True
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -354,21 +344,17 @@ class DeleteDirectoryOperator(BaseOperator):
 
         given = self.directory_id
         directory_ids = [given] if isinstance(given, str) else list(given or ())
+        self.note(written=directory_ids)
         if not self.only_after:
             raise AirflowSkipException(f"Left alone, since a task before this one failed: {directory_ids}")
         scope = {"project_id": self.project_id, "organization_id": self.organization_id}
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            push_link(context, hook, self.project_id)
             for directory_id in directory_ids:
                 with contextlib.suppress(NotFoundError):
                     hook.send(calls.delete_directory(directory_id, **scope))
                 self.log.info("Deleted directory %s", directory_id)
         return directory_ids
-
-
-def _outside_of(target: Storage | None, source: Storage, files: list[SourceFile]) -> list[SourceFile]:
-    """Leave out what an earlier run wrote, where the target lies within the source."""
-    within = target.place_within(source) if target is not None else None
-    return [file for file in files if not file.path.startswith(within)] if within else files
 
 
 def _skipped(refused: Refused) -> Row:

@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
+from airflow_provider_llamabatch import configuration, metrics
 from airflow_provider_llamabatch.airflow_compat import add_partitions, has_partitions
-from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
+from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
+from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS, PARQUET
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
+from airflow_provider_llamabatch.execution.arguments import check_count, check_words
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
-from airflow_provider_llamabatch.xcom import DOUBTFUL, SUMMARY
+from airflow_provider_llamabatch.lineage import LineageMixin, report_written
+from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
+from airflow_provider_llamabatch.tracing import span
+from airflow_provider_llamabatch.xcom import DOUBTFUL, SUMMARY, USAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Asset, Context
 
@@ -21,11 +27,10 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.execution.saving import Checkpoints
     from airflow_provider_llamabatch.storage import Storage
 
-PARQUET_OUTPUT = "parquet"
 EXTRACT = "extract_v2"
 
 
-class SaveBatchResultsOperator(BaseOperator):
+class SaveBatchResultsOperator(LineageMixin, BaseOperator):
     """
     Write the results of a batch's jobs below ``target``, a file per document, and a manifest with a row for each.
 
@@ -41,7 +46,7 @@ class SaveBatchResultsOperator(BaseOperator):
         and with ``parquet`` (needs the extra of this name) also one ``records.parquet``.
     :param source_directory_id: the directory (or directories) of the batch, for the documents' names.
     :param target_conn_id: the Airflow connection of the target's storage.
-    :param max_concurrency: documents under way at once.
+    :param max_concurrency: documents under way at once; what the deployment configures where not given.
     :param file_errors: XCom ``file_errors`` of the batch: why files got no job.
     :param upload: XCom ``upload`` of ``UploadDirectoryOperator`` with the same ``target``: then the manifest also has
         the documents that were reused, skipped, or never came to a job.
@@ -71,6 +76,9 @@ class SaveBatchResultsOperator(BaseOperator):
         "organization_id",
         "llamabatch_conn_id",
     )
+    operator_extra_links = OPERATOR_LINKS
+    lineage_inputs = ("source_directory_id",)
+    lineage_outputs = ("target",)
     ui_color = "#e8e4ff"
 
     def __init__(
@@ -81,7 +89,7 @@ class SaveBatchResultsOperator(BaseOperator):
         outputs: Sequence[str] = ("markdown",),
         source_directory_id: str | Sequence[str] | None = None,
         target_conn_id: str | None = None,
-        max_concurrency: int = MAX_CONCURRENCY,
+        max_concurrency: int | None = None,
         file_errors: Any = None,
         upload: Any = None,
         configuration_id: str | None = None,
@@ -104,7 +112,7 @@ class SaveBatchResultsOperator(BaseOperator):
         self.outputs = outputs
         self.source_directory_id = source_directory_id
         self.target_conn_id = target_conn_id
-        self.max_concurrency = max_concurrency
+        self.max_concurrency = configuration.max_concurrency(max_concurrency)
         self.file_errors = file_errors
         self.upload = upload
         self.configuration_id = configuration_id
@@ -115,6 +123,8 @@ class SaveBatchResultsOperator(BaseOperator):
         self.project_id = project_id
         self.organization_id = organization_id
         self.llamabatch_conn_id = llamabatch_conn_id
+        check_words("outputs", outputs, ALL_OUTPUTS)
+        check_count("max_concurrency", self.max_concurrency)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch and write what is not written yet, then the manifest."""
@@ -125,12 +135,15 @@ class SaveBatchResultsOperator(BaseOperator):
         ti = context["ti"]
         identity = upload_plan.identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index))
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
-            outputs = self._checked_outputs()
+            push_link(context, hook, self.project_id)
+            outputs = tuple(self.outputs)
             target = Storage(self.target, self.target_conn_id)
+            references = rows.flat(self.job_references)
+            self.note(job_references=references)
             checkpoints = Checkpoints(target, f"{result_plan.STATE_FOLDER}/saves/{identity}")
             documents = rows.rows_of(
                 self._recorded(target) or self._listed(hook),
-                rows.flat(self.job_references),
+                references,
                 rows.flat(self.file_errors),
                 self._configuration(hook),
                 is_complete=self.upload is not None,
@@ -143,18 +156,6 @@ class SaveBatchResultsOperator(BaseOperator):
             target.write(path, manifest.to_lines(documents))
             checkpoints.clear()
             return self._conclude(context, documents, target.url_of(path))
-
-    def _checked_outputs(self) -> tuple[str, ...]:
-        from airflow_provider_llamabatch.documents.results import OUTPUTS
-        from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
-
-        known = (*OUTPUTS, PARQUET_OUTPUT)
-        outputs = tuple(self.outputs)
-        if isinstance(self.outputs, str) or not outputs or any(output not in known for output in outputs):
-            raise InvalidInputError(
-                "outputs", f"must be some of {', '.join(known)}, not {self.outputs!r:.200}"
-            )
-        return outputs
 
     def _recorded(self, target: Storage) -> list[Row]:
         """Return what the upload recorded below the target."""
@@ -227,6 +228,7 @@ class SaveBatchResultsOperator(BaseOperator):
         others = [row for row in documents if not row.job_id or row.reused]
         if not rows:
             return others
+        report_written(target)
         needed = dict.fromkeys(output for row in rows for output in outputs_for(row.job_type or "", outputs))
         taken = [path for row in others for path in row.paths_below(target.url_of(""))]
         stems = plan_paths([row.file for row in rows], list(needed), taken=taken)
@@ -240,7 +242,8 @@ class SaveBatchResultsOperator(BaseOperator):
                 saver = Saver(client, target, checkpoints, self.log, self.max_concurrency, outputs)
                 return await saver.save(rows, stems, done)
 
-        return [*concurrency.run(save(), threads=self.max_concurrency), *others]
+        with span("llamabatch.save", documents=len(rows), target=target.url):
+            return [*concurrency.run(save(), threads=self.max_concurrency), *others]
 
     def _write_records(
         self, hook: LlamaBatchHook, target: Storage, documents: list[Row], outputs: tuple[str, ...]
@@ -254,17 +257,17 @@ class SaveBatchResultsOperator(BaseOperator):
         if not rows:
             return
         recording.write_jsonl(target, rows, threads=self.max_concurrency)
-        if PARQUET_OUTPUT in outputs:
+        if PARQUET in outputs:
             schema = recording.schema_of(hook, self.configuration_id)
             recording.write_parquet(target, rows, schema, threads=self.max_concurrency)
 
     def _conclude(self, context: Context, documents: list[Row], manifest_url: str) -> dict[str, Any]:
-        from airflow_provider_llamabatch.documents import manifest, rows
+        from airflow_provider_llamabatch.documents import manifest, rows, usage
         from airflow_provider_llamabatch.execution.saving import unsaved
 
         failed = unsaved(documents)
         doubtful = manifest.doubtful(documents, below=self.min_confidence)
-        summary = {
+        summary: dict[str, Any] = {
             "manifest": manifest_url,
             "saved": sum(row.is_saved and not row.reused for row in documents),
             "failed": len(failed),
@@ -275,10 +278,17 @@ class SaveBatchResultsOperator(BaseOperator):
             "statuses": manifest.statuses_of(documents),
         }
         context["ti"].xcom_push(key=SUMMARY, value=summary)
+        context["ti"].xcom_push(key=USAGE, value=usage.of_rows(documents, failed))
+        self.note(
+            read=[row.directory_id for row in documents],
+            credits=summary["credits"],
+            files=summary["saved"],
+            bytes=sum(row.bytes or 0 for row in documents if not row.reused),
+        )
+        metrics.documents_saved(documents)
         if self.min_confidence is not None:
             listed = [{"file": row.file, "confidence": row.confidence, "path": row.path} for row in doubtful]
             context["ti"].xcom_push(key=DOUBTFUL, value=listed[:MAX_FILES_PER_DIRECTORY])
-        _count(summary)
         self.log.info("Wrote %s: %s", manifest_url, summary)
         if failed:
             named = "\n".join(
@@ -299,12 +309,3 @@ class SaveBatchResultsOperator(BaseOperator):
             keys = [manifest.partition_key(row) for row in documents if row.is_saved and not row.reused]
             add_partitions(context, self.partitions, keys, {"manifest": manifest_url})
         return summary
-
-
-def _count(summary: Mapping[str, Any]) -> None:
-    from airflow.providers.common.compat.sdk import Stats
-
-    for status, count in summary["statuses"].items():
-        Stats.incr("llamabatch.documents", count, tags={"status": status})
-    if summary["credits"]:
-        Stats.incr("llamabatch.credits", int(summary["credits"]))

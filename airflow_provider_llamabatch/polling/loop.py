@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
-from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch import defaults, metrics
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, NoResponseError
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from airflow_provider_llamabatch.polling.entries import Entry
@@ -224,7 +224,8 @@ class PollLoop:
 
     async def _request(self, schedule: Any, ask: Ask) -> None:
         try:
-            value = await self._hook.asend(ask.call, ONCE, within=defaults.POLL_TIMEOUT)
+            with metrics.polling("get" if ask.walk is None else "list_page"):
+                value = await self._hook.asend(ask.call, ONCE, within=defaults.POLL_TIMEOUT)
         except LlamaCloudError as error:
             updates = schedule.on_error(ask, error, self._clock())
         except Exception as error:  # Airflow's own trouble, in reading the connection: waited out as well

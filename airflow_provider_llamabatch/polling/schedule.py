@@ -6,15 +6,16 @@ interval, or a half, a quarter ... of it while it is young. All ticks of one int
 began, so one ``Sweep`` asks for everything that is due:
 
     SCHEDULED  not due yet                          -> due: SWEPT, or QUEUED where few are due or a list does not pay
-    SWEPT      a list is being read for it          -> read as ended: over; read as running, or not on the list of
-                                                       what has ended: SCHEDULED; missing where it should be: QUEUED
+    SWEPT      a list is being read for it          -> read as COMPLETED: over; read as running, or not on the list of
+                                                       what has ended: SCHEDULED; missing where it should be, or read
+                                                       as FAILED or CANCELLED: QUEUED
     QUEUED     to be asked for by GET               -> ASKED as soon as a place is free
     ASKED      its GET is under way                 -> over, or SCHEDULED
     OVER       settled, expired, or left
 
 Nothing is settled by not being on a list. A list of what has ended shows nothing of what still runs, so a share of the
 waits is looked for on a list of everything after each sweep (``RECHECK_GAPS``); what is not there is asked for by GET.
-A list that stalls or fails gives its waits to GETs.
+Nor does one row end a wait as failed: a GET has to agree. A list that stalls or fails gives its waits to GETs.
 """
 
 from __future__ import annotations
@@ -148,10 +149,11 @@ class Schedule:
         for row in rows:  # a GET says nothing of whether lists show it
             for entry in self.entries.get(row.key, ()):
                 entry.misses, entry.relist_at = 0, 0.0
-        updates = [update for row in rows for update in self._on_row(row, now)]
+        doubted = self._doubted(rows, now)
+        updates = [update for row in rows if row.key not in doubted for update in self._on_row(row, now)]
         if self.costs.notices(walk.query, rows):
             self._restart(sweep)
-        sweep.left.difference_update(row.key for row in rows if self._answers(sweep, row))
+        sweep.left.difference_update(row.key for row in rows if sweep.is_answered_by(row))
         try:
             walk.on_page(page.next_page_token)
         except InvalidResponseError as error:  # a list without an end
@@ -346,6 +348,13 @@ class Schedule:
                 times.append(lane.opens_at(now))
         return min(times)
 
+    def _doubted(self, rows: list[Row], now: float) -> dict[str, None]:
+        """Have what a list says has failed asked for by GET, and return it."""
+        doubted = sweeps.doubted(rows, self.entries, self.source)
+        waiting = [entry for key in doubted for entry in self.entries[key] if now >= entry.not_before]
+        self._enqueue_all(entry for entry in waiting if entry.phase in (Phase.SCHEDULED, Phase.SWEPT))
+        return doubted
+
     def _on_row(self, row: Row, now: float) -> list[Update]:
         updates = []
         for entry in tuple(self.entries.get(row.key, ())):
@@ -361,10 +370,6 @@ class Schedule:
             elif row.status != known:
                 updates.append(Update(entry, row.status))
         return updates
-
-    def _answers(self, sweep: Sweep, row: Row) -> bool:
-        """Say whether a row tells a sweep all it is read for: one that looks for ends passes over what still runs."""
-        return sweep.kind is not Kind.ENDED or row.status in ENDED
 
     def _over(self, entry: Entry, result: PollResult) -> Update:
         self.remove(entry)

@@ -65,7 +65,8 @@ class Source(Protocol):
         """Return the call for the first page of a list."""
 
 
-ENDED = ("COMPLETED", "FAILED", "CANCELLED")
+FAILED = ("FAILED", "CANCELLED")
+ENDED = ("COMPLETED", *FAILED)
 
 
 @dataclass(frozen=True, slots=True)

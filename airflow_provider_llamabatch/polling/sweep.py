@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.llamacloud.call import page_after
 from airflow_provider_llamabatch.polling.lanes import SLOW_SECONDS
-from airflow_provider_llamabatch.polling.sources import ENDED, KEYS_PER_PAGE, Query, Row, Source
+from airflow_provider_llamabatch.polling.sources import ENDED, FAILED, KEYS_PER_PAGE, Query, Row, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.polling.entries import Entry
@@ -36,6 +36,7 @@ WAITS_PER_RANGE = (
 )
 MAX_RANGES = 6
 WAITS_PER_RECHECK_PAGE = 8  # a page that shows fewer, among batches of others, does not pay
+MAX_DOUBTED = 10  # failures on one page that are asked for by GET; where there are more, the page is believed
 FORGOTTEN_PER_CHOICE = 0.95  # what is known of a list that is not read counts less each time
 
 
@@ -97,6 +98,10 @@ class Sweep:
         turn = 0.0 if self.under_way else pace.next_at
         return max(self.moved_at, turn) + SLOW_SECONDS
 
+    def is_answered_by(self, row: Row) -> bool:
+        """Say whether a row tells all that is read for: a sweep that looks for ends passes over what still runs."""
+        return self.kind is not Kind.ENDED or row.status in ENDED
+
 
 @dataclass(slots=True)
 class Costs:
@@ -150,6 +155,16 @@ class Costs:
         if any(row.created_at is not None and not after <= row.created_at <= before for row in rows):
             self.range_is_honoured = False
         return known != (self.status_is_honoured, self.range_is_honoured)
+
+
+def doubted(rows: Iterable[Row], waiting: Container[str], source: Source) -> dict[str, None]:
+    """
+    Return what a page says has failed and a GET has to agree about.
+
+    None of it where it is so much that it is no slip, or where lists by ids are answered from the things themselves.
+    """
+    failed = dict.fromkeys(row.key for row in rows if row.status in FAILED and row.key in waiting)
+    return {} if source.by_keys or len(failed) > MAX_DOUBTED else failed
 
 
 def begin(kind: Kind, entries: list[Entry], source: Source, page_size: int | None) -> Sweep:

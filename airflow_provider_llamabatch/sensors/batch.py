@@ -13,18 +13,20 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_llamabatch import defaults
-from airflow_provider_llamabatch.airflow_compat import default_deferrable, first_poke_at, timed_out_by_airflow
+from airflow_provider_llamabatch import configuration, defaults, metrics
+from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_by_airflow
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.exceptions import BatchSensorTimeout, fail_fast_on_permanent_errors
+from airflow_provider_llamabatch.execution.arguments import checked_seconds
 from airflow_provider_llamabatch.execution.batch_polling import (
     BatchPollMixin,
-    checked_seconds,
     collecting_deadline,
     deadline_in,
     read_result,
 )
+from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is_held
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_found_link, push_link
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +48,7 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
 
     :param batch_id: the batch to wait for.
     :param poll_interval: seconds between polls; the same as ``poke_interval``, which wins if both are given.
-    :param deferrable: wait in the triggerer.
+    :param deferrable: wait in the triggerer; as the deployment configures it where not given, like ``poll_interval``.
     :param cancel_on_kill: cancel the batch when the task is killed while it waits.
     :param cancel_on_timeout: cancel the batch when ``timeout`` has passed.
     :param fail_on_partial_error: fail when some file got no job; when no file got one, the task always fails.
@@ -57,14 +59,15 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
 
     template_fields: Sequence[str] = ("batch_id", "llamabatch_conn_id", "project_id", "organization_id")
     timeout_error = BatchSensorTimeout
+    operator_extra_links = OPERATOR_LINKS
     ui_color = "#e8e4ff"
 
     def __init__(
         self,
         *,
         batch_id: str | XComArg,
-        poll_interval: float | timedelta = defaults.POLL_INTERVAL,
-        deferrable: bool = default_deferrable(),
+        poll_interval: float | timedelta | None = None,
+        deferrable: bool | None = None,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = False,
         fail_on_partial_error: bool = False,
@@ -73,11 +76,12 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
         organization_id: str | None = None,
         **kwargs: Any,
     ) -> None:
+        poll_interval = configuration.poll_interval(poll_interval)
         checked_seconds("poll_interval", poll_interval)
         kwargs.setdefault("poke_interval", poll_interval)
         super().__init__(**kwargs)
         self.batch_id = cast("str", batch_id)
-        self.deferrable = deferrable
+        self.deferrable = configuration.deferrable(deferrable)
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.fail_on_partial_error = fail_on_partial_error
@@ -94,13 +98,18 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
         """Poll once, then wait: in the triggerer, or as ``mode`` says."""
         with LlamaBatchHook(self.llamabatch_conn_id) as hook:
             with fail_fast_on_permanent_errors():
+                push_link(context, hook, self.project_id)
                 self._begin(hook, context)
             if not self.deferrable:
                 if not self.reschedule:
-                    self.say_that_a_worker_is_held()
+                    say_that_a_worker_is_held(self.log)
+                    metrics.wait_started("batch", "worker")
                 return super().execute(context)
             try:
                 references = self._poll(context)
+                push_found_link(
+                    context, hook, self.project_id, self.polled.poller.batch if self.polled else None
+                )
                 if references is None:
                     self.defer_poll()
             except (AirflowFailException, AirflowSensorTimeout) as error:
@@ -135,12 +144,17 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
             raise RuntimeError("poke only works within execute, which begins the wait")
         with fail_fast_on_permanent_errors():
             result = self.polled.carry_out(self.polled.poller.poll())
+            if result is not None and not self.deferrable:
+                metrics.wait_ended("batch", result.reason, time.time() - self.polled.state.since)
             return None if result is None else self.conclude_poll(context, result)
 
     def _begin(self, hook: LlamaBatchHook, context: Context) -> None:
         since, deadline = None, deadline_in(self.timeout, self.execution_timeout)
         if self.reschedule and not self.deferrable:
-            since = first_poke_at(context) or time.time()
+            began = first_poke_at(context)
+            if began is None:
+                metrics.wait_started("batch", "worker")
+            since = began or time.time()
             deadline = since + self.timeout
         grace = defaults.UNKNOWN_GRACE
         self.begin_poll(hook, self.batch_id, deadline=deadline, since=since, missing_grace=grace)

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_llamabatch import defaults
-from airflow_provider_llamabatch.airflow_compat import (
-    default_deferrable,
-    first_poke_at,
-    timed_out_by_airflow,
-)
+from airflow_provider_llamabatch import configuration, metrics
+from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_by_airflow
 from airflow_provider_llamabatch.exceptions import JobsFailedError, fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.batch_polling import checked_seconds, deadline_in
+from airflow_provider_llamabatch.execution.arguments import checked_seconds
+from airflow_provider_llamabatch.execution.batch_polling import deadline_in
+from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is_held
 from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, check_jobs_event
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
 from airflow_provider_llamabatch.xcom import SUMMARY
 
 if TYPE_CHECKING:
@@ -42,7 +41,8 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
     :param job_references: what ``BatchSensor`` returned; several such lists, as from mapped tasks, are fine too.
     :param poll_interval: seconds between looks.
     :param timeout: seconds to wait at most.
-    :param deferrable: wait in the triggerer.
+    :param deferrable: wait in the triggerer. This, ``poll_interval`` and ``timeout`` are what the deployment configures
+        where not given.
     :param with_credits: ask for what each job cost, a request per job, eight at once; None where it is not billed yet.
     :param fail_on_partial_error: fail when any job did not complete.
     :param project_id: the project, the connection's where None.
@@ -51,15 +51,16 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("job_references", "project_id", "organization_id", "llamabatch_conn_id")
+    operator_extra_links = OPERATOR_LINKS
     ui_color = "#e8e4ff"
 
     def __init__(
         self,
         *,
         job_references: Any,
-        poll_interval: float | timedelta = defaults.POLL_INTERVAL,
-        timeout: float | timedelta = defaults.WAIT_TIMEOUT,
-        deferrable: bool = default_deferrable(),
+        poll_interval: float | timedelta | None = None,
+        timeout: float | timedelta | None = None,
+        deferrable: bool | None = None,
         with_credits: bool = False,
         fail_on_partial_error: bool = False,
         project_id: str | None = None,
@@ -67,12 +68,13 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         llamabatch_conn_id: str = "llamabatch_default",
         **kwargs: Any,
     ) -> None:
-        self.seconds = checked_seconds("timeout", timeout)
+        poll_interval = configuration.poll_interval(poll_interval)
+        self.seconds = checked_seconds("timeout", configuration.wait_timeout(timeout))
         kwargs.setdefault("poke_interval", checked_seconds("poll_interval", poll_interval))
         super().__init__(timeout=self.seconds + BACKSTOP, **kwargs)
         self.job_references = job_references
         self.poll_interval = poll_interval
-        self.deferrable = deferrable
+        self.deferrable = configuration.deferrable(deferrable)
         self.with_credits = with_credits
         self.fail_on_partial_error = fail_on_partial_error
         self.project_id = project_id
@@ -82,10 +84,13 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look once, then wait: in the triggerer, or as ``mode`` says."""
-        if not self.deferrable:
-            return super().execute(context)
-        deadline = deadline_in(self.seconds, self.execution_timeout)
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+            push_link(context, hook, self.project_id)
+            if not self.deferrable:
+                if not self.reschedule:
+                    say_that_a_worker_is_held(self.log)
+                return super().execute(context)
+            deadline = deadline_in(self.seconds, self.execution_timeout)
             jobs = self._jobs()
             self.look_at_jobs(hook, jobs)
         if not jobs.have_ended:
@@ -116,8 +121,10 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         from airflow_provider_llamabatch.llamacloud.retries import is_transient
 
         if self.deadline is None:
-            began = (first_poke_at(context) if self.reschedule else None) or time.time()
-            self.deadline = began + self.seconds
+            began = first_poke_at(context) if self.reschedule else None
+            if began is None:
+                metrics.wait_started("jobs", "worker")
+            self.deadline = (began or time.time()) + self.seconds
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             jobs = self._jobs()
             try:
@@ -128,6 +135,9 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
                 self.log.warning("Could not look at the jobs, will look again: %s", error)
         if not jobs.have_ended and time.time() < self.deadline:
             return PokeReturnValue(False)
+        metrics.wait_ended(
+            "jobs", metrics.reason_for(jobs.have_ended), time.time() - self.deadline + self.seconds
+        )
         return PokeReturnValue(True, self._conclude(context, jobs))
 
     def _jobs(self) -> Jobs:
@@ -144,6 +154,8 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
             with LlamaBatchHook(self.llamabatch_conn_id) as hook:
                 self.ask_for_credits(hook, outcomes)
         context["ti"].xcom_push(key=SUMMARY, value=jobs.summary())
+        self.note(job_references=outcomes)
+        metrics.jobs_ended(jobs.summary())
         problem = problem_with(outcomes, fail_on_partial_error=self.fail_on_partial_error)
         if problem is not None:
             raise JobsFailedError(problem)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.airflow_compat import task_state
 from airflow_provider_llamabatch.batches.events import WaitEvent
 from airflow_provider_llamabatch.batches.polling import PollState
@@ -100,6 +100,8 @@ class BatchTrigger(BaseTrigger):
             while (update := await subscription.next_update()).result is None:
                 self._say(update.status)
         result = update.result
+        metrics.wait_ended("batch", result.reason, time.time() - since)
+        tracing.record("llamabatch.wait", since, batch_id=self.batch_id, reason=str(result.reason))
         event = WaitEvent(self.batch_id, result.reason.value, result.message, deadline)
         yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # Airflow's
 

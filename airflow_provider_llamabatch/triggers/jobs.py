@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.batches.polling import PollState, Reason
 from airflow_provider_llamabatch.polling.loop import Subscription, loop_time
 from airflow_provider_llamabatch.polling.sources import Jobs
@@ -89,7 +89,11 @@ class JobsTrigger(BaseTrigger):
                 group.create_task(self._wait(job_type, ids, now, deadline, progress))
                 for job_type, ids in self.job_ids.items()
             ]
-        payload = {"jobs": total, "ended": sum(wait.result() for wait in waits), "deadline": deadline}
+        ended = sum(wait.result() for wait in waits)
+        began, reason = self.since or now, metrics.reason_for(ended == total)
+        metrics.wait_ended("jobs", reason, time.time() - began)
+        tracing.record("llamabatch.wait", began, jobs=total, reason=str(reason))
+        payload = {"jobs": total, "ended": ended, "deadline": deadline}
         yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow's
 
     async def _wait(

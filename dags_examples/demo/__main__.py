@@ -63,6 +63,8 @@ def _demo(interrupts: Interrupts, cleanup: contextlib.ExitStack) -> int:
         "AIRFLOW_VAR_DOCUMENTS_FOLDER": str(documents),
         "AIRFLOW_VAR_MARKDOWN_FOLDER": str(MARKDOWN),
     }
+    if "LLAMA_CLOUD_API_KEY" not in os.environ:
+        environment["AIRFLOW__LLAMABATCH__UI_HOST"] = "none"  # the emulator has no pages to link to
     airflow = RealAirflow(HOME / "airflow", EXAMPLES, env=environment, sleep=interrupts.sleep)
     cleanup.enter_context(airflow)
     airflow.wait_for_dag(DAG_ID)

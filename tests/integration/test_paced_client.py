@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.llamacloud.settings import settings_from_connection
 from airflow_provider_llamabatch.llamacloud.transport import AsyncClient, Client
+
+if TYPE_CHECKING:
+    from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
 
 PER_MINUTE = 1200
 GAP = 60.0 / PER_MINUTE

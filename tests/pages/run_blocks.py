@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,12 +100,18 @@ def test_a_snippet_of_a_page_runs(code, known, llamacloud):
 
 
 @pytest.fixture(scope="module")
-def airflow_home(tmp_path_factory):
+def migrated(tmp_path_factory):
     """Return the home of an Airflow whose database is there."""
     home = tmp_path_factory.mktemp("airflow")
     command = [sys.executable, "-m", "airflow", "db", "migrate"]
     subprocess.run(command, env={**os.environ, "AIRFLOW_HOME": str(home)}, check=True, capture_output=True)
     return home
+
+
+@pytest.fixture
+def airflow_home(migrated, tmp_path):
+    """Return a home that no other page has put connections into."""
+    return shutil.copytree(migrated, tmp_path / "home", ignore=shutil.ignore_patterns("airflow.cfg"))
 
 
 @pytest.mark.parametrize("code", COMMANDS)

@@ -10,7 +10,6 @@ import argparse
 import random
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from tests.scale.model import Deployment, requests_per_minute
 from tests.support.simulated_service import EPOCH, PAGE_SIZE, Run, Service, SimulatedBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MINUTE = 60.0
 
@@ -45,7 +44,8 @@ class ManyBatches(Service):
         oldest = bisect_left(self._times, bounds[0])
         newest = bisect_right(self._times, min(bounds[1], now)) - 1
         place = int(query.get("page_token", newest))
-        size, status, rows = min(PAGE_SIZE, int(query.get("page_size", 20))), query.get("status"), []
+        size, status = min(PAGE_SIZE, int(query.get("page_size", 20))), query.get("status")
+        rows: list[tuple[int, Any]] = []
         while place >= oldest and len(rows) <= size:
             batch = self.ordered[place]
             if status in (None, batch.status(now)):
@@ -74,7 +74,9 @@ class Played:
     minutes: list[Minute]
 
 
-def play(plan: Deployment, *, minutes: int, ends_over: float, say: Callable[[str], None], seed: int = 0) -> Played:
+def play(
+    plan: Deployment, *, minutes: int, ends_over: float, say: Callable[[str], None], seed: int = 0
+) -> Played:
     """
     Have all waits of a deployment begin within a minute, and their batches end over the last ``ends_over`` minutes.
     """
@@ -103,7 +105,9 @@ def play(plan: Deployment, *, minutes: int, ends_over: float, say: Callable[[str
         for at, _ in run.asked:
             counts[int(at // MINUTE)] += 1
         delays += [at - service.batches[key].ends_at for key, (at, _) in run.found.items()]
-        say(f"triggerer {triggerer + 1} of {plan.triggerers}: {len(run.asked):,} requests, {run.gets:,} of them GETs")
+        say(
+            f"triggerer {triggerer + 1} of {plan.triggerers}: {len(run.asked):,} requests, {run.gets:,} of them GETs"
+        )
     table = list(_minutes(plan, service, counts, minutes))
     return Played(plan.waits, len(delays), sorted(delays), table)
 
@@ -123,15 +127,19 @@ def main() -> int:
     parser.add_argument("--triggerers", type=int, default=20)
     parser.add_argument("--poll-interval", type=float, default=60.0)
     parser.add_argument("--minutes", type=int, default=30)
-    parser.add_argument("--ends-over", type=float, default=20.0, help="minutes at the end in which batches end")
+    parser.add_argument(
+        "--ends-over", type=float, default=20.0, help="minutes at the end in which batches end"
+    )
     asked = parser.parse_args()
     plan = Deployment(asked.waits, asked.triggerers, asked.poll_interval)
     played = play(plan, minutes=asked.minutes, ends_over=asked.ends_over, say=say)
     for minute in played.minutes:
         say(f"minute {minute.number}: {minute.requests:,} requests, the model says {minute.expected:,.0f}")
     delays = played.delays
-    say(f"{played.found:,} of {played.waits:,} waits ended, after {delays[len(delays) // 2]:.1f} s (p50), "
-        f"{delays[int(0.99 * len(delays))]:.1f} s (p99)")
+    say(
+        f"{played.found:,} of {played.waits:,} waits ended, after {delays[len(delays) // 2]:.1f} s (p50), "
+        f"{delays[int(0.99 * len(delays))]:.1f} s (p99)"
+    )
     return 0 if played.found == played.waits else 1
 
 

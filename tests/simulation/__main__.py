@@ -1,7 +1,8 @@
 """
 Play random histories of submissions and waits on a virtual clock until one breaks a promise, and shrink that one.
 
-Exits with 1 and prints the shortest history found when a promise is broken.
+Exits with 1 and prints the shortest history found when a promise is broken. With ``--plant`` a defect is put into the
+code first, and it is an error when no history breaks.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ import argparse
 import os
 import sys
 import tempfile
-import time
 import warnings
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import TYPE_CHECKING
 
-CHUNK = 250  # histories played at a time by one process
+if TYPE_CHECKING:
+    from tests.simulation.playing import Tally
 
 
 def options() -> argparse.Namespace:
@@ -25,24 +25,53 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=0, help="of the first history; the others count on from it"
     )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes side by side")
     parser.add_argument(
         "--replay", type=int, metavar="SEED", help="print the history of one seed and shrink it"
+    )
+    parser.add_argument(
+        "--plant", metavar="NAME", help="see that a defect is found; 'all' for each of them, 'list' for names"
     )
     return parser.parse_args()
 
 
-def play_some(first: int, count: int) -> tuple[Counter[str], int, int | None]:
-    """Play histories; returns what was exercised, how many were played, and the seed that broke a promise."""
-    from tests.simulation.history import play
+def report(tally: Tally) -> None:
+    """Print what was played and what happened in it, the excused histories apart."""
+    from tests.simulation.world import EXCUSED
 
-    counts: Counter[str] = Counter()
-    for seed in range(first, first + count):
-        result = play(seed)
-        counts += result.counts
-        if result.violation:
-            return counts, seed - first + 1, seed
-    return counts, count, None
+    counts = tally.counts
+    print(
+        f"{tally.played:,} histories in {tally.seconds:,.0f} s ({tally.played / tally.seconds:.0f} per second)"
+    )
+    for name, number in counts.most_common():
+        if not name.startswith(EXCUSED):
+            print(f"{number:12,}  {name}")
+    print("paid for twice, or returned again, through a gap that docs/submissions.md names:")
+    for name, number in counts.most_common():
+        if name.startswith(EXCUSED):
+            print(f"{number:12,}  {name.removeprefix(EXCUSED)}")
+
+
+def plant(chosen: argparse.Namespace) -> int:
+    """See that planted defects are found; returns 1 where one is not."""
+    from tests.simulation.planting import PLANTS
+    from tests.simulation.playing import play_all
+
+    if chosen.plant == "list":
+        print(*PLANTS, sep="\n")
+        return 0
+    names = list(PLANTS) if chosen.plant == "all" else [chosen.plant]
+    missed = 0
+    for name in names:
+        if name not in PLANTS:
+            print(f"there is no {name!r}; --plant list names them")
+            return 2
+        tally = play_all(chosen.seed, chosen.histories, chosen.jobs, name)
+        missed += tally.broken is None
+        after = "not found" if tally.broken is None else f"history {tally.broken - chosen.seed + 1:,}"
+        print(f"{name:58} {after:>15}  {tally.violation[:100]}", flush=True)
+    print(f"{len(names) - missed} of {len(names)} planted defects were found")
+    return 1 if missed else 0
 
 
 def main() -> int:
@@ -50,30 +79,16 @@ def main() -> int:
     chosen = options()
     if chosen.replay is not None:
         return replay(chosen.replay)
-    began = time.monotonic()
-    counts: Counter[str] = Counter()
-    played = 0
-    broken: int | None = None
-    with ProcessPoolExecutor(chosen.jobs) as pool:
-        end = chosen.seed + chosen.histories
-        chunks = [
-            pool.submit(play_some, first, min(CHUNK, end - first)) for first in range(chosen.seed, end, CHUNK)
-        ]
-        for chunk in as_completed(chunks):
-            some, number, seed = chunk.result()
-            counts, played = counts + some, played + number
-            if seed is not None:
-                broken = seed
-                break
-        pool.shutdown(cancel_futures=True)
-    seconds = time.monotonic() - began
-    print(f"{played} histories in {seconds:.0f} s ({played / seconds:.0f} per second)")
-    for name, number in counts.most_common():
-        print(f"{number:12,}  {name}")
-    if broken is None:
+    if chosen.plant is not None:
+        return plant(chosen)
+    from tests.simulation.playing import play_all
+
+    tally = play_all(chosen.seed, chosen.histories, chosen.jobs)
+    report(tally)
+    if tally.broken is None:
         print("every promise was kept")
         return 0
-    return replay(broken)
+    return replay(tally.broken)
 
 
 def replay(seed: int) -> int:

@@ -54,6 +54,7 @@ class TaskInstance:
     trigger: Trigger | None = None
     ended_as: str = ""
     was_overwritten: bool = False  # its record, by a process that stood still between reading and writing
+    run_started: float = 0.0  # epoch seconds, by the workers' clock
     is_helped: bool = False  # cleared once more when all trouble was over
 
     def __post_init__(self) -> None:
@@ -61,6 +62,7 @@ class TaskInstance:
         self.create = calls.create_batch(
             source_directory_id=self.directory, configuration_id=self.configuration
         )
+        self.run_started = EPOCH + self.world.nature.ahead - 30.0
         self.world.instances.append(self)
 
     # Tries
@@ -171,7 +173,7 @@ class TaskInstance:
         }
         self.state = "deferred"
         self.world.note(f"{self.name} is deferred until {state.deadline - now:.0f} s from now at the latest")
-        self.trigger = Trigger(self, arguments, worker.process.ahead)
+        self.trigger = Trigger(self, arguments)
         self.trigger.assign()
         backstop = max(0.0, state.deadline - now) + 2 * state.poll_interval + defaults.BACKSTOP
         trigger = self.trigger
@@ -193,7 +195,7 @@ class TaskInstance:
         """Airflow's own timeout: only a triggerer that stood still, or clocks far apart, may let it come so far."""
         if self.trigger is not trigger or self.state != "deferred":
             return
-        deadline = trigger.arguments["deadline"] - EPOCH - self.world.nature.triggerers_ahead
+        deadline = trigger.arguments["deadline"] - EPOCH - trigger.read_ahead
         if trigger.runs and not trigger.was_disturbed and self.world.now > deadline + 10.0:
             self.world.violate("no wait is lost", f"{self.name} is still deferred at Airflow's own timeout")
         self.world.counts["backstops"] += 1
@@ -211,7 +213,7 @@ class Trigger:
 
     instance: TaskInstance
     arguments: dict[str, Any]
-    made_ahead: float  # how wrong the clock was by which its times were fixed
+    read_ahead: float = 0.0  # how wrong the clock was by which its times were last read
     is_dropped: bool = False
     was_disturbed: bool = False
     began_at: float = 0.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from asyncio import events
+from contextvars import Context, copy_context
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,27 @@ MAX_EVENTS = 60_000  # of one history
 
 class HistoryTooLongError(Exception):
     """A history does not come to its end: something goes round in circles."""
+
+
+class Handle:
+    """What a process has to do: as asyncio's own handles, with nothing in it that is not asked for here."""
+
+    __slots__ = ("_act", "_args", "_context", "is_cancelled")
+
+    def __init__(self, act: Callable[..., Any], args: tuple[Any, ...], context: Context | None) -> None:
+        self._act, self._args, self._context = act, args, context or copy_context()
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Leave it undone; it stays where it is and is passed over."""
+        self.is_cancelled = True
+
+    def run(self, process: Process) -> None:
+        """Do it."""
+        try:
+            self._context.run(self._act, *self._args)
+        except Exception as error:
+            process.call_exception_handler({"message": f"in {self._act!r}", "exception": error})
 
 
 class Clockwork:
@@ -37,19 +59,28 @@ class Clockwork:
         """Have something done at a time, whatever becomes of the processes."""
         heapq.heappush(self._heap, (max(time, self.now), next(self._numbers), None, act))
 
-    def push(self, time: float, process: Process, handle: asyncio.Handle) -> None:
+    def push(self, time: float, process: Process, handle: Handle) -> None:
         """Have a process do something at a time, or when it can again."""
         heapq.heappush(self._heap, (time, next(self._numbers), process, handle))
 
     def run(self, until: float, *, stop: Callable[[], bool] = lambda: False) -> None:
         """Let time pass until ``until``, or until ``stop`` says so after an event."""
+        try:
+            is_stopped = self._run(until, stop)
+        finally:
+            events._set_running_loop(None)
+        if until != float("inf") and not is_stopped:
+            self.now = max(self.now, until)
+
+    def _run(self, until: float, stop: Callable[[], bool]) -> bool:
         heap = self._heap
+        running: Process | None = None
         while heap and heap[0][0] <= until:
             time, number, process, act = heapq.heappop(heap)
             if process is None:
                 self.now = max(self.now, time)
                 act()
-            elif act.cancelled():
+            elif act.is_cancelled:
                 continue
             elif process.is_dead:
                 process.missed.append(act)
@@ -59,14 +90,16 @@ class Clockwork:
                 continue
             else:
                 self.now = max(self.now, time)
-                process.step(act)
+                if process is not running:
+                    events._set_running_loop(process)
+                    running = process
+                act.run(process)
             self._events += 1
             if self._events > MAX_EVENTS:
                 raise HistoryTooLongError(f"more than {MAX_EVENTS} events by {self.now:.0f} s")
             if stop():
-                return
-        if until != float("inf"):
-            self.now = max(self.now, until)
+                return True
+        return False
 
     def bury(self) -> None:
         """End every process in good order, the killed ones too, so that nothing of this history is left in memory."""
@@ -90,8 +123,10 @@ class Process(asyncio.AbstractEventLoop):
         self.frozen_until = 0.0
         self.is_dead = self.is_buried = False
         self.tasks: dict[asyncio.Task[Any], None] = {}
-        self.missed: list[asyncio.Handle] = []  # what came up after it was killed
+        self.missed: list[Handle] = []  # what came up after it was killed
         self.unhandled: list[str] = []
+        self.poster: Any = None  # the worker that this is
+        self.verdicts: list[tuple[float, int, str]] = []  # errors that the API itself answered with
         clockwork.processes.append(self)
 
     def clock(self) -> float:
@@ -110,34 +145,23 @@ class Process(asyncio.AbstractEventLoop):
     def is_frozen(self) -> bool:
         return self.frozen_until > self.clockwork.now
 
-    def step(self, handle: asyncio.Handle) -> None:
-        """Run one callback."""
-        events._set_running_loop(self)
-        try:
-            handle._run()
-        finally:
-            events._set_running_loop(None)
-
     # What asyncio asks of an event loop
 
     def time(self) -> float:
         return self.clockwork.now
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override]
-        handle = asyncio.Handle(callback, args, self, context)
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Handle:  # type: ignore[override]
+        handle = Handle(callback, args, context)
         self.clockwork.push(self.clockwork.now, self, handle)
         return handle
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Handle:  # type: ignore[override]
+        handle = Handle(callback, args, context)
         self.clockwork.push(max(when, self.clockwork.now), self, handle)
         return handle
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Handle:  # type: ignore[override]
         return self.call_at(self.clockwork.now + delay, callback, *args, context=context)
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Leave a cancelled timer where it is; it is passed over."""
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)

@@ -8,20 +8,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch.batches.polling import Reason
+from airflow_provider_llamabatch.polling.schedule import RECHECK_GAPS
 from tests.simulation.airflow import VERDICTS, TaskInstance
 from tests.simulation.choices import Choices
 from tests.simulation.clockwork import HistoryTooLongError
-from tests.simulation.network import KINDS, Outage
+from tests.simulation.network import KINDS, LASTING, Outage
 from tests.simulation.patches import simulated
 from tests.simulation.service import Habits
 from tests.simulation.triggerers import Triggerer
-from tests.simulation.world import Nature, World
+from tests.simulation.world import Excused, Hang, Nature, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 TROUBLED = 3600.0  # virtual seconds after which all trouble is over
 PATIENCE = 4 * 3600.0  # virtual seconds after that within which everything must have ended
+LARGEST = 3500.0  # seconds by which the clocks of workers and service are apart: documented is an hour
 FOUND_WITHIN = 400.0  # seconds, and some polls, after which the end of a batch is found on a healthy service
 
 
@@ -83,20 +85,17 @@ def draw(world: World) -> None:
     if not nature.keeps_record:  # what cannot be known below Airflow 3.3 is documented, so it is left out
         nature.freezes = 0.0
         nature.ahead = max(-200.0, min(nature.ahead, 200.0))
+        world.network.lies_of_directories = False
     world.service.habits = _habits(choices, nature)
     network = world.network
     network.rate = choices.pick((0.0, 0.02, 0.1, 0.3))
     network.faults = tuple(kind for kind in KINDS if choices.chance(0.3)) if network.rate else ()
     network.slowest = choices.pick((0.1, 0.5, 3.0))
     for _ in range(choices.pick((0, 0, 0, 1, 2))):
-        begins = choices.between(0, 2400)
-        what = choices.pick(("any", "get", "list", "post"))
-        length = choices.pick((5.0, 30.0, 200.0, 900.0))
-        network.outages.append(Outage(begins, begins + length, what, choices.pick(KINDS[:10])))
-        world.counts["outages"] += 1
+        _draw_outage(world, choices.between(0, 2400))
     for number in range(1 + choices.pick((0, 0, 1))):
         Triggerer(world, f"triggerer-{number}")
-    instances = 1 + choices.pick((0, 0, 1, 3))
+    instances = 1 + choices.pick((0, 0, 0, 1, 1, 3, 7))
     shared = choices.chance(0.3)
     for number in range(instances):
         _draw_instance(world, number, shared=shared)
@@ -121,6 +120,7 @@ def _habits(choices: Choices, nature: Nature) -> Habits:
         longest=pick((60.0, 300.0, 1500.0)),
         failing=pick((0.0, 0.0, 0.4)),
         expiring=pick((0.0, 0.0, 0.0, 0.2)),
+        odd_dates=nature.keeps_record,
     )
 
 
@@ -133,7 +133,7 @@ def _draw_instance(world: World, number: int, *, shared: bool) -> None:
         f"cfg-{number}",
         waits=not choices.chance(0.25),
         deferrable=not choices.chance(0.2),
-        poll_interval=choices.pick((30.0, 5.0, 10.0, 60.0)),
+        poll_interval=choices.pick((30.0, 5.0, 60.0, 120.0)),
         timeout=choices.pick((7200.0, 600.0, 90.0, 86400.0)),
         retry_delay=choices.pick((1.0, 60.0, 300.0)),
     )
@@ -144,20 +144,55 @@ def _draw_disturbances(world: World) -> None:
     choices, clockwork = world.choices, world.clockwork
     for instance in world.instances:
         if choices.chance(0.2):
-            clockwork.at(choices.between(0, TROUBLED - 1), instance.clear)
+            _draw_clear(world, instance)
         if choices.chance(0.03):
             clockwork.at(choices.between(0, TROUBLED - 1), instance.mark_failed)
     for triggerer in world.triggerers:
-        if choices.chance(0.15):
-            clockwork.at(choices.between(0, 2000), triggerer.kill)
-        if choices.chance(0.15):
-            seconds = choices.pick((5.0, 20.0, 60.0, 600.0))
-            clockwork.at(choices.between(0, 2000), lambda who=triggerer, long=seconds: who.freeze(long))  # type: ignore[misc]
+        _draw_fate(world, triggerer)
     if choices.chance(0.1):
         _draw_rotation(world)
+    if choices.chance(0.15):
+        _draw_step(world)
+    if choices.chance(0.1):
+        _draw_hang(world)
     for _ in range(choices.pick((0, 0, 1, 3))):
         directory = choices.pick(("dir-9", "dir-0"))
         clockwork.at(choices.between(0, 600), lambda where=directory: stranger(world, where))  # type: ignore[misc]
+
+
+def _draw_fate(world: World, triggerer: Triggerer) -> None:
+    choices, clockwork = world.choices, world.clockwork
+    if choices.chance(0.15):
+        clockwork.at(choices.between(0, 2000), triggerer.kill)
+    if choices.chance(0.15):
+        seconds = choices.pick((5.0, 20.0, 60.0, 600.0))
+        clockwork.at(choices.between(0, 2000), lambda: triggerer.freeze(seconds))
+
+
+def _draw_clear(world: World, instance: TaskInstance) -> None:
+    """Have a task cleared, perhaps just while something does not answer as it should."""
+    choices = world.choices
+    at = choices.between(0, choices.pick((TROUBLED - 1, 900.0)))  # the latter mostly while its batch runs
+    world.clockwork.at(at, instance.clear)
+    if choices.chance(0.4):
+        _draw_outage(world, at)
+
+
+def _draw_outage(world: World, begins: float) -> None:
+    choices = world.choices
+    what = choices.pick(("any", "get", "list", "get", "post"))
+    length = choices.pick((5.0, 30.0, 200.0, 900.0))
+    fault = choices.pick(LASTING)
+    world.network.outages.append(Outage(begins, begins + length, what, fault))
+    world.counts["outages"] += 1
+
+
+def _draw_hang(world: World) -> None:
+    """Have look-ups of the connection hang or fail for a time."""
+    choices = world.choices
+    begins = choices.between(0, choices.pick((30.0, 1200.0)))  # the former as the first waits begin
+    seconds = choices.pick((20.0, 31.0, 600.0, -5.0, -40.0))
+    world.hangs.append(Hang(begins, begins + choices.pick((30.0, 300.0, 900.0)), seconds))
 
 
 def _draw_rotation(world: World) -> None:
@@ -172,10 +207,36 @@ def _draw_rotation(world: World) -> None:
 
     def change() -> None:
         world.note("the connection holds another key from now on")
-        world.connection_key = "llx-second"
+        world.connection_key, world.key_changed_at = "llx-second", world.now
 
     clockwork.at(at, refuse)
     clockwork.at(at + choices.pick((0.0, 20.0, 50.0, 300.0)), change)
+
+
+def _draw_step(world: World) -> None:
+    """Have a clock set, while everything runs."""
+    choices, nature, clockwork = world.choices, world.nature, world.clockwork
+    who = choices.pick(("workers", "triggerers", "service"))
+    by = choices.pick((2.0, -2.0, 30.0, -30.0, 900.0, -900.0))
+    if who == "service" or not nature.keeps_record:
+        by = max(-4.0, min(by, 4.0))  # more is documented as beyond what can be told apart
+
+    def step() -> None:
+        world.note(f"the clock of the {who} is set by {by:+g} s")
+        world.counts["clocks set"] += 1
+        if who == "service":
+            world.service.habits.ahead += by
+        elif who == "workers":
+            by_now = max(-LARGEST, min(nature.ahead + by, LARGEST)) - nature.ahead
+            nature.ahead += by_now
+            for worker in (worker for instance in world.instances for worker in instance.workers):
+                worker.process.ahead += by_now
+        else:
+            nature.triggerers_ahead += by
+            for triggerer in world.triggerers:
+                triggerer.process.ahead += by
+
+    clockwork.at(choices.between(0, 2400), step)
 
 
 def stranger(world: World, directory: str) -> None:
@@ -216,7 +277,7 @@ def _calm(world: World) -> None:
     world.connection_key = world.service.key
     habits = world.service.habits
     habits.lag = min(habits.lag, 5.0)
-    habits.hides, habits.failing = False, 0.0
+    habits.failing = 0.0
 
 
 def _check_found(world: World) -> None:
@@ -227,7 +288,8 @@ def _check_found(world: World) -> None:
             continue
         made = world.service.batches[trigger.batch_id]
         since = max(made.ends_at, world.quiet_since, trigger.began_at)
-        bound = FOUND_WITHIN + 3 * instance.poll_interval
+        polls = 3 if not world.service.habits.hides else RECHECK_GAPS + 5
+        bound = FOUND_WITHIN + polls * instance.poll_interval
         if world.now > since + bound and trigger.runs[-1][0].answers:
             world.violate("no wait is lost", f"{instance.name} does not see that {made.key} has ended")
 
@@ -244,6 +306,21 @@ def _check_end(world: World) -> None:
             )
     for triggerer in world.triggerers:
         triggerer.check_left()
+        triggerer.check_requests()
+    for excused in world.excused:
+        _check_told(world, excused)
     left = [process.name for process in world.network.under_way.values() if not process.is_dead]
     if left:
         world.violate("nothing is left", f"requests of {left} are still under way")
+
+
+def _check_told(world: World, excused: Excused) -> None:
+    """See that a batch too many is told of in a WARNING, unless the process that paid for it was killed."""
+    if excused.worker.was_killed or not excused.is_visible:
+        return
+    lines = [line for line in world.warnings if line.startswith(f"{excused.owner.name}.")]
+    if not any(key in line for line in lines for key in (*excused.keys, "whether a second batch was made")):
+        which = " and ".join(excused.keys)
+        world.violate(
+            "said in the log", f"{excused.owner.name} has {which} ({excused.gap}), no WARNING names one"
+        )

@@ -1,22 +1,18 @@
-"""The way between a process and the service, and everything that can go wrong on it; ``Client`` stands for httpx."""
+"""The way between a process and the service, and everything that can go wrong on it."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import random
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_llamabatch.defaults import REQUEST_TIMEOUT
-from airflow_provider_llamabatch.llamacloud.errors import NoResponseError, StatusError
-from airflow_provider_llamabatch.llamacloud.redaction import ApiKey, Redactor
-from airflow_provider_llamabatch.llamacloud.responses import Response, decipher
-from airflow_provider_llamabatch.llamacloud.retries import RetryPolicy, worth_another_attempt
+from airflow_provider_llamabatch.llamacloud.errors import NoResponseError
+from airflow_provider_llamabatch.llamacloud.responses import Response
 from tests.simulation.service import STATUSES_UNKNOWN, TEXTS, Made, Service, detail, gateway, ok
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from airflow_provider_llamabatch.llamacloud.call import Call
@@ -43,8 +39,29 @@ ANY = (
     "drips",
 )
 READ = ("api 404", "api 403", "api 400", "api 401", "other id", "stale", "odd status", "odd date")
-LIST = ("omits", "same token", "endless", "reordered", "early", "malformed")
-POST = ("lost after", "late", "late effect", "no id", "odd id", "api 402", "gateway after", "known id")
+LIST = ("omits", "same token", "endless", "reordered", "early", "failed early", "malformed")
+POST = (
+    "lost after",
+    "late",
+    "late effect",
+    "no id",
+    "odd id",
+    "api 402",
+    "gateway after",
+    "known id",
+    "twice",
+)
+LASTING = (
+    *ANY,
+    *("api 404",) * 4,
+    "api 403",
+    "stale",
+    "failed early",
+    "omits",
+    "odd status",
+    "other id",
+    "api 402",
+)
 KINDS = (*ANY, *READ, *LIST, *POST)
 
 
@@ -68,6 +85,7 @@ class Network:
     faults: tuple[str, ...] = ()
     outages: list[Outage] = field(default_factory=list)
     slowest: float = 0.5
+    lies_of_directories: bool = True  # about how their batches ended
     note: Callable[[str], None] = lambda text: None
     is_noted: bool = False
     exercised: Counter[str] = field(default_factory=Counter)
@@ -86,11 +104,10 @@ class Network:
         self.sent[process.name] += 1
         answer: asyncio.Future[Response | Exception] = process.create_future()
         self.under_way[number] = process
-        clockwork = self.service.clockwork
 
         def deliver(said: Response | Exception) -> None:
             if not answer.done() and not process.is_dead:
-                process.call_soon(_resolve, answer, said)
+                answer.set_result(said)
 
         fault = self._fault(call)
         delay = 0.02 + self.choices.between(0, self.slowest)
@@ -100,6 +117,7 @@ class Network:
             self.note(f"{process.name}: {_short(call)}{f' meets with {fault!r}' if fault else ''}")
         said, after = self._exchange(call, key, fault, delay, seconds, poster, deliver)
         if said is not None:
+            clockwork = self.service.clockwork
             clockwork.at(clockwork.now + min(after, seconds), lambda: deliver(said))
         try:
             result = await answer
@@ -195,6 +213,7 @@ class Network:
         match fault:
             case "other id":
                 row["id"] = "bat-of-somebody"
+                row["status"] = self.choices.pick((row["status"], "FAILED", "COMPLETED"))
             case "odd status" if row["status"] not in ("COMPLETED", "FAILED", "CANCELLED"):
                 row["status"] = self.choices.pick(STATUSES_UNKNOWN)
             case "stale" if row["id"] in self.service.batches:
@@ -222,6 +241,8 @@ class Network:
                 rows.insert(0, {"id": "a/b", "status": None})
             case "early" if rows and not of_directory:
                 rows[choices.draw(len(rows))]["status"] = "COMPLETED"
+            case "failed early" if rows and (self.lies_of_directories or not of_directory):
+                rows[choices.draw(len(rows))]["status"] = choices.pick(("FAILED", "CANCELLED"))
             case _ if rows:
                 self._spoil_batch(rows[choices.draw(len(rows))], fault, call) if not of_directory else None
 
@@ -236,21 +257,9 @@ class Network:
         deliver: Callable[[Response | Exception], None],
     ) -> tuple[Response | Exception | None, float]:
         """Make the batch, or not, and say something about it."""
-        if fault in (
-            "gateway 404",
-            "gateway",
-            "problem",
-            "api 5xx",
-            "api 429",
-            "gateway 429",
-            "api 402",
-            "broken",
-        ):
-            if fault == "api 402":
-                return detail(402, "credits are used up"), BREAK
-            return self._say_of_any(call, key, fault), BREAK
-        if key != self.service.key:
-            return detail(401, "Invalid API key"), BREAK
+        refusal = self._refusal(call, key, fault)
+        if refusal is not None:
+            return refusal, BREAK
         clockwork, choices = self.service.clockwork, self.choices
         if fault == "late":
             delay = choices.between(1.0, seconds)
@@ -266,6 +275,8 @@ class Network:
             body = cast("dict[str, Any]", call.body)
             configuration = body["config"]["job"]["configuration_id"]
             made = poster.made(body["source_directory_id"], configuration, shown_by)
+            if fault == "twice":
+                made = poster.made(body["source_directory_id"], configuration, shown_by, twin=made)
             said = self._say_of_post(made, call, fault) if delay < seconds else _timed_out(call)
             if fault != "late effect":
                 clockwork.at(sent_at + reply, lambda: deliver(said))
@@ -275,6 +286,14 @@ class Network:
         if fault == "late effect":
             return gateway(choices.pick((502, 404, 503))), reply
         return None, 0.0
+
+    def _refusal(self, call: Call[Any], key: str, fault: str) -> Response | None:
+        """Return what is said to a POST that makes nothing."""
+        if fault in ("gateway 404", "gateway", "problem", "api 5xx", "api 429", "gateway 429", "broken"):
+            return self._say_of_any(call, key, fault)
+        if fault[:5] == "api 4" and fault[4:].isdecimal():
+            return detail(int(fault[4:]), "no")
+        return None if key == self.service.key else detail(401, "Invalid API key")
 
     def _say_of_post(self, made: Made, call: Call[Any], fault: str) -> Response | Exception:
         row = self.service.row(made)
@@ -307,59 +326,6 @@ class Network:
             if usable:
                 return self.choices.pick(usable)
         return ""
-
-
-@dataclass(eq=False)
-class Client:
-    """Sends as ``transport.AsyncClient`` does, over the simulated network; ``settings`` is the API key."""
-
-    network: Network
-    process: Process
-    settings: str
-    poster: Any = None
-    gap: float = 0.0
-    verdicts: list[tuple[float, int, str]] = field(default_factory=list)
-
-    async def send(
-        self, call: Call[Any], policy: RetryPolicy | None = None, *, within: float | None = None
-    ) -> Any:
-        policy = policy or RetryPolicy()
-        clockwork = self.process.clockwork
-        began = clockwork.now
-        most = policy.max_seconds if within is None else min(within, policy.max_seconds)
-        for attempt in range(1, policy.max_attempts + 1):
-            try:
-                return await self._attempt(call, None if within is None else began + within)
-            except Exception as error:
-                asked = error.retry_after if isinstance(error, StatusError) else None
-                pause = policy.backoff.pause(attempt, random.random, retry_after=asked)
-                too_late = clockwork.now - began + pause >= most
-                if attempt == policy.max_attempts or too_late or not worth_another_attempt(call, error):
-                    raise
-            await asyncio.sleep(pause)
-        raise AssertionError("unreachable")
-
-    async def _attempt(self, call: Call[Any], until: float | None) -> Any:
-        now = self.process.clockwork.now
-        seconds = REQUEST_TIMEOUT if until is None else min(REQUEST_TIMEOUT, until - now)
-        response = await self.network.send(self.process, self.settings, call, max(0.01, seconds), self.poster)
-        try:
-            return decipher(call, response, _REDACTOR)
-        except StatusError as error:
-            if error.from_api:
-                self.verdicts.append((self.process.clockwork.now, error.status_code, call.path))
-            raise
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
-_REDACTOR = Redactor([ApiKey("llx-simulated-key-0123456789")])
-
-
-def _resolve(answer: asyncio.Future[Any], said: Response | Exception) -> None:
-    if not answer.done():
-        answer.set_result(said)
 
 
 def _short(call: Call[Any]) -> str:

@@ -40,6 +40,8 @@ class Made:
     results_at: float = 0.0
     message: str | None = None
     odd_date: int = 0
+    has_twin: bool = False  # its POST was carried out twice
+    shown: dict[tuple[str, bool, bool], str] = field(default_factory=dict)  # as JSON, by what it depends on
 
     def status(self, now: float) -> str:
         if now >= self.ends_at:
@@ -64,6 +66,7 @@ class Habits:
     longest: float = 900.0
     failing: float = 0.0  # how likely a batch ends as FAILED or CANCELLED
     expiring: float = 0.0
+    odd_dates: bool = True
 
 
 @dataclass
@@ -100,7 +103,7 @@ class Service:
         )
         if choices.chance(habits.expiring):
             made.gone_at = ends_at + choices.between(60, 7200)
-            made.odd_date = choices.draw(len(DATES_ODD))
+            made.odd_date = choices.draw(len(DATES_ODD)) if habits.odd_dates else 0
         self.batches[made.key] = made
         return made
 
@@ -108,11 +111,20 @@ class Service:
         """Return what it says to a read at this moment."""
         now, query = self.clockwork.now, dict(call.query)
         if call.path.endswith("/batches"):
-            return ok(self.page(query))
+            return Response(200, JSON_HEADERS, self.page(query).encode())
         made = self.batches.get(call.path.rpartition("/")[2])
         if made is None or now >= made.gone_at or now < made.at + self.habits.read_lag:
             return detail(404, "Batch not found")
-        return ok(self.row(made, expand="expand" in query))
+        return Response(200, JSON_HEADERS, self.shown(made, expand="expand" in query).encode())
+
+    def shown(self, made: Made, *, expand: bool = False) -> str:
+        """Return a row as JSON; it changes seldom."""
+        now = self.clockwork.now
+        what = made.status(now), expand, now >= made.results_at
+        text = made.shown.get(what)
+        if text is None:
+            text = made.shown[what] = json.dumps(self.row(made, expand=expand))
+        return text
 
     def row(self, made: Made, *, expand: bool = False, status: str | None = None) -> dict[str, Any]:
         now = self.clockwork.now
@@ -132,12 +144,14 @@ class Service:
             row["results"] = [file | {"error_message": made.message}] if ended else None
         return row
 
-    def page(self, query: dict[str, str]) -> dict[str, Any]:
+    def page(self, query: dict[str, str]) -> str:
+        """Return a page of a list as JSON."""
         rows = self.listed(query)
         start = int(query.get("page_token", "o0")[1:])
         end = start + min(int(query.get("page_size", 20)), self.habits.page_limit)
-        token = f"o{end}" if end < len(rows) else None
-        return {"items": [self.row(made) for made in rows[start:end]], "next_page_token": token}
+        token = f'"o{end}"' if end < len(rows) else "null"
+        items = ", ".join([self.shown(made) for made in rows[start:end]])
+        return f'{{"items": [{items}], "next_page_token": {token}}}'
 
     def listed(self, query: dict[str, str]) -> list[Made]:
         """Return what a list shows, the newest first unless it is its habit to turn that round."""

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_llamabatch.llamacloud import calls
 from tests.simulation.airflow import TaskInstance
 from tests.simulation.choices import Choices
 from tests.simulation.history import Result, run
 from tests.simulation.network import Outage
 from tests.simulation.triggerers import Triggerer
-from tests.simulation.world import World
+from tests.simulation.world import Hang, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,7 @@ class Story:
         self._then: list[tuple[float, Callable[[], None]]] = []
         self.arguments: dict[str, Any] = {}
         self.odd_date = 0
+        self.message: str | None = None
 
     def at(self, time: float, act: Callable[[], None]) -> Story:
         self._then.append((time, act))
@@ -69,7 +71,7 @@ class Story:
             batch = make(*args)
             batch.visible = min(batch.at + self._lag, args[4])
             batch.ends_at = batch.results_at = batch.at + self._runs_for
-            batch.odd_date = self.odd_date
+            batch.odd_date, batch.message = self.odd_date, self.message
             return batch
 
         world.service.make = made  # type: ignore[method-assign, assignment]
@@ -160,7 +162,96 @@ def test_a_worker_killed_right_after_its_post_pays_no_second_batch():
     paid_once(story.at(0.12, story.kill))
 
 
+def test_a_webhook_that_renders_differently_at_a_retry_pays_no_second_batch():
+    story = Story(lag=58.0)
+
+    def render_again() -> None:
+        story.kill()
+        story.first.create = calls.create_batch(
+            source_directory_id="dir-0",
+            configuration_id="cfg-0",
+            webhook_configurations=[{"webhook_url": "https://example.com/at-another-moment"}],
+        )
+
+    paid_once(story.at(0.12, render_again))
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e300", "-1e300", "1" + "0" * 400])
+def test_a_record_whose_time_is_none_fails_the_task_and_pays_nothing(number):
+    record = (
+        '{"version": 1, "fingerprint": "", "max_tries": 2, "seen": [], "batch_id": "", "intended_at": NUMBER}'
+    )
+    story = Story()
+    story.at(-1.0, lambda: setattr(story.first, "stored", record.replace("NUMBER", number)))
+    ends: list[str] = []
+    result = story.at(60.0, lambda: ends.append(story.first.state)).play()
+    assert ends == ["failed"]
+    assert not story.first.batches
+    assert result.promise == "comes to an end"  # not by itself, as its message says: a person has to look
+
+
+def test_a_post_carried_out_twice_on_its_way_is_told_of_in_a_warning():
+    story = Story((0.0, 1.0, "post", "twice"))
+    assert not story.play().violation
+    assert [batch.key for batch in story.first.batches] == ["bat-0", "bat-1"]
+    assert any("bat-0, bat-1" in line or "bat-1, bat-0" in line for line in story.world.warnings)
+
+
+def test_a_directory_s_list_that_says_failed_of_a_running_batch_pays_no_second_one():
+    story = Story((0.0, 1.0, "post", "lost after"), (1.0, 400.0, "list", "failed early"), runs_for=1000.0)
+    paid_once(story.at(0.7, story.kill))
+
+
+def test_a_get_that_says_gone_and_a_list_that_says_failed_of_a_running_batch_pay_no_second_one():
+    outages = (400.0, 440.0, "get", "api 404"), (400.0, 440.0, "list", "failed early")
+    story = Story(*outages, runs_for=1000.0)
+    story.arguments = {"deferrable": False}
+    paid_once(story.at(399.0, story.kill))
+
+
+@pytest.mark.parametrize("by", [-900.0, -30.0, 30.0, 900.0])
+def test_a_clock_that_is_set_while_a_batch_is_looked_for_pays_no_second_one(by):
+    story = Story((0.0, 1.0, "post", "lost after"), lag=58.0)
+
+    def set_clock() -> None:
+        for worker in story.first.workers:
+            worker.process.ahead += by
+
+    paid_once(story.at(20.0, set_clock))
+
+
 # Waits
+
+
+def test_a_nul_in_what_the_service_says_of_a_file_reaches_no_xcom():
+    story = Story()
+    story.message = "no\0pe \x1b[31m"
+    paid_once(story)
+
+
+@pytest.mark.parametrize("seconds", [31.0, 600.0, -5.0])
+def test_a_look_up_of_the_connection_that_hangs_once_hangs_no_wait(seconds):
+    story = Story(instances=3)
+    story.world.hangs.append(Hang(4.0, 30.0, seconds))
+    ends: list[set[str]] = []
+    story.at(200.0, lambda: ends.append({instance.state for instance in story.world.instances}))
+    assert not story.play().violation
+    assert ends == [{"success"}]
+
+
+@pytest.mark.parametrize("instances", [1, 3])
+def test_a_list_that_says_failed_of_what_still_runs_ends_no_wait(instances):
+    story = Story((12.0, 90.0, "list", "failed early"), instances=instances)
+    assert not story.play().violation
+    assert all(instance.try_number == 1 for instance in story.world.instances)
+
+
+def test_no_request_that_drips_outlives_its_time():
+    story = Story((0.0, 200.0, "any", "drips"))
+    taken: list[int] = []
+    story.at(199.0, lambda: taken.append(len(story.world.network.under_way)))
+    paid_once(story)
+    assert taken == [1]
 
 
 def test_a_response_with_a_nul_reaches_neither_event_nor_log():

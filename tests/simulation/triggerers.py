@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from math import log2
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches.polling import CONFIRM_AFTER, ROTATION_GRACE, Reason
 from airflow_provider_llamabatch.polling import loop as poll_loops
 from airflow_provider_llamabatch.triggers.batch import BatchTrigger
@@ -13,9 +15,9 @@ from tests.simulation.clockwork import EPOCH, Process
 
 if TYPE_CHECKING:
     from tests.simulation.airflow import Trigger
-    from tests.simulation.network import Client
     from tests.simulation.world import World
 
+MAX_PER_POLL = 8.0  # requests, lists and repeated ones included
 AFTER_DEADLINE = 1.0  # seconds by which a wait may end too late
 STATUS_CODES = {
     Reason.NOT_FOUND: (404,),
@@ -26,6 +28,24 @@ STATUS_CODES = {
 _TERMINAL = {"completed": "COMPLETED", "failed": "FAILED", "cancelled": "CANCELLED"}
 
 
+@dataclass
+class Wait:
+    """How long a process waited for a batch, in virtual seconds."""
+
+    poll_interval: float
+    began: float
+    ended: float | None = None
+
+    def end(self, now: float) -> None:
+        """Take in that it is over."""
+        self.ended = now
+
+    def polls(self, now: float) -> float:
+        """Return how many polls it is worth, for a wait that is young at first."""
+        seconds = (now if self.ended is None else self.ended) - self.began
+        return 8 + 4 * log2(self.poll_interval / 5 + 1) + seconds / self.poll_interval
+
+
 @dataclass(eq=False)
 class Triggerer:
     """One triggerer; after it was killed another process takes its name."""
@@ -33,9 +53,9 @@ class Triggerer:
     world: World
     name: str
     triggers: dict[asyncio.Task[None], Trigger] = field(default_factory=dict)
-    clients: list[Client] = field(default_factory=list)
     lives: int = 0
     began_at: float = 0.0
+    waits: dict[Process, list[Wait]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._begin()
@@ -46,10 +66,7 @@ class Triggerer:
         self.process = Process(  # type: ignore[abstract]  # what is left out is not asked for
             self.world.clockwork, f"{self.name}.{self.lives}", self.world.nature.triggerers_ahead
         )
-        self.process.poster = None  # type: ignore[attr-defined]
-        self.process.triggerer = self  # type: ignore[attr-defined]
         self.began_at = self.world.now
-        self.clients = []
 
     @property
     def answers(self) -> bool:
@@ -58,6 +75,9 @@ class Triggerer:
     def run(self, trigger: Trigger) -> asyncio.Task[None]:
         """Run a trigger."""
         task = self.process.create_task(self._guarded(trigger))
+        wait = Wait(trigger.arguments["poll_interval"], self.world.now)
+        task.add_done_callback(lambda _: wait.end(self.world.now))
+        self.waits.setdefault(self.process, []).append(wait)
         self.triggers[task] = trigger
         return task
 
@@ -104,7 +124,7 @@ class Triggerer:
     async def _run(self, trigger: Trigger) -> None:
         process = self.process
         began = self.world.now
-        ahead = process.ahead
+        ahead = trigger.read_ahead = process.ahead
         async for event in BatchTrigger(**trigger.arguments).run():
             payload = cast("dict[str, Any]", event.payload)
             self.world.note(
@@ -145,19 +165,36 @@ class Triggerer:
 
     def _check_verdict(self, trigger: Trigger, reason: Reason, began: float) -> None:
         """See that the API itself has said so at least twice, seconds apart, to this process."""
+        world = self.world
+        if (
+            reason is Reason.NOT_AUTHENTICATED
+            and world.now > world.key_changed_at + defaults.POLL_TIMEOUT + 5.0
+        ):
+            is_told_so = {"api 401"} & {*world.network.faults, *(one.fault for one in world.network.outages)}
+            if world.connection_key == world.service.key and not is_told_so and not world.hangs:
+                world.violate(
+                    "changed keys are read", f"{trigger.instance.name} ends for a key that was changed"
+                )
         codes = STATUS_CODES[reason]
         path = trigger.batch_id
         said = [
             at
-            for client in self.clients
-            for at, code, of in client.verdicts
+            for at, code, of in self.process.verdicts
             if at >= began and code in codes and (of.endswith(path) or reason is Reason.NOT_AUTHENTICATED)
         ]
         apart = ROTATION_GRACE if reason is Reason.NOT_AUTHENTICATED else CONFIRM_AFTER
         if not said or said[-1] - said[0] < apart - 0.6:
-            self.world.violate(
-                "verdicts are confirmed", f"{trigger.instance.name}: {reason.value} after {said}"
-            )
+            world.violate("verdicts are confirmed", f"{trigger.instance.name}: {reason.value} after {said}")
+
+    def check_requests(self) -> None:
+        """See that no process has sent more than its waits were worth, trouble and lists included."""
+        for process, waits in self.waits.items():
+            worth = sum(wait.polls(self.world.now) for wait in waits)
+            sent = self.world.network.sent[process.name]
+            if sent > MAX_PER_POLL * worth:
+                self.world.violate(
+                    "bounded", f"{process.name} sent {sent} requests for waits worth {worth:.0f} polls"
+                )
 
     def check_left(self) -> None:
         """See that nothing is left behind once nobody waits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_llamabatch import defaults
@@ -20,8 +20,9 @@ from airflow_provider_llamabatch.batches.submit_flow import SubmitFlow
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
-from tests.simulation.clockwork import EPOCH, Process
-from tests.simulation.world import Log, StoreDownError, World
+from tests.simulation.clockwork import Process
+from tests.simulation.network import STALE
+from tests.simulation.world import EXCUSED, OVERWRITTEN, Log, StoreDownError, World
 
 if TYPE_CHECKING:
     from airflow_provider_llamabatch.batches.submission import Submission
@@ -37,6 +38,9 @@ TROUBLE = (
 )
 FREEZES = (3.0, 20.0, 45.0, 200.0, 700.0, 2500.0)  # seconds
 MOMENT = 1.0  # seconds between the last look at the record and the POST, in which another try may act
+AFTER_DEADLINE = (
+    5.0  # seconds by which a wait on a worker may end too late: a poll at its deadline is given one, twice
+)
 MAX_REQUESTS = 900  # of one submission
 
 
@@ -54,13 +58,14 @@ class Worker:
     raced: bool = False  # another try acted between this one's reading and writing
     is_risky: bool = False
     is_over: bool = False
-    hooks: list[LlamaBatchHook] = field(default_factory=list)
+    was_killed: bool = False
+    was_frozen: bool = False
 
     def __post_init__(self) -> None:
         world, nature = self.world, self.world.nature
         ahead = nature.ahead + world.choices.between(0, nature.apart)
         self.process = Process(world.clockwork, self.name, ahead)  # type: ignore[abstract]
-        self.process.poster = self  # type: ignore[attr-defined]
+        self.process.poster = self
         self.log = Log(world, self.name)
         self.hook = LlamaBatchHook()
 
@@ -91,6 +96,7 @@ class Worker:
         if world.choices.chance(world.nature.kills):
             world.note(f"{self.name} is killed")
             world.counts["workers killed"] += 1
+            self.was_killed = True
             self.process.kill()
             self.instance.on_death(self, frozen=False)
             await asyncio.sleep(0)
@@ -98,6 +104,7 @@ class Worker:
             seconds = world.choices.pick(FREEZES)
             world.note(f"{self.name} stands still for {seconds:g} s")
             world.counts["workers frozen"] += 1
+            self.was_frozen = True
             self.froze_at = world.now if self.froze_at is None else self.froze_at
             self.process.freeze(seconds)
             self.instance.on_death(self, frozen=True, seconds=seconds)
@@ -135,12 +142,12 @@ class Worker:
             raise StoreDownError
         return None
 
-    def made(self, directory: str, configuration: str, shown_by: float) -> Made:
+    def made(self, directory: str, configuration: str, shown_by: float, *, twin: Made | None = None) -> Made:
         """Have the service make the batch that this process's POST asks for."""
         world = self.world
         made = world.service.make(self.instance, self, directory, configuration, shown_by)
         made.risky = self.is_risky
-        world.paid(made)
+        world.paid(made, twin)
         return made
 
     # The operator
@@ -172,7 +179,7 @@ class Worker:
             instance.max_tries,
             f"nonce-{self.name}",
             keeps_record=nature.keeps_record,
-            run_started=EPOCH + nature.ahead - 30.0,
+            run_started=instance.run_started,
             cleared=instance.clears > 0,
         )
         submitting = SubmitFlow(
@@ -198,11 +205,9 @@ class Worker:
             )
             return
         given = instance.given.get(made.key)
-        if given is not None and given < self.number and made.ends_at < instance.cleared_at:
+        if given is not None and given < self.number and made.ends_at < instance.cleared_at - STALE:
             if instance.was_overwritten:
-                world.counts[
-                    "an old batch after a Clear, its record overwritten by a process that stood still"
-                ] += 1
+                world.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1
                 return
             world.violate("new batch after a Clear", f"{self.name} returns {made.key} again")
         if world.network.sent[self.name] > MAX_REQUESTS:
@@ -224,7 +229,14 @@ class Worker:
                 return
         else:
             result = await flow.adrive(poller.wait(), self.perform)
+            self._check_deadline(poller.state.deadline)
         await self._conclude(poller, result)
+
+    def _check_deadline(self, deadline: float) -> None:
+        """See that a wait on the worker was over in time, unless something stood in its way."""
+        late, world = self.process.clock() - deadline, self.world
+        if late > AFTER_DEADLINE and not (self.was_frozen or world.hangs or world.counts["clocks set"]):
+            world.violate("deadline", f"{self.name} ended {late:.0f} s after its deadline")
 
     async def _resume(self, payload: dict[str, Any]) -> None:
         event = read_event(payload)

@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch import defaults
-from tests.simulation.clockwork import EPOCH, Clockwork
+from tests.simulation.clockwork import Clockwork
 from tests.simulation.network import Network
 from tests.simulation.service import Made, Service
 
 if TYPE_CHECKING:
     from tests.simulation.choices import Choices
 
+EXCUSED = "excused: "
+MOMENT = "two tries at the same moment"
+TWICE = "a POST carried out twice on its way"
+OVERWRITTEN = "an old batch after a Clear, its record overwritten by a process that stood still"
 MAX_LOGGED = 4 * defaults.MAX_MESSAGE_CHARACTERS
 
 
@@ -36,6 +40,26 @@ class Nature:
     keeps_record: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """A time in which looking up the connection takes ``seconds``; less than none is a failure after as many."""
+
+    begins: float
+    ends: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Excused:
+    """Batches too many, paid for through a gap that the documentation names."""
+
+    gap: str
+    owner: Any
+    worker: Any  # which paid for the last one
+    keys: tuple[str, ...]
+    is_visible: bool = True  # on lists, as soon as they were made
+
+
 @dataclass
 class World:
     """One history's world. ``violation`` is the first broken promise; nothing goes on after it."""
@@ -47,10 +71,13 @@ class World:
     trace: list[tuple[float, str]] = field(default_factory=list)
     violation: str = ""
     connection_key: str = "llx-first"
+    key_changed_at: float = float("inf")
     instances: list[Any] = field(default_factory=list)
     triggerers: list[Any] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    excused: list[Excused] = field(default_factory=list)
+    hangs: list[Hang] = field(default_factory=list)
     is_quiet: bool = False
     quiet_since: float = float("inf")
 
@@ -61,6 +88,14 @@ class World:
     @property
     def now(self) -> float:
         return self.clockwork.now
+
+    def lookup_takes(self) -> float:
+        """Return how many seconds looking up the connection takes now, less than none where it fails after them."""
+        for hang in self.hangs:
+            if hang.begins <= self.now < hang.ends:
+                self.counts["look-ups of the connection that hang or fail"] += 1
+                return hang.seconds
+        return 0.01
 
     def note(self, text: str) -> None:
         """Add a line to the readable history."""
@@ -86,18 +121,28 @@ class World:
             for held in value:
                 self.check_clean(where, held)
 
-    def paid(self, made: Made) -> None:
+    def paid(self, made: Made, twin: Made | None = None) -> None:
         """Check a batch that was just paid for: what its task instance had before must no longer count."""
         self.note(f"service: {made.key} is made for {made.owner.name}, paid by {made.poster.process.name}")
         owner = made.owner
-        for earlier in owner.batches:
-            if self._is_superseded(earlier, owner):
-                continue
-            if earlier.risky or made.risky or owner.was_overwritten:
-                self.counts["two tries at the same moment (documented)"] += 1
-                continue
-            self.violate("paid twice", f"{owner.name} has {earlier.key}, and now {made.key} as well")
+        if twin is not None:
+            made.has_twin = twin.has_twin = True
+            self.excuse(TWICE, owner, made.poster, twin, made)
+        else:
+            for earlier in owner.batches:
+                if self._is_superseded(earlier, owner) or earlier.has_twin:
+                    continue
+                if earlier.risky or made.risky or owner.was_overwritten:
+                    self.excuse(MOMENT, owner, made.poster, earlier, made)
+                else:
+                    self.violate("paid twice", f"{owner.name} has {earlier.key}, and now {made.key} as well")
         owner.batches.append(made)
+
+    def excuse(self, gap: str, owner: Any, worker: Any, *batches: Made) -> None:
+        """Take down what a documented gap has cost; the log has to tell of it."""
+        self.counts[f"{EXCUSED}{gap}"] += 1
+        is_visible = gap != TWICE or all(made.visible <= made.at for made in batches)
+        self.excused.append(Excused(gap, owner, worker, tuple(made.key for made in batches), is_visible))
 
     def _is_superseded(self, made: Made, owner: Any) -> bool:
         status = made.status(self.now)
@@ -115,8 +160,11 @@ class Log(logging.Logger):
         super().__init__(name, logging.INFO)
         self._world = world
 
-    def handle(self, record: logging.LogRecord) -> None:
-        take_line(self._world, self.name, record)
+    def info(self, msg: object, *args: Any, **_: Any) -> None:
+        take_line(self._world, self.name, logging.INFO, str(msg) % args)
+
+    def warning(self, msg: object, *args: Any, **_: Any) -> None:
+        take_line(self._world, self.name, logging.WARNING, str(msg) % args)
 
 
 class LoopLog(logging.Handler):
@@ -128,21 +176,16 @@ class LoopLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if self.world is not None:
-            take_line(self.world, "triggerer", record)
+            text = record.getMessage()
+            take_line(self.world, "triggerer", record.levelno, text)
+            if record.exc_info:
+                self.world.violate("defect", f"{text}: {record.exc_info[1]!r}")
 
 
-def take_line(world: World, name: str, record: logging.LogRecord) -> None:
+def take_line(world: World, name: str, level: int, text: str) -> None:
     """Take a line of a log in."""
-    text = record.getMessage()
     world.check_clean("the log", text)
-    if record.exc_info:
-        world.violate("defect", f"{text}: {record.exc_info[1]!r}")
-    if record.levelno >= logging.WARNING:
-        world.warnings.append(text)
+    if level >= logging.WARNING:
+        world.warnings.append(f"{name}: {text}")
     if world.tracing:
-        world.note(f"{name}: {record.levelname} {text[:200]}")
-
-
-def epoch(now: float) -> float:
-    """Return the right epoch time of a virtual one."""
-    return EPOCH + now
+        world.note(f"{name}: {logging.getLevelName(level)} {text[:200]}")

@@ -116,6 +116,12 @@ TABLE = [
         {"created_at_on_or_after": NOON},
     ),
     Row("list_batch_statuses", "batches.list", {"status": "COMPLETED", "page_size": 100, **DATES}),
+    Row("list_directory_batches", "batches.list", {}),
+    Row(
+        "list_directory_batches",
+        "batches.list",
+        {"source_directory_id": "dir-1", "created_at_on_or_after": NOON, "page_size": 100},
+    ),
     Row("get_batch", "batches.get", {"batch_id": "bat-1"}),
     Row(
         "get_batch",

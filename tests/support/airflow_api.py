@@ -103,6 +103,22 @@ class AirflowApi:
                 lines.append(f"{error.get('exc_type')}: {error.get('exc_value')}")
         return lines
 
+    def links(self, dag_id: str, run_id: str, task_id: str) -> dict[str, str | None]:
+        """Return the URLs of a task instance's links by their names."""
+        links: dict[str, str | None] = self._get(f"{_run(dag_id, run_id)}/taskInstances/{task_id}/links")[
+            "extra_links"
+        ]
+        return links
+
+    def create_connection(self, connection: Mapping[str, Any]) -> None:
+        """Store a connection in the metadata database, as the form does."""
+        self._send("POST", "/connections", connection)
+
+    def test_connection(self, connection: Mapping[str, Any]) -> dict[str, Any]:
+        """Press the Test button of a stored connection: ``status`` and ``message``."""
+        result: dict[str, Any] = self._send("POST", "/connections/test", {**connection, "password": "***"})
+        return result
+
     def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str], *, downstream: bool = False) -> None:
         """Clear tasks of a run, as the button does, so that they run again."""
         body = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -150,6 +151,13 @@ class RealAirflow:
         """End a process in the orderly way if it runs, and start it again."""
         end_all([self.processes[name]], GRACE_SECONDS)
         self.processes[name].start()
+
+    def run_module(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m`` with the configuration of this Airflow, to its end."""
+        command = [sys.executable, "-m", *arguments]
+        return subprocess.run(
+            command, env=self._env, capture_output=True, text=True, check=False, timeout=120
+        )
 
     @property
     def _passwords_file(self) -> Path:

@@ -30,6 +30,7 @@ collect_ignore = (
 )
 
 ROOT = HERE.parents[1]
+USER_INTERFACE = "https://llamacloud.example.com"
 API_KEY = "llx-system-tests-5f2c9d71b8e64a03"
 
 
@@ -49,13 +50,15 @@ def airflow(
     for folder in (ROOT / "dags_examples", HERE / "dags"):
         for file in folder.glob("*.py"):
             shutil.copy(file, dags)
-    variables = {
+    environment = {
         "AIRFLOW_VAR_DOCUMENTS_FOLDER": str(ROOT / "dags_examples" / "documents"),
         "AIRFLOW_VAR_MARKDOWN_FOLDER": str(home / "markdown"),
+        "AIRFLOW__LLAMABATCH__UI_HOST": USER_INTERFACE,
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
     }
     connection = {"conn_type": "llamabatch", "password": API_KEY, "host": emulator_for_all.url}
     with RealAirflow(
-        home, dags, env={"AIRFLOW_CONN_LLAMABATCH_DEFAULT": json.dumps(connection), **variables}
+        home, dags, env={"AIRFLOW_CONN_LLAMABATCH_DEFAULT": json.dumps(connection), **environment}
     ) as airflow:
         yield airflow
 

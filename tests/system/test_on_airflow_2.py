@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_provider_llamabatch.documents import manifest
+from airflow_provider_llamabatch.llamacloud import calls
 from tests.support.airflow_2 import Airflow2
 
 if TYPE_CHECKING:
@@ -19,14 +23,26 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 DAGS = Path(__file__).parent / "dags"
+EXAMPLES = Path(__file__).parents[2] / "dags_examples"
+AT_ONCE = dict.fromkeys(
+    ("batch_pending_seconds", "batch_running_seconds", "job_pending_seconds", "job_running_seconds"), 0
+)
 RUN_SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
 def airflow(llamacloud: LlamaCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow2]:
     home = tmp_path_factory.mktemp("airflow-2")
-    with Airflow2(home, DAGS, {"AIRFLOW_CONN_LLAMABATCH_DEFAULT": llamacloud.connection_json}) as airflow:
+    dags = home / "dags"
+    dags.mkdir()
+    for file in (*DAGS.glob("*.py"), EXAMPLES / "inbox_daily.py", EXAMPLES / "many_directories.py"):
+        shutil.copy(file, dags)
+    with Airflow2(home, dags, {"AIRFLOW_CONN_LLAMABATCH_DEFAULT": llamacloud.connection_json}) as airflow:
         yield airflow
+
+
+def has_ended(airflow: Airflow2, dag_id: str, run_id: str) -> bool:
+    return airflow.run_state(dag_id, run_id) in ("success", "failed")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +71,7 @@ def test_a_batch_is_submitted_once_waited_for_in_the_triggerer_and_collected(
     batch_id = airflow.xcom(dag_id, run_id, submits, under)
     airflow.wait(lambda: f"Batch {batch_id} is PENDING" in airflow.log(dag_id, run_id, task_id), RUN_SECONDS)
     emulator.control.advance(600)
-    airflow.wait(lambda: airflow.run_state(dag_id, run_id) in ("success", "failed"), RUN_SECONDS)
+    airflow.wait(partial(has_ended, airflow, dag_id, run_id), RUN_SECONDS)
 
     assert airflow.run_state(dag_id, run_id) == "success", airflow.log(dag_id, run_id, task_id)
     references = airflow.xcom(dag_id, run_id, task_id, key)
@@ -64,6 +80,47 @@ def test_a_batch_is_submitted_once_waited_for_in_the_triggerer_and_collected(
     assert airflow.xcom(dag_id, run_id, task_id, "file_errors") == []
     counters = emulator.control.counters()
     assert (counters["batches"], counters["cancels"]) == (1, 0)
+
+
+def test_every_file_of_a_directory_that_others_fill_is_processed_once(
+    airflow: Airflow2, emulator: LlamaCloudEmulator, llamacloud: LlamaCloud, tmp_path: Path
+) -> None:
+    emulator.control.reset()
+    emulator.control.change(**AT_ONCE)
+    dag_id, client = "inbox_daily", llamacloud.client
+    directory_id = client.send(calls.create_directory(name="inbox", type="user")).id
+    airflow.command("variables", "set", "inbox_directory_id", directory_id)
+    airflow.command("variables", "set", "markdown_folder", str(tmp_path))
+    for night in ("1", "2"):
+        client.send(calls.upload_directory_file(directory_id, night.encode(), display_name=f"{night}.txt"))
+        airflow.trigger(dag_id, night, {})
+        airflow.wait(partial(has_ended, airflow, dag_id, night), RUN_SECONDS)
+        assert airflow.run_state(dag_id, night) == "success"
+    rows = manifest.from_lines((tmp_path / "inbox" / "manifest.jsonl").read_bytes())
+    assert [(row.file, Path(row.path or "").read_text()) for row in rows] == [("1.txt", "1"), ("2.txt", "2")]
+    batches = client.send(calls.list_batches()).items
+    results = [client.send(calls.get_batch(batch.id, expand_results=True)).results for batch in batches]
+    assert [len(of_batch or ()) for of_batch in results] == [1, 1]
+    [kept] = airflow.rows("SELECT val FROM variable WHERE key LIKE 'llamabatch_processed_%'")
+    assert kept
+
+
+def test_a_batch_over_each_of_many_directories_ends_in_one_manifest(
+    airflow: Airflow2, emulator: LlamaCloudEmulator, llamacloud: LlamaCloud, tmp_path: Path
+) -> None:
+    emulator.control.reset()
+    emulator.control.change(**AT_ONCE)
+    dag_id, client = "many_directories", llamacloud.client
+    airflow.command("pools", "set", "llamacloud", "2", "batches", "--include-deferred")
+    directories = []
+    for number in range(3):
+        directories.append(client.send(calls.create_directory(name=f"d{number}", type="user")).id)
+        client.send(calls.upload_directory_file(directories[-1], b"text", display_name=f"{number}.txt"))
+    airflow.trigger(dag_id, "once", {"directory_ids": directories, "target": str(tmp_path)})
+    airflow.wait(partial(has_ended, airflow, dag_id, "once"), RUN_SECONDS)
+    assert airflow.run_state(dag_id, "once") == "success"
+    rows = manifest.from_lines((tmp_path / "manifest.jsonl").read_bytes())
+    assert [(row.file, row.status) for row in rows] == [(f"{n}.txt", "COMPLETED") for n in range(3)]
 
 
 def test_no_secret_is_in_what_a_run_leaves_behind(airflow: Airflow2, llamacloud: LlamaCloud) -> None:

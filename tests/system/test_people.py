@@ -1,7 +1,8 @@
-"""What people do to a running task: clear it, mark it failed, or let it be. In a real Airflow."""
+"""What people see of a running task and do to it: clear it, mark it failed, or let it be. In a real Airflow."""
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,50 @@ def test_a_wait_is_told_in_the_tasks_log_and_everything_lands_in_xcom(airflow, e
     assert lines.count("completed with 1 jobs") == 1
     counters = emulator.control.counters()
     assert (counters["batches"], counters["cancels"]) == (1, 0)
+
+
+def test_a_task_links_to_its_project_while_it_waits_and_after_it_failed(airflow, emulator, deferred):
+    run_id, _ = deferred
+    batch = airflow.api.xcom(DAG_ID, run_id, TASK_ID, key="batch_id")
+    link = airflow.api.links(DAG_ID, run_id, TASK_ID)["LlamaCloud"]
+    assert link.startswith("https://llamacloud.example.com/project/")
+    emulator.control.advance(600)
+    assert airflow.wait_for_run(DAG_ID, run_id, seconds=90) == "success"
+
+    failed = airflow.api.trigger(DAG_ID, {"source_directory_id": "dir-nope"})
+
+    assert airflow.wait_for_run(DAG_ID, failed, seconds=90) == "failed"
+    assert airflow.api.links(DAG_ID, failed, TASK_ID) == {"LlamaCloud": "https://llamacloud.example.com"}
+    lines = airflow.api.log_lines(DAG_ID, failed, TASK_ID)
+    assert [line.partition(":")[0] for line in lines if "dir-nope not found" in line] == [
+        "RequestRefusedError"
+    ]
+    assert batch not in "".join(lines)
+
+
+def test_a_stored_connection_is_found_by_the_test_button_and_by_the_doctor(airflow, emulator, llamacloud):
+    """The port is what the documented commands store; without one Airflow 3.3 refuses what its button sends."""
+    stored = {
+        "connection_id": "stored",
+        "conn_type": "llamabatch",
+        "host": emulator.url,
+        "port": 443,
+        "password": emulator.api_key,
+        "extra": "{}",
+    }
+    airflow.api.create_connection(stored)
+
+    assert airflow.api.test_connection({**stored, "description": "", "login": "", "schema": ""}) == {
+        "status": True,
+        "message": f"The API key was accepted by {emulator.url}.",
+    }
+    examined = airflow.run_module(
+        "airflow_provider_llamabatch", "doctor", "--conn-id", "stored", "--output", "json"
+    )
+    found = {row["check"]: row for row in json.loads(examined.stdout)}
+    assert {row["result"] for row in found.values()} == {"ok"}
+    assert found["triggerers"]["found"].startswith("1 alive")
+    assert examined.returncode == 0
 
 
 def test_marking_the_task_failed_cancels_the_batch_exactly_once(airflow, emulator, deferred):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 # What the chart takes at its top level and below what is set here, from its values.schema.json.

@@ -39,6 +39,7 @@ def test_the_folder_holds_the_example_and_nothing_else_that_airflow_would_read(b
         "invoices_to_parquet",
         "many_directories",
         "parse_directory",
+        "process_failed_files",
     ]
 
 

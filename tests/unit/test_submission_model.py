@@ -164,7 +164,7 @@ def without_reading_again(self: Any, base: Record, *, may_have_rivals: bool) -> 
     return intent
 
 
-def gone_at_first_sight(self: Any, record: Record, now: float) -> Any:
+def gone_at_first_sight(self: Any, record: Record) -> Any:
     try:
         return (yield flow.Send(calls.get_batch(record.batch_id)))
     except e.NotFoundError:
@@ -203,6 +203,7 @@ DEFECTS: dict[str, tuple[object, str, Any, str, bool]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_the_search_finds_what_it_is_for_and_nothing_without_it(defect, monkeypatch):
     target, name, broken, invariant, freezes = DEFECTS[defect]

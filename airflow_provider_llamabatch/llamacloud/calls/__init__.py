@@ -8,7 +8,6 @@ Every id is checked before it enters a path. ``page_size`` and the other options
 """
 
 from airflow_provider_llamabatch.llamacloud.calls.batches import (
-    JOB_TYPES,
     cancel_batch,
     create_batch,
     get_batch,
@@ -55,7 +54,6 @@ from airflow_provider_llamabatch.llamacloud.calls.jobs import (
 from airflow_provider_llamabatch.llamacloud.calls.projects import list_projects
 
 __all__ = [
-    "JOB_TYPES",
     "add_directory_file",
     "bulk_delete_directory_files",
     "cancel_batch",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch.defaults import MAX_STATUS_PAGE_BYTES, MAX_WEBHOOK_IDS
+from airflow_provider_llamabatch.defaults import JOB_TYPES, MAX_STATUS_PAGE_BYTES, MAX_WEBHOOK_IDS
 from airflow_provider_llamabatch.llamacloud import models
 from airflow_provider_llamabatch.llamacloud.call import Call, checked_id, scoped
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-JOB_TYPES = ("parse_v2", "extract_v2")
-
 _BATCHES = "/api/v2/batches"
+_ADVICE = (
+    "A batch takes a directory with 1 to 1,000 files and a configuration of its own job type. Upload files first, or "
+    "spread more over several directories, as UploadDirectoryOperator does."
+)
 
 
 def create_batch(
@@ -58,6 +60,7 @@ def create_batch(
         body=body,
         repeatable=False,
         secrets=webhook_secrets(webhook_configurations),
+        advice=_ADVICE,
     )
 
 

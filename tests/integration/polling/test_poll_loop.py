@@ -9,8 +9,9 @@ import time
 import psutil
 import pytest
 
-from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch import airflow_compat, defaults
 from airflow_provider_llamabatch.batches.polling import PollResult, PollState, Reason
+from airflow_provider_llamabatch.hooks import connections
 from airflow_provider_llamabatch.polling import loop
 from airflow_provider_llamabatch.polling.sources import Batches
 from tests.support.firing import a_trigger, fire, fire_all, nothing_is_left
@@ -242,16 +243,14 @@ async def test_comings_and_goings_leave_nothing_behind(emulator, make_batches):
 
 
 async def test_the_connection_is_read_once_for_all_waits(make_batches, emulator, monkeypatch):
-    from airflow.providers.common.compat import connection
-
     looked_up = []
-    real = connection.get_async_connection
+    real = airflow_compat.get_connection
 
-    async def counted(conn_id, hook=None):
+    async def counted(hook, conn_id):
         looked_up.append(conn_id)
-        return await real(conn_id, hook=hook)
+        return await real(hook, conn_id)
 
-    monkeypatch.setattr(connection, "get_async_connection", counted)
+    monkeypatch.setattr(connections, "get_connection", counted)
 
     assert await fire_all(make_batches(20), emulator) == ["completed"] * 20
     assert looked_up == ["llamabatch_default"]

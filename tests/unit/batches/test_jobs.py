@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from airflow_provider_llamabatch.batches.jobs import Jobs, problem_with
 from airflow_provider_llamabatch.llamacloud.models import JobStatusRow
 
@@ -34,6 +36,8 @@ def test_parse_and_extract_jobs_are_asked_for_apart():
 def test_jobs_that_are_known_to_have_ended_are_not_asked_for():
     jobs = Jobs([reference(1, status="FAILED", error_message="broken"), reference(2, status="RUNNING")])
     assert jobs.pending() == {"parse_v2": ["job-2"]}
+    assert jobs.outcomes()[0]["error_message"] == "broken"
+    assert jobs.line() == "1 of 2 jobs done, 1 failed"
 
 
 def test_an_unknown_status_word_is_still_running():
@@ -43,7 +47,7 @@ def test_an_unknown_status_word_is_still_running():
 
 
 def test_outcomes_are_the_references_with_what_became_of_the_jobs():
-    jobs = Jobs([reference(1), reference(2), reference(3)])
+    jobs = Jobs([reference(1), reference(2, credits=1.5), reference(3)])
     assert jobs.saw([row(1, "COMPLETED"), row(2, "FAILED", "PDF_IS_BROKEN")])
     assert not jobs.saw([row(1, "COMPLETED")])
     outcomes = jobs.outcomes(late="did not end within 60 s")
@@ -52,6 +56,7 @@ def test_outcomes_are_the_references_with_what_became_of_the_jobs():
         ("FAILED", "PDF_IS_BROKEN"),
         ("UNKNOWN", "did not end within 60 s"),
     ]
+    assert [one["credits"] for one in outcomes] == [None, 1.5, None]
     assert outcomes[0]["job_reference"] == {"id": "job-1", "type": "parse_v2"}
     assert jobs.summary() == {"COMPLETED": 1, "FAILED": 1, "UNKNOWN": 1}
     assert problem_with(outcomes, fail_on_partial_error=False) is None
@@ -59,3 +64,13 @@ def test_outcomes_are_the_references_with_what_became_of_the_jobs():
         "2 of 3 jobs did not complete: dfl-2: FAILED PDF_IS_BROKEN; dfl-3: UNKNOWN did not end within 60 s"
     )
     assert problem_with([], fail_on_partial_error=True) is None
+
+
+@pytest.mark.parametrize(("bad", "more"), [(20, ""), (21, "; and 1 more"), (25, "; and 5 more")])
+def test_twenty_jobs_that_did_not_complete_are_named_and_the_others_counted(bad, more):
+    jobs = Jobs([reference(number) for number in range(30)])
+    jobs.saw([row(number, "CANCELLED" if number < bad else "COMPLETED") for number in range(30)])
+
+    named = "; ".join(f"dfl-{number}: CANCELLED" for number in range(20))
+    problem = problem_with(jobs.outcomes(), fail_on_partial_error=True)
+    assert problem == f"{bad} of 30 jobs did not complete: {named}{more}"

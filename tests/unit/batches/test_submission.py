@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_llamabatch.batches import submission as s
-from airflow_provider_llamabatch.batches.record import Record, RecordUnreadableError, read_record
+from airflow_provider_llamabatch.batches.record import Record, read_record
 from airflow_provider_llamabatch.batches.submission import Action, Decision, Request, TaskFacts
 from airflow_provider_llamabatch.llamacloud.models import Batch
 
@@ -147,49 +147,6 @@ def test_without_a_record_a_retry_rejoins_what_this_run_has_made(found, cleared,
     assert joinable[:1] == ([joined] if joined else [])
 
 
-def test_a_record_survives_the_store():
-    for record in (INTENT, SUBMITTED):
-        assert read(json.loads(json.dumps(record.to_json()))) == record
-    assert read(None) is None
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "text",
-        [],
-        {},
-        7,
-        {"version": 1},
-        {**INTENT.to_json(), "version": 3},
-        {**INTENT.to_json(), "version": True},
-        {**INTENT.to_json(), "max_tries": "many"},
-        {**INTENT.to_json(), "max_tries": True},
-        {**INTENT.to_json(), "max_tries": -1},
-        {**INTENT.to_json(), "batch_id": 1},
-        {**INTENT.to_json(), "batch_id": "a/b"},
-        {**INTENT.to_json(), "posted_at": float("nan")},
-        {**INTENT.to_json(), "posted_at": 1e300},
-        {**INTENT.to_json(), "floor": 10**400},
-        {**INTENT.to_json(), "seen": "bat-1"},
-        {**INTENT.to_json(), "seen": [1]},
-        {**INTENT.to_json(), "fingerprint": "f" * 10_000},
-        {**VERSION_1, "intended_at": float("nan")},
-        {**VERSION_1, "intended_at": 1e300},
-    ],
-)
-def test_a_record_that_cannot_be_read_is_an_error_never_no_record(value):
-    with pytest.raises(RecordUnreadableError, match="fresh=True"):
-        read(value)
-
-
-def test_a_record_of_version_1_is_read_whatever_its_webhooks_were():
-    record = read({**VERSION_1, "batch_id": "bat-1"})
-
-    assert s.decide_by_record(record, REQUEST).action is Action.LOOK_UP
-    assert read(VERSION_1).floor == AT - 3600
-
-
 @pytest.mark.parametrize("length", [5, 200])
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 60.0])
 def test_a_record_stays_small_and_right_however_busy_the_directory_is(length, seconds):
@@ -223,3 +180,135 @@ def test_the_fingerprint_tells_requests_apart_by_all_that_changes_what_is_paid_f
     )
 
     assert len({replace(REQUEST, **{name: "x"}).fingerprint for name in changes} | {REQUEST.fingerprint}) == 7
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (None, "no earlier submission is recorded"),
+        (INTENT, "an earlier try may have submitted a batch and never learnt its id"),
+        (replace(INTENT, unknown=0), "nothing that was sent before made a batch"),
+        (SUBMITTED, "an earlier try submitted it"),
+        (
+            replace(SUBMITTED, fingerprint="f"),
+            "the recorded submission (batch bat-1) was for other arguments",
+        ),
+        (
+            replace(INTENT, fingerprint="f"),
+            "the recorded submission (an unconfirmed one) was for other arguments",
+        ),
+    ],
+)
+def test_the_log_says_what_the_record_decided(record, reason):
+    assert s.decide_by_record(record, REQUEST).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("status", "max_tries", "seconds", "reason"),
+    [
+        (None, 2, 299.9, "submitted a moment ago, not readable yet"),
+        (None, 2, 300.0, "the recorded batch bat-1 no longer exists"),
+        ("RUNNING", 5, 0.0, "it still runs ('RUNNING')"),
+        ("S" * 40, 2, 0.0, f"it still runs ({'S' * 30!r})"),
+        ("FAILED", 2, 0.0, "the recorded batch bat-1 ended as FAILED"),
+        ("COMPLETED", 5, 0.0, "the task was cleared after batch bat-1 completed"),
+        ("COMPLETED", 2, 0.0, "an earlier try submitted it and it completed"),
+    ],
+)
+def test_the_log_says_what_the_status_decided(status, max_tries, seconds, reason):
+    decision = s.decide_by_status(SUBMITTED, status, max_tries=max_tries, now=AT + seconds)
+
+    assert decision.reason == reason
+    assert decision.batch_id == ("" if decision.action is Action.SUBMIT else "bat-1")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held", "matches"),
+    [(None, None, True), (None, "p", True), ("p", None, True), ("p", "p", True), ("p", "q", False)],
+)
+def test_a_batch_of_another_project_is_not_the_requests(wanted, held, matches):
+    assert replace(REQUEST, project_id=wanted).matches(batch(project_id=held)) is matches
+
+
+EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("created_at", "seconds"),
+    [
+        (None, None),
+        (NOW, AT),
+        (NOW.replace(tzinfo=None), AT),
+        (EARLIEST, EARLIEST.timestamp()),
+        (EARLIEST - timedelta(seconds=1), None),
+        (NOW + timedelta(days=1), AT + 86400),
+        (NOW + timedelta(days=1, seconds=1), None),
+        (datetime(1, 1, 1), None),
+    ],
+)
+def test_a_date_that_cannot_be_true_is_none(created_at, seconds):
+    assert s.created(batch(created_at=created_at), AT) == seconds
+
+
+def test_an_intent_remembers_what_is_as_new_as_the_newest_batch():
+    known = [
+        batch("a", minutes=-10),
+        batch("b", minutes=-9.9),
+        batch("c", minutes=-10.2),
+        batch("d", created_at=None),
+    ]
+
+    assert s.new_intent(REQUEST, known, TASK, AT) == Record(
+        REQUEST.fingerprint, "nonce", 1, 2, posted_at=AT, floor=AT - 604, seen=("d", "b", "a")
+    )
+
+
+@pytest.mark.parametrize("known", [[], [batch("old", minutes=-61)]])
+def test_an_intent_goes_back_an_hour_at_most(known):
+    assert s.new_intent(REQUEST, known, TASK, AT).floor == AT - 3600
+
+
+def test_an_intent_that_cannot_remember_all_begins_after_what_it_forgets():
+    known = [batch(f"{number:0200}", minutes=-number / 1000) for number in range(151)]
+
+    record = s.new_intent(REQUEST, known, TASK, AT)
+    assert record.seen == tuple(one.id for one in known[:150])
+    assert record.floor == AT - 9 + 1e-6
+    exact = s.new_intent(REQUEST, known[:150], TASK, AT)
+    assert (exact.seen, exact.floor) == (record.seen, AT - 10)
+    undated = [batch(f"{number:0200}", created_at=None) for number in range(151)]
+    record = s.new_intent(REQUEST, undated, TASK, AT)
+    assert (len(record.seen), record.floor) == (150, AT - 3600)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "adopted"), [(-60, True), (-60.001, False), (7200, True), (7200.001, False)]
+)
+def test_what_is_adopted_was_made_between_the_floor_and_two_hours_after_the_post(seconds, adopted):
+    found = s.adoptable(INTENT, REQUEST, [batch(minutes=seconds / 60)], AT + 9000)
+
+    assert bool(found) is adopted
+
+
+def test_what_is_adopted_is_the_earliest_and_once():
+    dated, undated = batch("b", minutes=1), batch("a", created_at=None)
+
+    assert s.adoptable(INTENT, REQUEST, [undated, dated, batch("bat-old"), dated], AT + 90) == [
+        dated,
+        undated,
+    ]
+    assert s.adoptable(INTENT, REQUEST, [undated, dated], AT + 30) == [undated, dated]
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [(-300, True), (-300.1, False)])
+def test_what_a_run_has_made_is_at_most_five_minutes_older_than_it(seconds, taken):
+    assert bool(s.rejoinable(REQUEST, [batch(minutes=seconds / 60)], since=AT, now=AT)) is taken
+
+
+def test_what_a_run_has_made_comes_the_newest_first_and_has_a_date():
+    listed = [batch("a"), batch("c", minutes=2), batch("b", minutes=1), batch("d", created_at=None)]
+
+    made = s.rejoinable(REQUEST, listed, since=AT, now=AT)
+    assert [one.id for one in made] == ["c", "b", "a"]
+    together = s.rejoinable(REQUEST, [batch("a"), batch("b")], since=AT, now=AT)
+    assert [one.id for one in together] == ["a", "b"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -54,9 +55,26 @@ def test_documents_are_doubtful_below_a_bound_and_only_where_the_service_said_ho
     assert manifest.doubtful(rows, below=None) == []
 
 
+def test_a_manifest_is_compact_ascii_with_all_fields_of_a_row():
+    (line,) = manifest.to_lines([Row("ü.pdf", "SKIPPED")])
+
+    assert line.startswith(b'{"file":"\\u00fc.pdf","status":"SKIPPED","job_id":null,')
+    assert line.endswith(b',"attempt":1,"reused":false}\n')
+
+
+def test_documents_of_the_same_name_are_sorted_by_their_ids():
+    rows = [Row("a", "FAILED", directory_file_id=id_) for id_ in ("2", None, "1")]
+
+    read = manifest.from_lines(b"".join(manifest.to_lines(rows)))
+    assert [row.directory_file_id for row in read] == [None, "1", "2"]
+
+
 def test_fields_of_a_newer_version_are_left_out():
-    assert manifest.from_lines(b'{"file": "a", "status": "COMPLETED", "colour": "red"}\n\n') == [
-        Row("a", "COMPLETED")
+    assert manifest.from_lines(
+        b'{"file": "a", "status": "COMPLETED", "colour": "red"}\n\n{"file": "b", "status": "X"}\n'
+    ) == [
+        Row("a", "COMPLETED"),
+        Row("b", "X"),
     ]
 
 
@@ -67,7 +85,8 @@ def test_what_is_no_manifest_is_an_error_with_its_line(line: bytes):
 
 
 def test_costs_are_those_of_this_run_and_unknown_is_not_nothing():
-    assert manifest.credits_of([DONE, replace(DONE, credits=None), replace(DONE, reused=True)]) == 3.0
+    other = replace(DONE, credits=4.0)
+    assert manifest.credits_of([DONE, other, replace(DONE, credits=None), replace(DONE, reused=True)]) == 7.0
     assert manifest.credits_of([replace(DONE, credits=None)]) is None
 
 
@@ -87,6 +106,39 @@ def test_costs_are_those_of_this_run_and_unknown_is_not_nothing():
 def test_only_an_outcome_as_good_as_a_new_one_is_used_again(row: Row, reused: bool):
     found = reuse.earlier([row], configuration="cfg-1@v2", outputs=["markdown"], present={"/out/a.pdf.md": 7})
     assert (found.row_of(SourceFile(row.file, 9, "v3"), "s1") is not None) == reused
+
+
+def test_a_row_that_is_used_again_is_about_the_file_as_it_is_now():
+    found = reuse.earlier(
+        [DONE], configuration="cfg-1@v2", outputs=["markdown"], present={"/out/a.pdf.md": 7}
+    )
+
+    assert found.row_of(SourceFile("a.pdf", 9, "v3"), "s1") == replace(
+        DONE, reused=True, source_version="v3", source_bytes=9
+    )
+    assert found.row_of(SourceFile("a.pdf", 9, "v3"), "s2") is None
+
+
+def test_a_configuration_is_called_by_its_id_and_its_version():
+    assert reuse.configuration_key("cfg-1", "v2") == "cfg-1@v2"
+    assert reuse.configuration_key("cfg-1", None) == "cfg-1"
+
+
+def test_the_paths_of_a_documents_results_are_told_as_far_as_they_are_below_a_folder():
+    more: dict[str, dict[str, Any]] = {
+        "text": {"path": "/out/a.txt"},
+        "items": {"path": "/else/a.json"},
+        "gone": {"path": None},
+    }
+
+    assert replace(DONE, other_outputs=more).paths_below("/out/") == ["a.pdf.md", "a.txt"]
+    assert FAILED.paths_below("/out/") == []
+
+
+def test_statuses_are_counted_the_most_frequent_first():
+    counted = manifest.statuses_of([FAILED, DONE, DONE])
+
+    assert list(counted.items()) == [("COMPLETED", 2), ("FAILED", 1)]
 
 
 @pytest.mark.parametrize("present", [{}, {"/out/a.pdf.md": 6}])
@@ -109,4 +161,7 @@ def test_an_unchanged_file_need_not_be_read_where_the_storage_has_versions():
     )
     assert found.content_of(SourceFile("a.pdf", 9, "v1")) == "s1"
     assert found.content_of(SourceFile("a.pdf", 9, "v2")) is None
+    assert found.content_of(SourceFile("a.pdf", 9)) is None
+    unversioned = replace(DONE, source_version=None)
+    found = reuse.earlier([unversioned], configuration="", outputs=[], present={})
     assert found.content_of(SourceFile("a.pdf", 9)) is None

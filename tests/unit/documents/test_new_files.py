@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_llamabatch.documents.new_files import Processed
+from airflow_provider_llamabatch.documents.new_files import Processed, version_of
 from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,7 +58,30 @@ def test_files_that_are_gone_are_forgotten_and_the_rest_survives_being_written()
     assert Processed.from_json(None) == Processed()
 
 
+def test_the_variable_is_compact_json():
+    state = Processed({"dfl-1": "file-1@"}, {"dir-2": {"dfl-3": "file-3@"}})
+
+    assert state.to_json() == '{"done":{"dfl-1":"file-1@"},"pending":{"dir-2":{"dfl-3":"file-3@"}}}'
+
+
 @pytest.mark.parametrize("text", ["[]", "{", '{"done": 1}'])
 def test_a_variable_that_somebody_else_wrote_is_an_error_not_an_empty_state(text: str):
-    with pytest.raises(ValueError, match=r".+"):
+    with pytest.raises(ValueError, match=r"the Variable holds|Expecting property name"):
         Processed.from_json(text)
+
+
+def test_the_oldest_file_is_the_one_that_changed_first_whatever_its_id():
+    late, early = file(1, changed=90), file(2)
+
+    assert ids(Processed().new([late, early])) == ["dfl-2", "dfl-1"]
+
+
+def test_a_batch_that_nobody_took_note_of_changes_nothing_when_it_ends():
+    state = Processed()
+    state.ended("dir-1", ["dfl-1"])
+    assert state == Processed()
+
+
+def test_a_file_without_a_date_is_told_apart_by_its_content_alone():
+    assert version_of(DirectoryFile(id="dfl-1", file_id="file-1")) == "file-1@"
+    assert version_of(file(1)) == "file-1@2026-01-01T01:00:00+00:00"

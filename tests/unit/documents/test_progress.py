@@ -26,5 +26,20 @@ def test_a_slow_task_speaks_every_half_minute():
     assert lines(1000, [1.0, 31.0, 32.0]) == ["2 of 1,000 done, 0 failed"]
 
 
+def test_the_last_file_is_told_of_also_between_two_steps():
+    said = lines(41, [0.0] * 41)
+
+    assert said[-2:] == ["39 of 41 done, 0 failed", "41 of 41 done, 0 failed"]
+
+
+def test_half_a_minute_is_silence_enough():
+    assert lines(1000, [29.9]) == []
+    assert lines(1000, [30.0]) == ["1 of 1,000 done, 0 failed"]
+
+
+def test_a_file_has_not_failed_unless_that_is_said():
+    assert Progress(1, lambda: 0.0).add() == "1 of 1 done, 0 failed"
+
+
 def test_a_few_files_are_named_one_by_one():
     assert lines(2, [0.0, 0.0]) == ["1 of 2 done, 0 failed", "2 of 2 done, 0 failed"]

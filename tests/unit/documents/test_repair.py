@@ -23,25 +23,32 @@ def test_failed_stuck_and_job_less_files_get_another_attempt():
 def test_a_new_attempt_stands_in_the_place_of_the_one_it_repeats():
     first = [entry("dfl-1", "j1", status="COMPLETED"), entry("dfl-2", "j2", status="FAILED")]
     both = merged(
-        first, [entry("dfl-2b", "j9")], attempt=2, configuration="cfg-2", origin={"dfl-2b": "dfl-2"}
+        first,
+        [entry("dfl-2b", "j9"), entry("dfl-3", "j8")],
+        attempt=2,
+        configuration="cfg-2",
+        origin={"dfl-2b": "dfl-2"},
     )
     assert [
         (one["source_directory_file_id"], one["job_reference"]["id"], one.get("attempt")) for one in both
     ] == [
         ("dfl-1", "j1", None),
         ("dfl-2", "j9", 2),
+        ("dfl-3", "j8", 2),
     ]
+    assert [one.get("configuration") for one in both] == [None, "cfg-2", "cfg-2"]
     assert "status" not in both[1]
 
 
 def test_a_file_that_gets_a_job_in_a_later_attempt_is_no_longer_without_one():
     left = without_job(
-        [entry("dfl-1"), entry("dfl-2"), entry("dfl-3")],
-        [entry("dfl-2b", error_message="again")],
-        [entry("dfl-1b", "j1")],
+        [entry("dfl-1"), entry("dfl-2"), entry("dfl-3"), entry("dfl-4")],
+        [entry("dfl-2b", error_message="again"), entry("dfl-5", error_message="new")],
+        [entry("dfl-1b", "j1"), entry("dfl-4", "j4")],
         origin={"dfl-1b": "dfl-1", "dfl-2b": "dfl-2"},
     )
     assert [(one["source_directory_file_id"], one["error_message"]) for one in left] == [
         ("dfl-2", "again"),
         ("dfl-3", None),
+        ("dfl-5", "new"),
     ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llamabatch.documents.result_plan import manifest_name, plan_paths, safe_path
+from tests.support.arbitrary import bounded
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,7 @@ from airflow_provider_llamabatch.documents.result_plan import manifest_name, pla
         ("/absolute.pdf", "absolute.pdf"),
         ("a//b/./c.pdf", "a/b/c.pdf"),
         ("..", "__"),
+        ("X", "X"),
         ("", "_"),
         ("a#b?c*.pdf", "a_b_c_.pdf"),
         ("a\\..\\b.pdf", "a_.._b.pdf"),
@@ -51,6 +54,7 @@ def test_documents_that_would_meet_are_told_apart(documents: list[str]):
     assert_all_apart(documents)
 
 
+@bounded(100)
 @given(st.sets(st.text(alphabet="aA.é/#\u0301 ", min_size=1, max_size=6), max_size=20))
 def test_any_set_of_documents_is_told_apart(documents: set[str]):
     assert_all_apart(sorted(documents))
@@ -69,6 +73,63 @@ def assert_all_apart(documents: list[str]) -> None:
         assert ".." not in path.split("/")
         assert all(0 < len(part.encode()) <= 255 for part in path.split("/"))
         assert len(path.encode()) < 1000
+
+
+def digest_of(document: str) -> str:
+    return hashlib.sha256(document.encode(errors="surrogateescape")).hexdigest()
+
+
+def test_a_document_that_would_meet_another_one_carries_a_mark_before_its_extension():
+    for folder in ("", "x/y/"):
+        first, second = f"{folder}Report.pdf", f"{folder}report.pdf"
+        marked = f"{folder}report~{digest_of(second)[:8]}.pdf"
+        assert plan_paths([second, first], ["markdown"]) == {first: first, second: marked}
+
+
+def test_names_that_are_no_utf_8_are_told_apart_by_their_bytes():
+    first, second = "a\udcfe.pdf", "a\udcff.pdf"
+    marked = f"a\ufffd~{digest_of(second)[:8]}.pdf"
+    assert plan_paths([second, first], ["markdown"]) == {first: "a\ufffd.pdf", second: marked}
+
+
+@pytest.mark.parametrize("document", ["a.pdf.md/b.pdf", "a.pdf.md/c/b.pdf"])
+def test_a_document_below_a_folder_that_is_called_like_a_result_moves_out_of_it(document: str):
+    digest = digest_of(document)
+    moved = plan_paths(["a.pdf", document], ["markdown"])
+    assert moved == {"a.pdf": "a.pdf", document: f"{digest[:32]}/b.pdf"}
+    moved = plan_paths(["a.pdf", document], ["markdown"], taken=[f"{digest[:32]}/b.pdf.md"])
+    assert moved[document] == f"{digest}/b.pdf"
+
+
+def test_a_result_is_not_called_like_a_folder_of_another_document():
+    for document in ("x/a.pdf.md/b.pdf", "x/a.pdf.md/c/b.pdf"):
+        planned = plan_paths(["x/a.pdf"], ["markdown"], taken=[document])
+        assert planned == {"x/a.pdf": f"x/a~{digest_of('x/a.pdf')[:8]}.pdf"}
+
+
+def test_a_path_that_is_too_long_for_a_storage_loses_its_folders():
+    longest = "/".join(["a" * 179] * 4 + ["b" * 180])
+    longer = f"{longest}b"
+    assert plan_paths([longest], ["text"])[longest] == longest
+    assert plan_paths([longer], ["text"])[longer] == f"{digest_of(longer)[:16]}/{'b' * 181}"
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "end"),
+    [
+        ("x" * 196 + ".pdf", "x" * 196 + ".pdf", None),
+        ("x" * 197 + ".pdf", "x" * 187, ".pdf"),
+        ("x" * 300 + "." + "y" * 19, "x" * 171, "." + "y" * 19),
+        ("x" * 300 + "." + "y" * 20, "x" * 191, ""),  # no extension that anything knows
+        ("x" * 150 + "." + "y" * 60, "x" * 150 + "." + "y" * 40, ""),
+        ("é" * 150, "é" * 95, ""),
+        ("x" * 100 + " " * 150 + "y", "x" * 100, ""),
+        (" " + "x" * 300, " " + "x" * 190, ""),
+        ("\udcff" + "x" * 300, "\ufffd" + "x" * 188, ""),
+    ],
+)
+def test_a_name_that_is_too_long_for_a_file_system_is_cut_and_marked(name: str, start: str, end: str | None):
+    assert safe_path(name) == (start if end is None else f"{start}~{digest_of(name)[:8]}{end}")
 
 
 def test_the_plan_does_not_depend_on_the_order():

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from airflow_provider_llamabatch.documents import rows
 from airflow_provider_llamabatch.documents.manifest import Row
+from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
 
 
 def known(file: str, file_id: str) -> Row:
@@ -44,6 +49,108 @@ def test_documents_of_the_same_name_are_told_apart():
     assert sorted(row.file for row in made) == ["a (dfl-1).pdf", "a (dfl-2).pdf"]
 
 
+def test_a_job_tells_what_became_of_its_document():
+    told = reference("dfl-1", status="FAILED", error_message="why", credits=2.0, attempt=3)
+    (made,) = rows.rows_of([known("a.pdf", "dfl-1")], [told], [], "cfg-1@v1", is_complete=True)
+
+    assert made == replace(
+        known("a.pdf", "dfl-1"),
+        status="FAILED",
+        error="why",
+        job_id="pjb-dfl-1",
+        job_type="parse_v2",
+        credits=2.0,
+        configuration="cfg-1@v1",
+        attempt=3,
+    )
+
+
+def test_a_job_that_tells_nothing_yet_is_the_first_attempt_of_an_uploaded_document():
+    (made,) = rows.rows_of([known("a.pdf", "dfl-1")], [reference("dfl-1")], [], None, is_complete=True)
+
+    assert (made.status, made.error, made.credits, made.attempt) == ("UPLOADED", None, None, 1)
+
+
+def test_a_job_of_an_unknown_document_has_a_row_under_its_id():
+    (made,) = rows.rows_of([], [reference("dfl-1")], [], None, is_complete=True)
+
+    assert (made.file, made.directory_file_id, made.job_id) == ("dfl-1", "dfl-1", "pjb-dfl-1")
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        ({"error_message": "too large"}, "too large"),
+        ({"error_message": None}, "the batch gave neither a job nor a reason"),
+        ({}, "the batch gave neither a job nor a reason"),
+    ],
+)
+def test_a_document_without_a_job_has_the_batchs_reason(told, error):
+    errors = [{"source_directory_file_id": "dfl-1", **told}, {"source_directory_file_id": "dfl-2", **told}]
+    made = rows.rows_of([known("a.pdf", "dfl-1")], [], errors, None, is_complete=False)
+
+    assert made == [
+        replace(known("a.pdf", "dfl-1"), status="NO_JOB", error=error),
+        Row("dfl-2", "NO_JOB", error=error, directory_file_id="dfl-2"),
+    ]
+
+
+def test_what_no_batch_speaks_of_is_named_where_the_upload_is_known_and_left_out_where_a_directory_is():
+    rows_known = [known("a.pdf", "dfl-1")]
+
+    assert rows.rows_of(rows_known, [], [], None, is_complete=False) == []
+    (made,) = rows.rows_of(rows_known, [], [], None, is_complete=True)
+    assert made == replace(rows_known[0], status="NO_JOB", error=rows.NOT_IN_ANY_BATCH)
+    assert rows.missing([made, *rows_known]) == [made]
+
+
+def test_a_row_that_is_used_again_is_no_document_of_the_batch():
+    old = Row("a.pdf", "COMPLETED", directory_file_id="dfl-1", reused=True)
+    made = rows.rows_of([old], [reference("dfl-1")], [], None, is_complete=True)
+
+    assert [(row.file, row.reused) for row in made] == [("a.pdf", True), ("dfl-1", False)]
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [("a.pdf", "a (dfl-1).pdf"), ("x/y.z/a", "x/y.z/a (dfl-1)"), ("x/a.tar.gz", "x/a.tar (dfl-1).gz")],
+)
+def test_the_id_stands_before_the_extension(file, named):
+    made = rows.rows_of([known(file, "dfl-1"), Row(file, "SKIPPED")], [], [], None, is_complete=True)
+
+    assert [row.file for row in made] == [file, named]
+
+
+SOURCE = {"source_path": "in/a.pdf", "source_sha256": "s1", "source_version": "v1"}
+
+
+@pytest.mark.parametrize(
+    ("file", "row"),
+    [
+        (
+            {"display_name": "b.pdf", "metadata": SOURCE},
+            {"file": "in/a.pdf", "source_sha256": "s1", "source_version": "v1"},
+        ),
+        ({"display_name": "b.pdf", "metadata": {"source_path": ""}}, {"file": "b.pdf"}),
+        ({"display_name": "b.pdf"}, {"file": "b.pdf"}),
+        ({"display_name": ""}, {"file": "dfl-1"}),
+        ({}, {"file": "dfl-1"}),
+        ({"metadata": {"source_path": 7}}, {"file": "7"}),
+    ],
+)
+def test_a_file_of_a_directory_is_called_as_in_the_source_or_as_it_is_shown(file, row):
+    made = rows.from_directory_file(DirectoryFile(id="dfl-1", **file), "dir-1")
+
+    assert made == Row(status="UPLOADED", directory_id="dir-1", directory_file_id="dfl-1", **row)
+
+
+def test_earlier_rows_of_other_documents_stay_and_are_marked_as_used_again():
+    new, same, other = Row("a.pdf", "FAILED"), Row("a.pdf", "COMPLETED"), Row("b.pdf", "COMPLETED")
+
+    assert rows.with_earlier([new], [same, other]) == [new, replace(other, reused=True)]
+
+
 def test_lists_of_mapped_tasks_are_flattened():
+    assert rows.flat({"a": 1}) == [{"a": 1}]
     assert rows.flat([[{"a": 1}, {"b": 2}], None, [], ({"c": 3},)]) == [{"a": 1}, {"b": 2}, {"c": 3}]
     assert rows.flat(None) == []

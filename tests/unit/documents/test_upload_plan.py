@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from airflow_provider_llamabatch.documents import upload_plan
-from airflow_provider_llamabatch.documents.upload_plan import Held, SourceFile, assign, decide, preflight
+from airflow_provider_llamabatch.documents.upload_plan import (
+    Held,
+    Refused,
+    SourceFile,
+    assign,
+    decide,
+    preflight,
+)
 from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
 
 SHA = "a" * 64
@@ -24,17 +33,46 @@ def held(path: str | None, id: str = "dfl-1", sha256: str = SHA, version: str | 
     [
         (SourceFile("a.pdf", 1), None),
         (SourceFile("A.PDF", 1), None),
-        (SourceFile("a.pdf", 0), "empty"),
-        (SourceFile("a.exe", 5), ".exe"),
-        (SourceFile("Makefile", 5), "without an extension"),
-        (SourceFile("a.pdf", 513 * 1024 * 1024), "513 MB"),
-        (SourceFile("a\udcff.pdf", 1), "UTF-8"),
+        (SourceFile("a.pdf", 0), "the file is empty; there is nothing to read in it"),
+        (
+            SourceFile("a.exe", 5),
+            "files of type .exe cannot be read by LlamaCloud; convert it, or leave it out with the pattern",
+        ),
+        (
+            SourceFile("Makefile", 5),
+            "files without an extension cannot be read by LlamaCloud; convert it, or leave it out with the pattern",
+        ),
+        (SourceFile("a.pdf", 512 * 1024 * 1024), None),
+        (
+            SourceFile("a.pdf", 513 * 1024 * 1024),
+            "it has 513 MB, LlamaCloud takes 512 MB at most; split it",
+        ),
+        (SourceFile("a\udcff.pdf", 1), "its name is not UTF-8, which LlamaCloud needs; rename it"),
+        (SourceFile("b\udc80.pdf", 1), "its name is not UTF-8, which LlamaCloud needs; rename it"),
     ],
 )
 def test_what_llamacloud_would_refuse_is_known_before(file: SourceFile, reason: str | None):
     accepted, refused = preflight([file])
-    assert (accepted == [file]) == (reason is None)
-    assert all((reason or "") in one.reason for one in refused)
+    assert (accepted, refused) == (([file], []) if reason is None else ([], [Refused(file.path, reason)]))
+
+
+def test_files_are_told_apart_in_the_order_of_their_paths():
+    accepted, refused = preflight([SourceFile(name, 9) for name in ("b.pdf", "d", "c", "a.pdf")])
+
+    assert [file.path for file in accepted] == ["a.pdf", "b.pdf"]
+    assert [file.path for file in refused] == ["c", "d"]
+
+
+def test_a_path_is_told_apart_by_its_bytes():
+    digest = hashlib.sha256(b"a\xff.pdf").hexdigest()
+
+    assert upload_plan.path_key("a\udcff.pdf") == digest[:32]
+
+
+def test_files_of_others_take_one_place_each():
+    plan = assign(files("a", "b"), [[held(None)]], max_files=3, mirror=True)
+
+    assert plan.places == {"a": 0, "b": 0}
 
 
 def test_files_fill_directories_in_the_order_of_their_paths():
@@ -106,16 +144,61 @@ def test_the_id_tells_path_content_and_run_apart_and_is_recognised_again():
 
 
 @pytest.mark.parametrize(
+    ("version", "told"), [(None, {}), ("", {}), ("etag-1", {"source_version": "etag-1"})]
+)
+def test_an_upload_says_where_it_came_from_and_what_was_in_it(version: str | None, told: dict[str, str]):
+    metadata = upload_plan.metadata_of(SourceFile("in/a.pdf", 1, version), SHA)
+
+    assert metadata == {"source_path": "in/a.pdf", "source_sha256": SHA, **told}
+    unique_id = upload_plan.unique_id("in/a.pdf", SHA, "run1")
+    file = DirectoryFile(id="dfl-1", unique_id=unique_id, metadata=metadata)
+    assert upload_plan.held_from(file, "dir-1") == Held(
+        "dfl-1", "dir-1", unique_id, upload_plan.path_key("in/a.pdf"), SHA, version or None
+    )
+
+
+def test_a_file_that_somebody_else_put_there_says_nothing_of_a_source():
+    for unique_id in (None, "invoice-17"):
+        assert upload_plan.held_from(DirectoryFile(id="dfl-1", unique_id=unique_id), "dir-1") == Held(
+            "dfl-1", "dir-1", unique_id or "", None, None, None
+        )
+
+
+def test_what_is_held_is_grouped_by_the_path_it_came_from():
+    one, two, other = held("a", "dfl-1"), held("a", "dfl-2"), held("b", "dfl-3")
+
+    assert upload_plan.by_key([one, held(None), other, two]) == {one.key: [one, two], other.key: [other]}
+
+
+def test_a_directory_is_called_as_it_was_asked_for_with_what_finds_it_again():
+    assert upload_plan.directory_name("in", "abc", 2) == "in [abc-2]"
+    assert upload_plan.directory_name("x" * 300, "abc", 0) == "x" * 200 + " [abc-0]"
+
+
+@pytest.mark.parametrize(
     ("path", "name"),
     [
         ("a/b.pdf", "b.pdf"),
         ("a\nb.pdf", "a_b.pdf"),
         ("x" * 300 + ".pdf", "x" * 196 + ".pdf"),
         ("ü n.pdf", "ü n.pdf"),
+        ("Makefile", "Makefile"),
+        ("x" * 300, "x" * 200),
+        ("x" * 300 + "." + "b" * 19, "x" * 180 + "." + "b" * 19),
+        ("x" * 190 + "." + "b" * 20, "x" * 190 + "." + "b" * 9),  # too long for an extension,
+        ("", "file"),
     ],
 )
 def test_a_document_is_shown_under_its_own_name_short_and_clean(path: str, name: str):
     assert upload_plan.display_name(path) == name
+
+
+def test_an_identity_is_twelve_characters_of_what_names_a_task_instance():
+    digest = hashlib.sha256(b"d\0t\0r\0-1").hexdigest()
+
+    assert (
+        upload_plan.identity_of(("d", "t", "r", -1)) == digest[:12]
+    )  # stays the same from version to version
 
 
 def test_an_identity_is_the_same_for_every_try_and_another_for_every_map_index():

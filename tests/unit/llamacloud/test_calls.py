@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_llamabatch.llamacloud import call as call_module
 from airflow_provider_llamabatch.llamacloud import calls, models
-from airflow_provider_llamabatch.llamacloud.call import Upload, Walk, page_after
+from airflow_provider_llamabatch.llamacloud.call import Call, Upload, Walk, page_after
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, InvalidResponseError
 
 
@@ -124,6 +124,13 @@ def test_the_scope_of_the_connection_never_overrides_what_a_call_says():
 
     assert call.query == (("expand", "results"), ("project_id", "prj-1"))
     assert call.with_query(project_id="prj-2", organization_id=None) is call
+
+
+def test_an_answer_without_an_id_is_about_another_id():
+    call: Call[Any] = Call("GET", "/x", dict[str, Any], expected_id="bat-1")
+
+    with pytest.raises(ValueError, match=r"^it is about another id than bat-1$"):
+        call.parse(b"{}")
 
 
 def test_pages_are_followed_by_their_tokens_and_a_circle_is_an_error():

@@ -11,7 +11,6 @@ from airflow_provider_llamabatch.llamacloud.settings import (
     DEFAULT_BASE_URL,
     EXTRA_FIELDS,
     REGIONS,
-    ClientSettings,
     settings_from_connection,
 )
 
@@ -128,13 +127,18 @@ def test_port_0_is_no_port():
     assert settings(port=443).base_url == DEFAULT_BASE_URL
 
 
-def test_the_form_follows_the_settings(monkeypatch):
-    assert conn_fields()["max_attempts"]["schema"] == {"type": ["integer", "null"], "default": 6}
-    assert set(conn_fields()) == set(EXTRA_FIELDS)
+def test_the_form_follows_the_settings():
+    fields = conn_fields()
 
-    monkeypatch.setattr(ClientSettings.model_fields["max_attempts"], "default", 9)
+    assert set(fields) == set(EXTRA_FIELDS)
+    assert fields["allow_http"]["schema"] == {"type": ["boolean", "null"], "default": False}
 
-    assert conn_fields()["max_attempts"]["schema"]["default"] == 9
+
+def test_the_form_fills_in_no_number_since_it_would_win_over_what_the_deployment_configures():
+    fields = conn_fields()
+
+    assert fields["max_attempts"]["schema"] == {"type": ["integer", "null"]}
+    assert fields["timeout_seconds"]["schema"] == {"type": ["number", "null"]}
 
 
 def test_the_key_cannot_be_pickled():

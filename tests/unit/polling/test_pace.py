@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from airflow_provider_llamabatch.polling.lanes import Health, Lane
@@ -45,7 +47,7 @@ def test_a_schedule_never_asks_faster_than_its_pace(waits, requests_per_minute):
 
     times = [at for at, _ in run.asked]
     assert len(times) > 20
-    assert min(later - earlier for earlier, later in zip(times, times[1:], strict=False)) >= (
+    assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= (
         60.0 / requests_per_minute - 1e-6
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -148,6 +149,25 @@ def test_lists_that_show_nothing_of_ours_are_left_out():
 
     assert len(run.found) == 40
     assert run.lists <= run.gets / 20
+
+
+@pytest.mark.parametrize(("lies_about", "gets", "ended"), [(1, 1, 0), (10, 10, 0), (11, 0, 11)])
+def test_a_few_failures_on_a_page_are_asked_for_by_get_and_many_are_believed(lies_about, gets, ended):
+    run = Run(Service())
+    keys = waits(run, 30, ends_at=1e9)
+    row_of = run.service._row
+
+    def page(query, now):
+        shown = [row_of(batch, now) for batch in run.service.batches.values()]
+        for row in shown[: lies_about if now > 8 else 0]:
+            row.status = "FAILED"
+        return SimpleNamespace(items=shown, next_page_token=None)
+
+    run.service._page = page  # type: ignore[method-assign]
+    run.until(14.0)
+
+    assert len(run.found) == ended
+    assert [ask.key for _, ask in run.asked if ask.walk is None] == keys[:gets]
 
 
 def test_absence_from_a_list_of_what_runs_settles_nothing():

@@ -1,0 +1,102 @@
+"""What the doctor makes of what it found. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from airflow_provider_llamabatch.defaults import LISTED_SECONDS, MAX_FILES_PER_DIRECTORY, MAX_INTENT_AGE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_llamabatch.llamacloud.models import Project
+
+OK, WARN, FAIL, UNKNOWN = "ok", "warn", "fail", "unknown"
+FULL = 0.8  # share of the triggerers' capacity above which more are needed soon
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found, and what to do about it."""
+
+    check: str
+    result: str
+    found: str
+    advice: str = ""
+
+    def row(self) -> dict[str, str]:
+        """Return it as it is printed."""
+        return {"check": self.check, "result": self.result, "found": self.found, "what to do": self.advice}
+
+
+def of_clock(date: str | None, now: float) -> Finding:
+    """Judge how far this machine's clock (``now``, epoch seconds) is from a response's header ``Date``."""
+    try:
+        skew = now - parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError):
+        return Finding("clock", UNKNOWN, "the service's responses have no date")
+    found = f"{abs(skew):.0f} s {'ahead of' if skew >= 0 else 'behind'} the service"
+    advice = "set this machine's clock, such as by NTP"
+    if abs(skew) > LISTED_SECONDS:
+        return Finding("clock", FAIL, f"{found}: a lost submission would not be found", advice)
+    if abs(skew) > MAX_INTENT_AGE:
+        return Finding("clock", WARN, found, advice)
+    return Finding("clock", OK, found)
+
+
+def of_projects(projects: Sequence[Project], configured: str | None) -> Finding:
+    """Judge which of the key's projects is used; ``configured`` is what the connection or an argument names."""
+    ids = [project.id for project in projects]
+    listed = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "") or "none"
+    if configured is None and len(ids) < 2:
+        return Finding("project", OK, f"the key's own: {listed}")
+    if configured is None:
+        return Finding(
+            "project",
+            WARN,
+            f"not configured, and the key sees {len(ids)}: {listed}",
+            "name one in the connection's extra project_id, so that it is always the same",
+        )
+    if configured in ids:
+        return Finding("project", OK, configured)
+    return Finding(
+        "project",
+        FAIL,
+        f"{configured} is none of the key's projects: {listed}",
+        "correct the connection's extra project_id, or use a key of that project",
+    )
+
+
+def of_triggerers(alive: Sequence[str], waiting: int, *, capacity: int, needed: bool) -> Finding:
+    """Judge the triggerers that are alive (their hosts); ``needed`` says whether waits are deferred by default."""
+    if not alive:
+        return Finding(
+            "triggerers",
+            FAIL if needed else WARN,
+            f"none is alive; {waiting} triggers wait for one",
+            "start `airflow triggerer`: until then deferred tasks stay deferred",
+        )
+    room = len(alive) * capacity
+    found = f"{len(alive)} alive ({', '.join(alive[:5])}), {waiting} triggers for a capacity of {room}"
+    if waiting > FULL * room:
+        return Finding(
+            "triggerers",
+            WARN,
+            found,
+            "start another triggerer, or raise [triggerer] capacity: what is above it waits for a place",
+        )
+    return Finding("triggerers", OK, found)
+
+
+def of_max_map_length(length: int) -> Finding:
+    """Judge whether a task per file of a full batch can be mapped."""
+    if length >= MAX_FILES_PER_DIRECTORY:
+        return Finding("max_map_length", OK, str(length))
+    return Finding(
+        "max_map_length",
+        WARN,
+        f"{length}: a task cannot be mapped over the {MAX_FILES_PER_DIRECTORY} files that a batch may have",
+        f"set [core] max_map_length to {MAX_FILES_PER_DIRECTORY} or more, if you map a task per file",
+    )

@@ -1,0 +1,102 @@
+"""What the commands share: how they reach LlamaCloud, how they print, how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_llamabatch.documents.manifest import ManifestUnreadableError
+from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Iterator, Sequence
+
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+
+
+def command(function: Callable[[Namespace], int], *, failed: int = 1) -> Callable[[Namespace], None]:
+    """
+    Make a function into a command: it ends the process with the code that the function returns.
+
+    What the function raises on purpose is said in one sentence, and ends with ``failed``. Logs and warnings are left
+    out, for what is printed to be nothing but the answer, unless ``--verbose`` is given.
+    """
+
+    @functools.wraps(function)
+    def run(options: Namespace) -> None:
+        act_as_airflow()
+        try:
+            with contextlib.nullcontext() if options.verbose else _quiet():
+                code = function(options)
+        except (LlamaCloudError, ManifestUnreadableError, OSError) as error:
+            if options.verbose:
+                logging.getLogger(__name__).exception("The command failed")
+            print(error, file=sys.stderr)
+            code = failed
+        sys.exit(code)
+
+    return run
+
+
+def act_as_airflow() -> None:
+    """
+    Let connections come from the metadata database too, as for Airflow's own commands.
+
+    The task SDK of Airflow 3 looks there only in processes that say that they are no task's.
+    """
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+
+
+@contextlib.contextmanager
+def connected(options: Namespace) -> Iterator[tuple[LlamaBatchHook, dict[str, Any]]]:
+    """Give the hook of ``--conn-id``, and the project and organization for its calls."""
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+
+    with LlamaBatchHook(options.conn_id) as hook:
+        yield hook, {"project_id": options.project_id, "organization_id": options.organization_id}
+
+
+def show(rows: Sequence[dict[str, Any]], output: str) -> None:
+    """Print rows of the same keys as ``--output`` asks for."""
+    from airflow.cli.simple_table import AirflowConsole
+
+    if output in ("json", "yaml"):
+        show_document(list(rows), output)
+        return
+    AirflowConsole().print_as(data=[_as_text(row, output) for row in rows], output=output)
+
+
+def show_document(document: Any, output: str) -> None:
+    """Print a JSON document as JSON or YAML."""
+    from airflow.cli.simple_table import AirflowConsole
+
+    console = AirflowConsole()
+    (console.print_as_json if output == "json" else console.print_as_yaml)(document)
+
+
+def _as_text(row: dict[str, Any], output: str) -> dict[str, str]:
+    """Return a row for a table: None is empty, and nothing in it is taken for markup."""
+    from rich.markup import escape
+
+    from airflow_provider_llamabatch.llamacloud.text import clean_text
+
+    texts = {name: "" if value is None else clean_text(str(value)) for name, value in row.items()}
+    return {name: escape(text) for name, text in texts.items()} if output == "table" else texts
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(before)

@@ -1,0 +1,1 @@
+"""What the page shows, built from models: pure functions, tested as tables."""

@@ -1,0 +1,382 @@
+"""The commands against the emulator: each once as a process of its own, what they decide within this one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+from io import BytesIO
+
+import pytest
+from pypdf import PdfWriter
+
+from airflow_provider_llamabatch.__main__ import main
+from airflow_provider_llamabatch.cli.definition import get_cli_commands
+from airflow_provider_llamabatch.documents import manifest
+from airflow_provider_llamabatch.execution.saving import configuration_of
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.operators.directory import UploadDirectoryOperator
+
+COMMAND = [sys.executable, "-m", "airflow_provider_llamabatch"]
+KEY = "llx-integration-key"
+HAS_COMMANDS_OF_PROVIDERS = tuple(map(int, version("apache-airflow").split(".")[:2])) >= (3, 2)
+
+
+def started(*arguments, **options):
+    """Run a command as a process and return what came of it."""
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=100, **options
+    )
+
+
+@pytest.fixture
+def command(connection, monkeypatch, capsys):
+    """Return a function that runs a command in this process: exit code, stdout, stderr."""
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", os.environ.get("_AIRFLOW_PROCESS_CONTEXT", "client"))
+
+    def run(*arguments):
+        capsys.readouterr()  # what was printed before is none of its
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        printed = capsys.readouterr()
+        assert KEY not in printed.out + printed.err
+        return ended.value.code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def batch(hook, make_directory):
+    return hook.create_batch(source_directory_id=make_directory(2), configuration_id="cfg-PARSE_AGENTIC")
+
+
+@pytest.fixture
+def source(tmp_path):
+    writer = PdfWriter()
+    for _ in range(3):
+        writer.add_blank_page(72, 72)
+    pdf = BytesIO()
+    writer.write(pdf)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.pdf").write_bytes(pdf.getvalue())
+    (folder / "b.txt").write_text("two")
+    return folder
+
+
+@pytest.mark.long
+class TestProcesses:
+    """Each command once as a user starts it."""
+
+    def test_list(self, batch, connection):
+        shown = started("list", "--output", "json")
+
+        assert [row["id"] for row in json.loads(shown.stdout)] == [batch.id]
+        assert (shown.returncode, shown.stderr) == (0, "")
+
+    def test_show(self, batch, emulator, connection):
+        emulator.control.advance(60)
+
+        shown = started("show", batch.id)
+
+        assert shown.returncode == 0
+        assert re.search(r"status +\| COMPLETED", shown.stdout)
+        assert len(re.findall(r"\d\.txt .*COMPLETED", shown.stdout)) == 2
+
+    def test_cancel(self, batch, emulator, connection):
+        asked = started("cancel", batch.id, stdin=subprocess.DEVNULL)
+        assert (asked.returncode, emulator.control.counters()["cancels"]) == (1, 0)
+        assert "--yes" in asked.stderr
+
+        assert started("cancel", batch.id, "--yes").returncode == 0
+        assert emulator.control.counters()["cancels"] == 1
+
+    def test_plan(self, source, emulator, connection):
+        shown = started("plan", str(source), "--output", "yaml")
+
+        assert shown.returncode == 0
+        assert "new: 2" in shown.stdout
+        assert "pages: 3" in shown.stdout
+        assert emulator.control.requests() == []
+
+    def test_doctor(self, connection, tmp_path):
+        environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path)}
+        shown = started("doctor", "--output", "json", env=environment)
+
+        found = {row["check"]: row for row in json.loads(shown.stdout)}
+        assert {name for name, row in found.items() if row["result"] == "ok"} == {
+            "versions",
+            "configuration",
+            "connection",
+            "key",
+            "project",
+            "clock",
+            "max_map_length",
+        }
+        assert found["triggerers"]["result"] == "unknown"
+        assert found["triggerers"]["what to do"]
+        assert shown.returncode == 0
+        assert KEY not in shown.stdout + shown.stderr
+
+    def test_emulator(self):
+        with subprocess.Popen([*COMMAND, "emulator"], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            printed = process.stdout.readline()
+            process.send_signal(signal.SIGTERM)
+
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+\n", printed)
+        assert process.returncode == 0
+
+    @pytest.mark.skipif(not HAS_COMMANDS_OF_PROVIDERS, reason="providers bring commands since Airflow 3.2")
+    def test_airflow_has_the_commands(self, batch, connection):
+        shown = subprocess.run(
+            [sys.executable, "-m", "airflow", "llamabatch", "list", "--output", "json"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+        assert batch.id in shown.stdout
+
+
+def test_every_command_has_help(capsys):
+    [group] = get_cli_commands()
+    for one in group.subcommands:
+        with pytest.raises(SystemExit) as ended:
+            main([one.name, "--help"])
+        assert ended.value.code == 0
+        assert (one.description or one.help)[:20] in capsys.readouterr().out
+
+
+class TestList:
+    """What is listed."""
+
+    def test_filters_are_sent_along(self, command, batch):
+        assert batch.id in command("list", "--directory", batch.source_directory_id)[1]
+        assert batch.id not in command("list", "--directory", "dir-other")[1]
+        assert batch.id not in command("list", "--status", "FAILED")[1]
+        assert batch.id in command("list", "--since", "1h")[1]
+        assert "No data found" in command("list", "--limit", "0")[1]
+
+    def test_a_time_that_cannot_be_read_is_named(self, command):
+        code, _, error = command("list", "--since", "yesterday")
+
+        assert code == 1
+        assert "--since: must be an ISO 8601 time" in error
+
+
+class TestShow:
+    """What a batch and its files became."""
+
+    def test_pages_credits_and_errors_are_told_per_file(self, command, emulator, hook, make_directory):
+        emulator.control.change(mapping_error_files=["1.txt"])
+        batch = hook.create_batch(source_directory_id=make_directory(2), configuration_id="cfg-PARSE_AGENTIC")
+        emulator.control.advance(600)
+
+        code, out, _ = command("show", batch.id, "--output", "json")
+
+        shown = json.loads(out)
+        good, bad = shown["files"]
+        assert (good["file"], good["status"], good["pages"]) == ("0.txt", "COMPLETED", 1)
+        assert good["credits"] == shown["batch"]["credits"] > 0
+        assert bad["error"]
+        assert shown["batch"]["jobs"] == {"COMPLETED": 1, "without a job": 1}
+        assert code == 1
+
+    def test_statuses_alone_take_few_requests(self, command, batch, emulator):
+        emulator.control.advance(600)
+        before = len(emulator.control.requests())
+
+        code, out, _ = command("show", batch.id, "--without-usage", "--output", "json")
+
+        assert code == 0
+        assert [file["status"] for file in json.loads(out)["files"]] == ["COMPLETED"] * 2
+        assert len(emulator.control.requests()) - before == 3  # the batch, its directory's files, the jobs
+
+    def test_a_running_batch_has_no_files_yet(self, command, batch):
+        code, out, _ = command("show", batch.id)
+
+        assert code == 0
+        assert "still runs" in out
+
+    def test_a_directory_that_is_gone_leaves_the_ids(self, command, batch, emulator, hook):
+        emulator.control.advance(600)
+        hook.send(calls.delete_directory(batch.source_directory_id))
+
+        shown = json.loads(command("show", batch.id, "--output", "json")[1])
+
+        assert all(file["file"].startswith("dfl-") for file in shown["files"])
+
+    def test_an_unknown_batch_is_one_sentence(self, command):
+        code, out, error = command("show", "bat-nope")
+
+        assert (code, out) == (1, "")
+        assert "answered with 404" in error
+        assert "Traceback" not in error
+
+
+class TestCancel:
+    """When a batch is cancelled."""
+
+    @pytest.mark.parametrize(("answer", "cancels"), [("y", 1), ("YES", 1), ("n", 0), ("", 0)])
+    def test_a_person_is_asked(self, command, batch, emulator, monkeypatch, answer, cancels):
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+        monkeypatch.setattr("builtins.input", lambda _: answer)
+
+        code, _, _ = command("cancel", batch.id)
+
+        assert (code, emulator.control.counters()["cancels"]) == (1 - cancels, cancels)
+
+    def test_one_that_has_ended_is_left_alone(self, command, batch, emulator):
+        emulator.control.advance(600)
+
+        code, out, _ = command("cancel", batch.id, "--yes")
+
+        assert (code, emulator.control.counters()["cancels"]) == (0, 0)
+        assert "COMPLETED already" in out
+
+
+class TestPlan:
+    """What an upload would do."""
+
+    def plan(self, command, *arguments):
+        code, out, error = command("plan", *map(str, arguments), "--output", "json")
+        return code, json.loads(out)["summary"] if out else None, error
+
+    def test_what_cannot_be_processed_is_named_and_ends_with_1(self, command, source):
+        (source / "c.qqq").write_text("?")
+        (source / "d.txt").write_text("")
+
+        code, out, _ = command("plan", str(source))
+
+        assert code == 1
+        assert re.search(r"c\.qqq +\| unsupported .*convert it", out)
+        assert re.search(r"d\.txt +\| empty ", out)
+        assert "a.pdf" not in out
+        assert "a.pdf" in command("plan", str(source), "--all")[1]
+
+    @pytest.mark.parametrize(
+        ("limit", "code"),
+        [("--max-pages=2", 1), ("--max-pages=3", 0), ("--max-files=1", 1), ("--max-files=2", 0)],
+    )
+    def test_limits(self, command, source, limit, code):
+        assert self.plan(command, source, limit)[0] == code
+
+    def test_directories_are_counted(self, command, source):
+        _, summary, _ = self.plan(command, source, "--max-files-per-directory", 1)
+
+        assert summary["directories"] == 2
+
+    def test_what_a_directory_holds_is_unchanged_or_changed(self, command, source, hook, context):
+        directory = hook.send(calls.create_directory(name="in", type="user")).id
+        UploadDirectoryOperator(
+            task_id="upload", source=str(source), directory_id=directory, changed_only=True
+        ).execute(context)
+        (source / "b.txt").write_text("another")
+        (source / "c.txt").write_text("three")
+
+        code, summary, _ = self.plan(command, source, "--directory-id", directory)
+
+        states = {state: summary[state] for state in ("new", "changed", "unchanged")}
+        assert states == {"new": 1, "changed": 1, "unchanged": 1}
+        assert (code, summary["pages"], summary["directories"]) == (0, 0, 1)
+
+    def test_what_has_a_result_is_unchanged(self, command, source, tmp_path, hook):
+        target = tmp_path / "out"
+        target.mkdir()
+        text = (source / "b.txt").read_bytes()
+        (target / "b.txt.md").write_text("two")
+        configuration = configuration_of(hook, "cfg-PARSE_AGENTIC", None, None)
+        rows = [
+            manifest_row(target, "b.txt", text, configuration),
+            manifest_row(target, "a.pdf", b"another", configuration),
+        ]
+        (target / "manifest.jsonl").write_bytes(b"".join(rows))
+
+        code, summary, _ = self.plan(
+            command, source, "--target", target, "--configuration-id", "cfg-PARSE_AGENTIC"
+        )
+
+        states = {state: summary[state] for state in ("new", "changed", "unchanged")}
+        assert (code, states) == (0, {"new": 0, "changed": 1, "unchanged": 1})
+
+    @pytest.mark.parametrize(
+        ("arguments", "problem"),
+        [
+            (["/nowhere"], "there is nothing at"),
+            (["{source}", "--target", "/out"], "--configuration-id"),
+            (["{source}", "--max-pages", "1", "--without-pages"], "exclude each other"),
+            (["{source}", "--directory-id", "dir-nope"], "404"),
+        ],
+    )
+    def test_no_plan_ends_with_2(self, command, source, arguments, problem):
+        code, _, error = self.plan(command, *(argument.format(source=source) for argument in arguments))
+
+        assert code == 2
+        assert problem in error
+
+
+class TestDoctor:
+    """What is said of a service that does not answer as it should."""
+
+    def checks(self, command, *arguments):
+        code, out, _ = command("doctor", "--output", "json", *arguments)
+        return code, {row["check"]: row for row in json.loads(out)}
+
+    def test_a_key_that_is_refused_leaves_the_rest_unknown(self, command, connect, emulator):
+        connect(password="llx-wrong", host=emulator.url)
+
+        code, found = self.checks(command)
+
+        assert code == 1
+        results = [found[name]["result"] for name in ("connection", "key", "project", "clock")]
+        assert results == ["ok", "fail", "unknown", "unknown"]
+        assert "401" in found["key"]["found"]
+        assert "llx-wrong" not in json.dumps(found)
+
+    def test_a_plan_without_batches_is_found(self, command, emulator):
+        emulator.control.add_fault(kind="status", status=403, method="GET", path="/batches$", times=1)
+
+        code, found = self.checks(command)
+
+        assert (code, found["key"]["result"]) == (1, "fail")
+
+    def test_a_missing_connection_is_found(self, command):
+        code, found = self.checks(command, "--conn-id", "nope")
+
+        assert (code, found["connection"]["result"]) == (1, "fail")
+        assert found["connection"]["what to do"]
+
+    def test_a_project_of_somebody_else_is_found(self, command):
+        code, found = self.checks(command, "--project-id", "prj-other")
+
+        assert code == 1
+        assert "fail" in (found["project"]["result"], found["key"]["result"])
+
+    def test_a_wrong_option_is_found(self, command, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__LLAMABATCH__POLL_INTERVAL", "soon")
+
+        code, found = self.checks(command)
+
+        assert (code, found["configuration"]["result"]) == (1, "fail")
+        assert "poll_interval" in found["configuration"]["found"]
+
+
+def manifest_row(target, file, content, configuration):
+    """Return the manifest's line of a file that was processed with this content."""
+    row = manifest.Row(
+        file,
+        manifest.COMPLETED,
+        path=f"{target}/{file}.md",
+        bytes=3,
+        configuration=configuration,
+        job_type="parse_v2",
+        source_sha256=hashlib.sha256(content).hexdigest(),
+    )
+    [line] = manifest.to_lines([row])
+    return line

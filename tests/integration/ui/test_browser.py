@@ -1,0 +1,165 @@
+"""The walk through the page in a real browser, with a thousand batches and a thousand files in one."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_llamabatch.ui import limits
+from tests.support import browser as browsers
+from tests.support import page_world
+from tests.support.page_world import PREFIX
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore"),  # Airflow's API server and the browser's driver: their own
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(browsers.CHROMIUM is None, reason="there is no chromium"),
+]
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'.txt"
+PAGES = ("/batches", "/batches/{large}", "/batches/{hostile}", "/directories", "/overview")
+
+
+@pytest.fixture(scope="module")
+def ids(world, application):
+    world.emulator.control.change(ephemeral_lifetime_seconds=60 * 86400)
+    hostile = world.directory(HOSTILE, {HOSTILE: HOSTILE})
+    hostile_batch = world.batch(hostile, "inbox_daily", reason=HOSTILE)
+    large = page_world.fill(world, batches=999, files=1000)  # a thousand with the hostile one
+    world.store()
+    return {"large": large, "hostile": hostile_batch}
+
+
+@pytest.fixture(scope="module")
+def url(application, ids):
+    with page_world.served(application) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browsers.browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def window(chromium, url, new_process):
+    """Open windows, none of whose pages may have an error in the end."""
+    opened = []
+
+    def open_one(path: str, user: str = "admin", **more):
+        page, errors = browsers.window(
+            chromium, url, page_world.token_of(user, "admin" if user == "admin" else "viewer"), **more
+        )
+        opened.append((page, errors))
+        page.goto(url + path)
+        return page
+
+    yield open_one
+    for page, errors in opened:
+        page.context.close()
+        assert errors == []
+
+
+def test_the_walk_from_a_thousand_batches_to_the_first_lines_of_a_result(window, ids):
+    page = window(f"{PREFIX}/batches")
+    browsers.ready(page)
+    assert page.locator(".choices a").first.inner_text() == "All 1,000"
+    assert page.locator("table.rows tbody tr").count() == limits.ROWS
+    page.click("#next")
+    assert page.locator(".pager").inner_text().startswith("101 to 200 of 1,000 batches")
+    page.click(".choices >> text=Failed")
+    page.wait_for_url("**status=FAILED*")
+    assert set(page.locator("td .status").all_inner_texts()) == {"FAILED"}
+    page.goto(page.url.split("?")[0])
+    page.fill("#search", ids["large"])
+    page.locator("table.rows tbody tr").nth(1).wait_for(state="detached")
+    assert ids["large"] in page.url
+    page.click(f"#{ids['large']}")
+    browsers.ready(page)
+    assert page.locator(".choices a").first.inner_text() == "All 1,000"
+    page.fill("#search", "lab-notes 0008")
+    page.locator("table.rows tbody tr").nth(1).wait_for(state="detached")
+    page.click("table.rows tbody th a")
+    browsers.ready(page)
+    assert "Its first line." in page.inner_text("pre")
+    page.click(f"text={ids['large']}")
+    assert page.locator("h1").inner_text() == ids["large"]
+
+
+def test_the_page_is_in_airflows_frame_follows_its_theme_and_leaves_it_for_a_dag_run(window, ids):
+    page = window("/plugin/llamabatch", theme="dark")
+    frame = page.frame_locator("iframe")
+    frame.locator("table.rows").wait_for()
+    assert frame.locator("html").get_attribute("data-theme") == "dark"
+    page.evaluate("document.documentElement.classList.replace('dark', 'light')")
+    frame.locator("html[data-theme=light]").wait_for()
+    frame.locator("a[data-airflow]").first.click()
+    page.wait_for_url("**/dags/**/runs/**")
+    page.locator("iframe").wait_for(state="detached")
+
+
+def test_an_open_page_shows_what_is_new_by_itself(window, ids, world, monkeypatch):
+    monkeypatch.setattr(limits, "REFRESH", 1.0)
+    page = window(f"{PREFIX}/batches")
+    browsers.ready(page)
+    page.focus("table.rows tbody th a")
+    focused = page.evaluate("document.activeElement.id")
+    new = world.batch(world.client.send(_first_directory()).items[0].id)
+    page.wait_for_selector(f"#{new}")
+    assert page.evaluate("document.activeElement.id") == focused
+
+
+def _first_directory():
+    from airflow_provider_llamabatch.llamacloud import calls
+
+    return calls.list_directories()
+
+
+def test_a_batch_is_cancelled_with_the_keyboard_after_one_more_question(window, ids, world):
+    batches = world.emulator.control.state()["batches"]
+    running = next(one["id"] for one in batches if one["status"] == "RUNNING")
+    page = window(f"{PREFIX}/batches/{running}", user="clerk")
+    browsers.ready(page)
+    page.focus("[data-dialog=cancel]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog[open]", state="hidden")
+    assert world.emulator.control.counters()["cancels_by_batch"] == {}
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open]")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=LlamaCloud was asked to cancel the batch")
+    assert world.emulator.control.counters()["cancels_by_batch"] == {running: 1}
+
+
+@pytest.mark.parametrize("size", [browsers.LAPTOP, browsers.PHONE], ids=["laptop", "phone"])
+def test_no_page_is_wider_than_the_window_and_hostile_names_are_text(window, ids, size):
+    page = window(f"{PREFIX}/batches", size=size)
+    for path in PAGES:
+        page.goto(page.url.split("/llamabatch/")[0] + PREFIX + path.format(**ids))
+        browsers.ready(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+    page.goto(page.url.split("/llamabatch/")[0] + PREFIX + f"/batches/{ids['hostile']}")
+    browsers.ready(page)
+    assert HOSTILE in page.inner_text("table.rows tbody th")
+    assert page.locator("img").count() == 0
+
+
+def test_every_page_is_reached_with_the_tab_key_from_its_beginning(window):
+    page = window(f"{PREFIX}/batches")
+    browsers.ready(page)
+    reached = []
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.innerText.trim() || document.activeElement.id"))
+    assert reached == [
+        "Skip to the content",
+        "Batches",
+        "Directories",
+        "Overview",
+        "Connection llamabatch_default",
+        "search",
+    ]

@@ -1,0 +1,49 @@
+"""Debian's chromium, driven by Playwright, as a user of the page."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHROMIUM = shutil.which("chromium")
+LAPTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """Start the browser; ``CHROMIUM`` has to be there."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Root, as on a build machine, can have no sandbox.
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            yield chromium
+        finally:
+            chromium.close()
+
+
+def window(
+    chromium: Any, url: str, token: str, *, size: dict[str, int] | None = None, theme: str = "light"
+) -> tuple[Any, list[str]]:
+    """Return a window of a user who is logged in, and the list that errors of its pages are added to."""
+    context = chromium.new_context(viewport=size or LAPTOP)
+    context.add_cookies([{"name": "_token", "value": token, "url": url}])
+    context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("dialog", lambda dialog: errors.append(f"dialog: {dialog.message}"))
+    return page, errors
+
+
+def ready(page: Any) -> None:
+    """Return when a page shows what it is about."""
+    page.locator("[data-soon]").wait_for(state="detached")

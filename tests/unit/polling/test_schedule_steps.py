@@ -1,0 +1,224 @@
+"""Single steps of a schedule: what is asked for next after each answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_llamabatch.batches.polling import PollState, Reason
+from airflow_provider_llamabatch.llamacloud import errors as e
+from airflow_provider_llamabatch.polling.entries import Entry, Phase
+from airflow_provider_llamabatch.polling.schedule import TOGETHER, Schedule
+from airflow_provider_llamabatch.polling.sources import Batches
+from airflow_provider_llamabatch.polling.sweep import Kind
+from tests.support.schedule_histories import history, some, waiting
+from tests.support.simulated_service import Run, Service
+
+if TYPE_CHECKING:
+    from airflow_provider_llamabatch.polling.plan import Ask
+
+FIRST = TOGETHER  # the first tick of waits that begin at 0
+DOWN = e.UnavailableError("503", status_code=503)
+REFUSED_KEY = e.AuthenticationError("401", status_code=401, from_api=True)
+
+
+def a_schedule(*, lists: bool = True) -> Schedule:
+    no_list_before = 0.0 if lists else 1e9
+    return Schedule(Batches(), origin=0.0, random=lambda: 0.5, no_list_before=no_list_before)
+
+
+def an_entry(key: str = "bat-1", *, created_at: float = 0.0, first_poll: float = 0.0, **state: Any) -> Entry:
+    values = {"deadline": 1e9, "poll_interval": 5.0, "since": 0.0, "next_poll": first_poll, **state}
+    return Entry(PollState(key, **values), created_at=created_at, listed_from=created_at)
+
+
+def row(key: str, status: str = "RUNNING") -> Any:
+    return SimpleNamespace(id=key, status=status, created_at=datetime.fromtimestamp(0, UTC))
+
+
+def page(*rows: Any, token: str | None = None) -> Any:
+    return SimpleNamespace(items=list(rows), next_page_token=token)
+
+
+def keys(asks: list[Ask]) -> list[str]:
+    return [ask.key for ask in asks]
+
+
+def test_two_waits_for_one_batch_are_asked_for_together_and_both_are_told():
+    schedule, one, two = a_schedule(lists=False), an_entry(), an_entry()
+    for entry in (one, two):
+        assert schedule.add(entry, 0.0) == FIRST
+
+    plan = schedule.plan(FIRST)
+    assert keys(plan.asks) == ["bat-1"]
+    assert (one.phase, two.phase) == (Phase.ASKED, Phase.ASKED)
+    updates = schedule.on_item(plan.asks[0], row("bat-1", "COMPLETED"), FIRST + 0.1)
+    assert [(update.entry, update.result and update.result.reason) for update in updates] == [
+        (one, Reason.COMPLETED),
+        (two, Reason.COMPLETED),
+    ]
+    assert schedule.entries == {}
+
+
+def test_a_wait_that_is_due_while_its_batch_is_asked_for_takes_part_in_the_answer():
+    schedule, one, two = a_schedule(lists=False), an_entry(), an_entry(first_poll=5.0)
+    schedule.add(one, 0.0)
+    schedule.add(two, 0.0)
+    (ask,) = schedule.plan(FIRST).asks
+
+    assert schedule.plan(FIRST + 5.0).asks == []
+    assert two.phase is Phase.QUEUED
+    schedule.on_item(ask, row("bat-1"), FIRST + 5.1)
+    assert (one.phase, two.phase) == (Phase.SCHEDULED, Phase.SCHEDULED)
+    assert schedule.plan(FIRST + 5.2).asks == []
+    assert keys(schedule.plan(FIRST + 10.0).asks) == ["bat-1"]
+
+
+def test_a_wait_that_is_due_while_its_batch_is_asked_for_in_vain_is_asked_for_again_with_the_other():
+    schedule, one, two = a_schedule(lists=False), an_entry(), an_entry(first_poll=5.0)
+    schedule.add(one, 0.0)
+    schedule.add(two, 0.0)
+    (ask,) = schedule.plan(FIRST).asks
+    schedule.plan(FIRST + 5.0)
+
+    assert schedule.on_error(ask, DOWN, FIRST + 5.1) == []
+    assert (one.phase, two.phase) == (Phase.SCHEDULED, Phase.SCHEDULED)
+    assert one.due_at == two.due_at == 6.5  # in 0.75 s, on the next half of a second
+    (again,) = schedule.plan(6.5).asks
+    assert (again.key, again.lane) == ("bat-1", schedule.retries)
+
+
+def test_what_did_not_answer_does_not_keep_what_does_from_being_asked_for():
+    schedule = a_schedule(lists=False)
+    failing, other = an_entry("bat-1"), an_entry("bat-2")
+    for entry in (failing, other):
+        schedule.add(entry, 0.0)
+    first, second = schedule.plan(FIRST).asks
+    assert first.lane is second.lane is schedule.gets
+    schedule.on_error(first, e.NotFoundError("404", status_code=404, from_api=True), FIRST)
+    schedule.on_item(second, row("bat-2"), FIRST)
+
+    lanes = {ask.key: ask.lane for ask in schedule.plan(FIRST + 60.0).asks}
+    assert lanes == {"bat-1": schedule.retries, "bat-2": schedule.gets}
+
+
+def test_a_refused_key_touches_every_wait_but_leaves_those_in_the_queue_there():
+    schedule = a_schedule(lists=False)
+    entries = [an_entry(f"bat-{number}") for number in range(6)]
+    for entry in entries:
+        schedule.add(entry, 0.0)
+    asks = schedule.plan(FIRST).asks
+    assert keys(asks) == ["bat-0", "bat-1", "bat-2", "bat-3"]
+
+    assert schedule.on_error(asks[0], REFUSED_KEY, FIRST) == []
+    assert [entry.phase for entry in entries] == [Phase.SCHEDULED] * 4 + [Phase.QUEUED] * 2
+    assert {entry.state.doubted for entry in entries} == {Reason.NOT_AUTHENTICATED}
+    assert schedule.get_health.failures == 1
+
+
+def test_a_list_that_is_refused_for_its_key_leaves_its_waits_to_gets():
+    schedule = a_schedule()
+    entries = [an_entry(f"bat-{number}") for number in range(6)]
+    for entry in entries:
+        schedule.add(entry, 0.0)
+    (ask,) = schedule.plan(FIRST).asks
+    assert ask.sweep is not None
+
+    schedule.on_error(ask, REFUSED_KEY, FIRST)
+    assert schedule.sweep is None
+    assert {entry.phase for entry in entries} == {Phase.QUEUED}
+    assert {entry.state.failures for entry in entries} == {1}
+
+
+def test_a_list_ends_when_nobody_waits_for_it_any_more():
+    schedule = a_schedule()
+    entries = [an_entry(f"bat-{number}") for number in range(6)]
+    for entry in entries:
+        schedule.add(entry, 0.0)
+    schedule.plan(FIRST)
+    for entry in entries:
+        assert schedule.sweep is not None
+        schedule.remove(entry)
+
+    late = an_entry("late", first_poll=FIRST)
+    schedule.add(late, FIRST)
+    schedule.plan(FIRST + 0.1)
+    assert schedule.sweep is None
+
+
+def test_waits_that_left_do_not_count_among_those_a_list_shows():
+    schedule = a_schedule()
+    gone = [an_entry(f"gone-{number}", created_at=1.0, first_poll=1e6) for number in range(5)]
+    due = [an_entry(f"due-{number}", created_at=float(number)) for number in range(50)]
+    others = [an_entry(f"other-{number}", created_at=5.0, first_poll=1e6) for number in range(500)]
+    for entry in [*gone, *due, *others]:
+        schedule.add(entry, 0.0)
+    for entry in gone:
+        schedule.remove(entry)
+
+    asks = schedule.plan(5.0 + FIRST).asks
+    assert {ask.sweep.kind for ask in asks if ask.sweep} == {Kind.ENDED}  # a list of all has six pages
+
+
+def test_a_list_of_what_has_ended_says_nothing_of_what_it_shows_as_running():
+    schedule = a_schedule()
+    entries = [an_entry(f"bat-{number}") for number in range(301)]
+    for entry in entries:
+        schedule.add(entry, 0.0)
+    asks = schedule.plan(FIRST).asks
+    assert {ask.sweep.kind for ask in asks if ask.sweep} == {Kind.ENDED}
+    statuses = ["COMPLETED"] * 151 + ["RUNNING"] * 150
+
+    rows = [row(f"bat-{number}", status) for number, status in enumerate(statuses)]
+    updates = schedule.on_page(asks[0], page(*rows), FIRST + 0.1)
+    assert sum(update.result is not None for update in updates) == 151
+    schedule.plan(FIRST + 0.2)
+    assert schedule.sweep is not None
+    assert schedule.sweep.left == {f"bat-{number}" for number in range(151, 301)}
+
+
+def test_lists_that_show_what_waits_again_have_a_short_break_the_next_time():
+    run = waiting(40, Service(hidden=some(40)))
+    for at, hidden in ((14.0, frozenset()), (29.0, some(40))):
+        run.at(at, lambda hidden=hidden: setattr(run.service, "hidden", hidden))  # type: ignore[misc]
+    run.until(50.0)
+
+    broken = [(1, "1 all, 40 get"), (2, "40 get")]
+    assert history(run) == [*broken, (3, "1 all"), *broken, (1, "1 all, 40 get")]
+
+
+def test_the_answer_to_a_get_tells_the_time_of_creation_where_it_was_unknown():
+    schedule = a_schedule()
+    entry = Entry(an_entry().state, created_at=None, listed_from=-3600.0)
+    schedule.add(entry, 0.0)
+    (ask,) = schedule.plan(FIRST).asks
+    schedule.on_item(ask, row("bat-1"), FIRST)
+
+    assert (entry.created_at, entry.listed_from) == (0.0, 0.0)
+    assert entry.recheck_at == FIRST + 20 * 5.0
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "COMPLETED"])
+def test_nothing_is_told_before_a_task_may_be_resumed(status):
+    schedule = a_schedule()
+    early, later = an_entry(), an_entry(first_poll=30.0)
+    for entry in (early, later):
+        schedule.add(entry, 0.0)
+    (ask,) = schedule.plan(FIRST).asks
+    updates = schedule.on_item(ask, row("bat-1", status), FIRST + 0.1)
+
+    assert [update.entry for update in updates] == [early]
+    assert later.state.status == ""
+    assert later.phase is Phase.SCHEDULED
+
+
+def test_a_deadline_ends_a_wait_whatever_is_under_way():
+    run = Run(Service(seconds=lambda ask: 30.0))
+    run.service.add("bat-0", 0.0, 1e9)
+    run.wait("bat-0", begins=0.0, deadline=10.0)
+    run.until(40.0)
+
+    assert run.found == {"bat-0": (10.0, Reason.TIMED_OUT)}

@@ -1,0 +1,91 @@
+"""A wrong constant is found when the DAG is read; what is known only later passes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, XComArg
+
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+from airflow_provider_llamabatch.operators.batch import CancelBatchOperator, CreateBatchOperator
+from airflow_provider_llamabatch.operators.directory import UploadDirectoryOperator
+from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
+from airflow_provider_llamabatch.sensors.batch import BatchSensor
+from airflow_provider_llamabatch.sensors.jobs import BatchJobsSensor
+from airflow_provider_llamabatch.task_groups import process_directory
+
+A_DAG = DAG("a", schedule=None)
+
+
+def create(**arguments):
+    return CreateBatchOperator(task_id="a", source_directory_id="d", configuration_id="c", **arguments)
+
+
+def upload(**arguments):
+    return UploadDirectoryOperator(task_id="a", source="s", **arguments)
+
+
+def save(**arguments):
+    return SaveBatchResultsOperator(task_id="a", job_references=[], target="t", **arguments)
+
+
+def batch_sensor(**arguments):
+    return BatchSensor(task_id="a", batch_id="b", **arguments)
+
+
+def jobs_sensor(**arguments):
+    return BatchJobsSensor(task_id="a", job_references=[], **arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "argument", "value"),
+    [
+        (create, "job_type", "parse"),
+        (create, "poll_interval", 0),
+        (create, "timeout", "1h"),
+        (create, "timeout", timedelta(0)),
+        (create, "max_file_attempts", 0),
+        (batch_sensor, "poll_interval", 0),
+        (batch_sensor, "poll_interval", True),
+        (jobs_sensor, "timeout", -1),
+        (jobs_sensor, "poll_interval", "often"),
+        (upload, "directory_type", "forever"),
+        (upload, "if_empty", "ignore"),
+        (upload, "on_unsupported", 7),
+        (upload, "outputs", "markdown"),
+        (upload, "outputs", ["pdf"]),
+        (upload, "max_concurrency", 0),
+        (upload, "max_files_per_directory", 1001),
+        (save, "outputs", ()),
+        (save, "outputs", ["markdown", "pdf"]),
+        (save, "max_concurrency", 1.5),
+    ],
+)
+def test_a_wrong_constant_is_named(make, argument, value):
+    with pytest.raises(InvalidInputError) as raised:
+        make(**{argument: value})
+
+    assert str(raised.value).startswith(f"{argument}: must be ")
+    assert repr(value) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "argument", "value"),
+    [
+        (create, "job_type", "{{ params.job_type }}"),
+        (create, "job_type", "{% if x %}parse_v2{% endif %}"),
+        (create, "job_type", XComArg(CancelBatchOperator(task_id="before", batch_id="b", dag=A_DAG))),
+        (create, "timeout", timedelta(hours=1)),
+        (create, "job_type", "extract_v2"),
+        (save, "outputs", ["records", "parquet"]),
+        (upload, "directory_type", "user"),
+    ],
+)
+def test_what_is_right_or_known_later_passes(make, argument, value):
+    assert getattr(make(**{argument: value}), argument) == value
+
+
+def test_the_task_group_finds_it_too():
+    with DAG("another", schedule=None), pytest.raises(InvalidInputError, match="outputs: must be"):
+        process_directory(source="s", target="t", configuration_id="c", outputs=("pdf",))
