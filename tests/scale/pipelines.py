@@ -111,7 +111,7 @@ def check(deployment: Deployment, runs: Sequence[PipelineRun]) -> Outcome:
     ]
     if made != len(runs):
         problems.append(f"{made} batches were made for {len(runs)} runs")
-    saved = [_saved(run) for run in runs]
+    saved = [saved(run) for run in runs]
     for run, names in zip(runs, saved, strict=True):
         if len(names) != run.files or set(names.values()) != {1}:
             problems.append(f"{run.run_id}: {names.total()} rows for {run.files} files")
@@ -142,7 +142,7 @@ def batches_of(deployment: Deployment) -> list[Batch]:
         return [batch for project in service.projects.values() for batch in project.batches]
 
 
-def _saved(run: PipelineRun) -> Counter[str]:
+def saved(run: PipelineRun) -> Counter[str]:
     """Return how often the manifest holds each document whose result is there as well."""
     manifest = run.target / "manifest.jsonl"
     if not manifest.exists():
