@@ -35,6 +35,16 @@ def test_one_triggerer_more_than_the_waits_need():
     assert model.triggerers_for(100_000, capacity=10_000) == 11
 
 
+@pytest.mark.parametrize(
+    ("files_per_run", "measured"),  # by `make scale`: rows of XCom, task instances and submissions, in bytes
+    [([3] * 4, 25_700), ([1000] * 2 + [3] * 38, 462_300)],
+)
+def test_rows_take_about_the_bytes_that_were_measured(files_per_run, measured):
+    counted = sum(model.database_bytes(1, files) for files in files_per_run)
+    assert 0.9 * measured < counted < 1.1 * measured
+    assert model.database_bytes(0, 0, waiting=40) == pytest.approx(18_100, rel=0.1)
+
+
 def test_processes_share_the_limit():
     assert model.requests_per_minute_of_process(20, slots=3, triggerers=2) == 4.0
 
