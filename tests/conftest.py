@@ -7,6 +7,11 @@ import os
 import shutil
 import tempfile
 import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 # A new one each time: an airflow.cfg that Airflow once wrote may say default_deferrable = false.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="llamabatch-tests-")
@@ -19,3 +24,11 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what Airflow warns of while it is imported is not about this package
     import airflow.providers.common.compat.sdk
     import airflow.triggers.base  # noqa: F401
+
+HERE = Path(__file__).parent
+LONG = ("system", "chaos", "pages", "bench")  # folders whose tests mostly wait for other processes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process is left alone with it in the end."""
+    items.sort(key=lambda item: item.path.relative_to(HERE).parts[0] not in LONG)

@@ -56,6 +56,8 @@ def test_the_batch_is_recorded_before_it_is_published(submit, context):
     record = read_record(context["task_state_store"].get(RECORD_KEY), listed_seconds=0.0)
     assert record is not None
     assert (record.batch_id, record.seen) == (batch_id, ())
+    (submission,) = context["ti"].xcoms.pop("submissions")
+    assert (submission["batch_id"], submission["action"]) == (batch_id, "submit")
     assert context["ti"].xcoms == {"batch_id": batch_id, "llamacloud_url": ""}
 
 

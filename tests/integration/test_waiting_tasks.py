@@ -283,6 +283,7 @@ class TestOperatorThatWaits:
         assert set(context["ti"].xcoms) == {
             "batch_id",
             "llamacloud_url",
+            "submissions",
             "job_references",
             "file_errors",
             "batch",

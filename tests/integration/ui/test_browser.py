@@ -78,7 +78,7 @@ def test_the_walk_from_a_thousand_batches_to_the_first_lines_of_a_result(window,
     page.click(f"#{ids['large']}")
     browsers.ready(page)
     assert page.locator(".choices a").first.inner_text() == "All 1,000"
-    page.fill("#search", "lab-notes 0008")
+    page.fill("#search", "lab-notes clay-0008")
     page.locator("table.rows tbody tr").nth(1).wait_for(state="detached")
     page.click("table.rows tbody th a")
     browsers.ready(page)
