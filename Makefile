@@ -8,13 +8,16 @@ SEED ?= 0
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 BENCH := .venv-bench
+DISTRIBUTED := .venv-scale
+RUNS ?=
+SCALE ?=
 SIDE_BY_SIDE ?= 3
 
 # Airflow writes into its home as soon as it is imported: not into the one of whoever runs this.
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint types bench chaos simulate mutants docs screenshots release release-check clean
+.PHONY: help demo test test-matrix lint types bench chaos scale simulate mutants docs screenshots release release-check clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +42,12 @@ bench: $(BENCH)/.installed ## measure what waiting costs, beside other providers
 chaos: $(INSTALLED) ## kill processes and break connections while batches run
 	@$(PYTHON) -m tests.chaos
 
+scale: $(DISTRIBUTED)/.installed ## load a distributed Airflow on this machine (RUNS=, SCALE="--chaos", ...: any option)
+	@command -v redis-server >/dev/null && { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1 \
+		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+		postgresql redis-server libfaketime >/dev/null; }
+	@$(DISTRIBUTED)/bin/python -m tests.scale $(if $(RUNS),--runs $(RUNS)) $(SCALE)
+
 simulate: $(INSTALLED) ## play 100,000 random histories on a virtual clock (HISTORIES=, SEED=)
 	@$(PYTHON) -m tests.simulation --histories $(HISTORIES) --seed $(SEED)
 
@@ -62,7 +71,7 @@ screenshots: $(INSTALLED) ## make the pictures of the page in Airflow's UI anew 
 	@$(PYTHON) -m tests.screenshots
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) $(BENCH) .venv-matrix docs/_build mutants .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) .venv-matrix $(DISTRIBUTED) docs/_build mutants .cache .demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml .ci/venv
 	@.ci/venv $(VENV) "$(PYTHONS)" apache-airflow==$(AIRFLOW) --group test --group lint -e '.[emulator]'
@@ -83,4 +92,9 @@ $(VENV)/.docs: $(INSTALLED)
 # The other providers are no dependency of anything here, so they get an environment of their own.
 $(BENCH)/.installed: pyproject.toml tests/bench/requirements-peers.txt .ci/venv
 	@.ci/venv $(BENCH) "$(PYTHONS)" -r tests/bench/requirements-peers.txt --group test -e '.[emulator]'
+	@touch $@
+
+# Celery and the PostgreSQL driver are no dependency of anything else here.
+$(DISTRIBUTED)/.installed: pyproject.toml tests/scale/requirements.txt .ci/venv
+	@.ci/venv $(DISTRIBUTED) "$(PYTHONS)" -r tests/scale/requirements.txt --group test -e '.[emulator]'
 	@touch $@

@@ -23,6 +23,9 @@ EVENT_SETTLE = (
 REQUEST_TIMEOUT = 60.0  # one request as a whole, connecting and reading included
 CONNECT_TIMEOUT = 10.0
 MAX_ATTEMPTS = 6  # how often one request is sent in all
+MIN_REQUESTS_PER_MINUTE = (
+    4.0  # what the connection may ask for; a submission's requests must follow each other soon
+)
 MAX_RETRY_SECONDS = 120.0  # from the first attempt of a request to the last
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024  # as sent, and again after decompression
 MAX_PAGES = 1000  # pages of one list

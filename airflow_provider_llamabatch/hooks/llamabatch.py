@@ -132,6 +132,10 @@ class LlamaBatchHook(BaseHook):
                 raise
             return await renewed.send(call, policy, within=within)
 
+    async def arequest_gap(self) -> float:
+        """Return how many seconds lie between two requests of the asynchronous client, 0 without a limit."""
+        return (await self._open(refused=None)).gap
+
     def iterate(self, call: Call[Page[T]]) -> Iterator[T]:
         """Walk a list call of ``llamacloud.calls`` through all its pages; a list without end is an error."""
         from airflow_provider_llamabatch.llamacloud.call import Walk

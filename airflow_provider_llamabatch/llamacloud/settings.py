@@ -19,6 +19,7 @@ from airflow_provider_llamabatch.defaults import (
     MAX_ALLOWED_ATTEMPTS,
     MAX_ATTEMPTS,
     MAX_TIMEOUT_SECONDS,
+    MIN_REQUESTS_PER_MINUTE,
     REQUEST_TIMEOUT,
 )
 from airflow_provider_llamabatch.llamacloud.call import checked_id, looks_like_key
@@ -71,6 +72,15 @@ def _attempts(value: Any) -> int:
     return int(number)
 
 
+def _rate(value: Any) -> float | None:
+    if value in (None, ""):
+        return None
+    number = _number(value)
+    if not MIN_REQUESTS_PER_MINUTE <= number < float("inf"):
+        raise ValueError(f"must be a number from {MIN_REQUESTS_PER_MINUTE:g}, or empty, not {value!r:.100}")
+    return number
+
+
 def _number(value: Any) -> float:
     """Return a number, -1 for what is none."""
     try:
@@ -117,6 +127,11 @@ class ClientSettings(BaseModel):
     )
     max_attempts: Annotated[int, BeforeValidator(_attempts)] = Field(
         MAX_ATTEMPTS, title="Attempts", description="how often one request is tried in all"
+    )
+    requests_per_minute: Annotated[float | None, BeforeValidator(_rate)] = Field(
+        None,
+        title="Requests per minute",
+        description="how many one process may send (a task, a triggerer); empty: no limit",
     )
     verify: Annotated[bool | str, BeforeValidator(_verify)] = Field(
         True, title="Verify TLS", description="empty or true, false, or the path of a CA bundle"

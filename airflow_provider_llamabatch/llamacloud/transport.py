@@ -35,6 +35,7 @@ from airflow_provider_llamabatch.llamacloud.redaction import Redactor
 from airflow_provider_llamabatch.llamacloud.responses import decipher
 from airflow_provider_llamabatch.llamacloud.retries import RetryPolicy, retrying
 from airflow_provider_llamabatch.llamacloud.settings import is_loopback
+from airflow_provider_llamabatch.polling.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -52,7 +53,9 @@ class AsyncClient:
     """
     Sends calls without blocking the event loop. Use as a context manager, or ``close`` it.
 
-    One attempt takes at most the settings' ``timeout_seconds`` as a whole (a file gets longer, by its size).
+    One attempt takes at most the settings' ``timeout_seconds`` as a whole (a file gets longer, by its size). Where the
+    settings limit the requests per minute each attempt waits for its turn, ``gap`` seconds after the one before. The
+    first one waits as well: so processes that follow each other keep the limit together.
     """
 
     def __init__(
@@ -63,6 +66,8 @@ class AsyncClient:
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self.settings = settings
+        self.gap = 60.0 / settings.requests_per_minute if settings.requests_per_minute else 0.0
+        self._pace = Pace(self.gap, time.monotonic() + self.gap)
         self._policy = policy or RetryPolicy(max_attempts=settings.max_attempts)
         self._redactor = Redactor([settings.api_key])
         self._http = httpx.AsyncClient(**_client_arguments(settings, max_connections))
@@ -99,6 +104,9 @@ class AsyncClient:
         await download(self._http, url, file)
 
     async def _attempt(self, call: Call[T], deadline: float | None) -> T:
+        now = time.monotonic()
+        if (turn := self._pace.take(now)) > now:
+            await asyncio.sleep(turn - now)
         redactor = Redactor([self.settings.api_key, *call.secrets]) if call.secrets else self._redactor
         result = await Exchange(self._http, call, redactor, self._seconds_for(call, deadline)).perform()
         if isinstance(result, Exception):

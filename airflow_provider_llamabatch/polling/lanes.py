@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.llamacloud.errors import StatusError
 from airflow_provider_llamabatch.polling.backoff import Backoff
+from airflow_provider_llamabatch.polling.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,32 +45,36 @@ class Lane:
     Requests of one kind under way, at most ``limit`` of them that are not slow.
 
     After trouble a single request tries whether it is over. A slow request slows itself alone: it keeps its connection
-    until it is answered or has timed out, and another one takes its place.
+    until it is answered or has timed out, and another one takes its place. ``pace`` is shared with the other lanes of
+    a connection: where it has a gap, all of them take turns.
     """
 
     limit: int
     health: Health
+    pace: Pace = field(default_factory=Pace)
     started_at: dict[Any, float] = field(default_factory=dict)
 
     def free(self, now: float) -> int:
         """Return how many requests may be started now."""
-        if now < self.health.paused_until:
+        if now < max(self.health.paused_until, self.pace.next_at):
             return 0
         slow = sum(now >= started + SLOW_SECONDS for started in self.started_at.values())
         if slow >= MAX_SLOW:
             return 0
         limit = 1 if self.health.failures else self.limit
-        return max(0, limit - (len(self.started_at) - slow))
+        places = max(0, limit - (len(self.started_at) - slow))
+        return min(1, places) if self.pace.gap else places
 
     def opens_at(self, now: float) -> float:
-        """Return when a place may become free without any answer: a pause ends, or a request turns slow."""
+        """Return when a place may become free without any answer: a pause ends, a turn comes, a request turns slow."""
         turns_slow = (started + SLOW_SECONDS for started in self.started_at.values())
-        later = [time for time in (self.health.paused_until, *turns_slow) if time > now]
+        later = [time for time in (self.health.paused_until, self.pace.next_at, *turns_slow) if time > now]
         return min(later, default=float("inf"))
 
     def start(self, request: Any, now: float) -> None:
         """Take in a request that is sent now."""
         self.started_at[request] = now
+        self.pace.take(now)
 
     def end(self, request: Any) -> None:
         """Let a request go, whatever became of it."""

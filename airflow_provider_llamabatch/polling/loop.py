@@ -19,6 +19,7 @@ from airflow_provider_llamabatch import defaults, metrics
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, NoResponseError
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from airflow_provider_llamabatch.polling.entries import Entry
+from airflow_provider_llamabatch.polling.pace import Pace
 from airflow_provider_llamabatch.polling.schedule import Schedule
 from airflow_provider_llamabatch.polling.watching import News, WatchedBatches, WatchSchedule
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 UNKNOWN_AGE = 3600.0  # seconds before the wait began that something of unknown age is assumed to be made
 MAX_CLOSE = 5.0  # seconds
+PACE_SECONDS = 5.0  # for reading the connection before the first poll; a cold triggerer takes some
 TROUBLE_WORTH_A_LINE = 3  # failures in a row after which the log says so
 
 T = TypeVar("T")
@@ -145,6 +147,7 @@ class PollLoop:
         self._wake = asyncio.Event()
         self._wake_at = 0.0
         self._trouble = False
+        self._pace = Pace()
         self.is_closing = False
         loop = asyncio.get_running_loop()
         self._clock = loop.time
@@ -161,7 +164,7 @@ class PollLoop:
         now = self._clock()
         schedule = self._schedules.get(source)
         if schedule is None:
-            schedule = self._schedules[source] = _schedule_of(source, now)
+            schedule = self._schedules[source] = _schedule_of(source, now, self._pace)
         if min((schedule.add(entry, now) for entry in entries), default=self._wake_at) < self._wake_at:
             self._wake.set()
 
@@ -176,6 +179,7 @@ class PollLoop:
     async def _run(self) -> None:
         try:
             await asyncio.to_thread(_warm_up, list(self._schedules))
+            await self._learn_pace()
             while not self.is_closing:
                 self._wake.clear()
                 self._wake_at = min((self._plan(source) for source in list(self._schedules)), default=0.0)
@@ -192,6 +196,12 @@ class PollLoop:
             await asyncio.gather(*self._requests, return_exceptions=True)
             await self._hook.aclose()
 
+    async def _learn_pace(self) -> None:
+        """Read how many requests the connection allows; where it cannot be read now, the first request tells why."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(PACE_SECONDS):
+                self._pace.gap = await self._hook.arequest_gap()
+
     def _plan(self, source: Source) -> float:
         """Do what is to be done now for one source; returns when it has to be planned again."""
         schedule = self._schedules[source]
@@ -201,6 +211,8 @@ class PollLoop:
             task = asyncio.get_running_loop().create_task(self._request(schedule, ask))
             self._requests.add(task)
             task.add_done_callback(self._requests.discard)
+        if plan.asks:  # where requests take turns, the other sources come first next time
+            self._schedules[source] = self._schedules.pop(source)
         self._tell_of_trouble(schedule)
         return plan.wake_at
 
@@ -239,10 +251,10 @@ class PollLoop:
             log.info("Polls on connection %s succeed again", self._conn_id)
 
 
-def _schedule_of(source: Source, now: float) -> Schedule | WatchSchedule:
+def _schedule_of(source: Source, now: float, pace: Pace) -> Schedule | WatchSchedule:
     if isinstance(source, WatchedBatches):
         return WatchSchedule(source, epoch=time.time)
-    return Schedule(source, origin=now)
+    return Schedule(source, origin=now, pace=pace)
 
 
 def _warm_up(sources: Iterable[Source]) -> None:

@@ -38,7 +38,8 @@ from airflow_provider_llamabatch.llamacloud.errors import (
 )
 from airflow_provider_llamabatch.polling import sweep as sweeps
 from airflow_provider_llamabatch.polling.entries import Agenda, Entry, Phase
-from airflow_provider_llamabatch.polling.lanes import SLOW_SECONDS, Health, Lane
+from airflow_provider_llamabatch.polling.lanes import Health, Lane
+from airflow_provider_llamabatch.polling.pace import Pace
 from airflow_provider_llamabatch.polling.plan import Ask, Plan, Update
 from airflow_provider_llamabatch.polling.sources import ENDED
 from airflow_provider_llamabatch.polling.sweep import Costs, Kind, Sweep
@@ -67,6 +68,7 @@ class Schedule:
     random: Callable[[], float] = random.random
     entries: dict[str, list[Entry]] = field(default_factory=dict)
     costs: Costs = field(default_factory=Costs)
+    pace: Pace = field(default_factory=Pace)  # of all requests of the connection in this process
     page_sizes: tuple[int, ...] = (defaults.MAX_PAGE_SIZE, defaults.PAGE_SIZE)  # not refused so far
     list_health: Health = field(init=False)
     get_health: Health = field(init=False)
@@ -74,7 +76,6 @@ class Schedule:
     gets: Lane = field(init=False)
     retries: Lane = field(init=False)
     sweep: Sweep | None = None
-    sweep_moved_at: float = 0.0  # when its last page came
     no_list_before: float = 0.0  # lists do not show what waits
     list_break: float = 0.0
     recheck_share: float = 0.0  # waits to be looked for on a list of everything
@@ -87,8 +88,9 @@ class Schedule:
     def __post_init__(self) -> None:
         self._agenda = Agenda(self.origin)
         self.list_health, self.get_health = Health(self.random), Health(self.random)
-        self.lists = Lane(MAX_LISTS, self.list_health)
-        self.gets, self.retries = Lane(MAX_GETS, self.get_health), Lane(MAX_GETS, self.get_health)
+        self.lists = Lane(MAX_LISTS, self.list_health, self.pace)
+        self.gets = Lane(MAX_GETS, self.get_health, self.pace)
+        self.retries = Lane(MAX_GETS, self.get_health, self.pace)
 
     def add(self, entry: Entry, now: float) -> float:
         """Take a wait in; returns when the schedule has to be planned for it."""
@@ -120,7 +122,7 @@ class Schedule:
         updates = [self._over(entry, result) for entry, result in expired if result is not None]
         self._due += self._agenda.take_due(now)
         sweep = self.sweep
-        if sweep is not None and now >= self.sweep_moved_at + SLOW_SECONDS and not sweep.is_over:
+        if sweep is not None and now >= sweep.stands_still_at(self.pace) and not sweep.is_over:
             if sweep.under_way:  # else it waits for the end of a pause
                 self.list_health.on_error(now)
             self._give_up(sweep)
@@ -140,8 +142,7 @@ class Schedule:
         self.list_health.on_success()
         walk, sweep = ask.walk, ask.sweep
         sweep.pages += 1
-        if sweep is self.sweep:
-            self.sweep_moved_at = now
+        sweep.moved_at = now
         rows = [self.source.row(item) for item in page.items]
         running = [row.key in self.entries for row in rows if row.status not in ENDED]
         self.costs.on_running(len(running), sum(running))
@@ -236,7 +237,7 @@ class Schedule:
             entry.phase = Phase.SWEPT
         worth_it = (size for size in self.page_sizes if size <= max(defaults.PAGE_SIZE, len(entries)))
         self.sweep = sweeps.begin(kind, entries, self.source, next(worth_it, None))
-        self.sweep_moved_at = now
+        self.sweep.moved_at = now
 
     def _finish(self, sweep: Sweep, now: float) -> None:
         """Decide on what a sweep has not shown, and look for a share of it where it should be."""
@@ -318,6 +319,7 @@ class Schedule:
             ask = Ask(walk.following, walk=walk, sweep=sweep, lane=self.lists)
             sweep.under_way += 1
             self.lists.start(ask, now)
+            sweep.moved_at = now if self.pace.gap else sweep.moved_at
             places -= 1
             yield ask
 
@@ -339,7 +341,7 @@ class Schedule:
     def _wake_at(self, now: float) -> float:
         times = [self._agenda.next_at]
         if self.sweep is not None:
-            times.append(self.sweep_moved_at + SLOW_SECONDS)
+            times.append(self.sweep.stands_still_at(self.pace))
             times.append(self.lists.opens_at(now))
         for lane, queue in ((self.gets, self._queue), (self.retries, self._queue_again)):
             if queue:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.llamacloud.call import page_after
+from airflow_provider_llamabatch.polling.lanes import SLOW_SECONDS
 from airflow_provider_llamabatch.polling.sources import ENDED, FAILED, KEYS_PER_PAGE, Query, Row, Source
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.polling.entries import Entry
+    from airflow_provider_llamabatch.polling.pace import Pace
 
 MARGIN = 0.01  # seconds by which a range of creation times is widened
 MARGIN_OF_SECONDS = 1.0  # the same where creation times come in whole seconds, which may have been rounded
@@ -79,6 +81,7 @@ class Sweep:
     pages: int = 0
     waiting: deque[Walk] = field(default_factory=deque)  # walks whose next page may be asked for
     under_way: int = 0
+    moved_at: float = 0.0  # when its last page came, or was asked for after waiting for a turn
 
     @property
     def is_read(self) -> bool:
@@ -89,6 +92,11 @@ class Sweep:
     def is_over(self) -> bool:
         """Say whether nothing more is to be read: all was found, all was read, or it costs too much."""
         return not self.left or self.is_read or self.pages >= self.max_pages
+
+    def stands_still_at(self, pace: Pace) -> float:
+        """Return when to give it up unless something moves; waiting for its turn is no standing still."""
+        turn = 0.0 if self.under_way else pace.next_at
+        return max(self.moved_at, turn) + SLOW_SECONDS
 
     def is_answered_by(self, row: Row) -> bool:
         """Say whether a row tells all that is read for: a sweep that looks for ends passes over what still runs."""

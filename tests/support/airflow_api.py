@@ -166,6 +166,11 @@ class AirflowApi:
         body: str = details["body"]
         return body
 
+    def set_pool(self, name: str, slots: int, *, include_deferred: bool = False) -> None:
+        """Make a pool."""
+        body = {"name": name, "slots": slots, "description": "", "include_deferred": include_deferred}
+        self._send("POST", "/pools", body)
+
     def _get(self, path: str, **query: Any) -> Any:
         return _checked(self._answer("GET", path, params=query))
 

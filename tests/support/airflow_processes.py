@@ -183,9 +183,11 @@ class RealAirflow:
         }
         return {**inherited, **options, **more}
 
-    def _process(self, name: str, arguments: list[str]) -> ManagedProcess:
-        command = [sys.executable, "-m", "airflow", *arguments]
-        return ManagedProcess(name, command, self._env, self.home / "processes" / f"{name}.log")
+    def _process(
+        self, name: str, arguments: list[str], env: Mapping[str, str] | None = None
+    ) -> ManagedProcess:
+        command, log = [sys.executable, "-m", "airflow", *arguments], self.home / "processes" / f"{name}.log"
+        return ManagedProcess(name, command, {**self._env, **(env or {})}, log)
 
     def _migrate(self) -> None:
         migration = self._process("migration", ["db", "migrate"])

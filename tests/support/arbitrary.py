@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud.settings import EXTRA_FIELDS
 
 KEY = "llx-Kq7/p+Zr9wT4xYb2nV6mC8d"
 WEBHOOK_SECRET = 'wh"säc\\ret-5fTn0Lq8'
@@ -220,7 +221,7 @@ hosts = st.one_of(
     ),
 )
 extra_fields = st.dictionaries(
-    st.sampled_from(["project_id", "organization_id", "timeout_seconds", "max_attempts", "verify", "other"]),
+    st.sampled_from([*EXTRA_FIELDS, "other"]),
     st.one_of(json_values, st.sampled_from(["7", 0.5, "true", "nan", 1e308])),
     max_size=3,
 )

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tests.support.processes import ProcessFailedError, free_port, tail
 
@@ -40,15 +40,55 @@ def postgres() -> Iterator[str]:
     As ``AIRFLOW__DATABASE__SQL_ALCHEMY_CONN`` it makes Airflow use it. Raises ``ProcessFailedError`` where the machine
     has no PostgreSQL, or where it does not come up.
     """
-    folder = Path(tempfile.mkdtemp(prefix="llamabatch-postgres-"))  # pytest's own are closed to other users
-    port, password = free_port(), secrets.token_urlsafe(12)
-    try:
-        _make_cluster(folder, password)
-        options = [part for option in (*OPTIONS, f"port={port}") for part in ("-c", option)]
-        log = folder / "server.log"
+    with PostgresServer() as server:
+        yield server.url
+
+
+class PostgresServer:
+    """A new server, as a context manager; it can be stopped and started again with what it holds."""
+
+    def __init__(self) -> None:
+        self._port, self._password = free_port(), secrets.token_urlsafe(12)
+
+    def __enter__(self) -> Self:
+        self._folder = Path(
+            tempfile.mkdtemp(prefix="llamabatch-postgres-")
+        )  # pytest's own are closed to others
+        try:
+            _make_cluster(self._folder, self._password)
+            self.start()
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def url(self) -> str:
+        """The URL of its database, as SQLAlchemy writes it."""
+        return f"postgresql+psycopg2://{USER}:{self._password}@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        """Start the server, and return when it answers."""
+        options = [part for option in (*OPTIONS, f"port={self._port}") for part in ("-c", option)]
+        log = self._folder / "server.log"
         with log.open("ab") as output:
-            server = subprocess.Popen(
-                [_program("postgres"), "-D", str(folder / "data"), "-k", "", "-h", "127.0.0.1", *options],
+            self._server = subprocess.Popen(
+                [
+                    _program("postgres"),
+                    "-D",
+                    str(self._folder / "data"),
+                    "-k",
+                    "",
+                    "-h",
+                    "127.0.0.1",
+                    *options,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -56,12 +96,19 @@ def postgres() -> Iterator[str]:
                 user=_user(),
             )
         try:
-            _wait_until_ready(server, port, log)
-            yield f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{port}/postgres"
-        finally:
-            _stop(server)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            _wait_until_ready(self._server, self._port, log)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the server at once but in order: SIGINT breaks off what its clients still do."""
+        self._server.send_signal(signal.SIGINT)
+        try:
+            self._server.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._server.pid, signal.SIGKILL)
+            self._server.wait()
 
 
 def _make_cluster(folder: Path, password: str) -> None:
@@ -94,16 +141,6 @@ def _wait_until_ready(server: subprocess.Popen[bytes], port: int, log: Path) -> 
         if server.poll() is not None or time.monotonic() > give_up:
             raise ProcessFailedError(f"PostgreSQL does not come up; the end of {log}:\n{tail(log)}")
         time.sleep(0.1)
-
-
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server at once but in order: SIGINT breaks off what its clients still do."""
-    server.send_signal(signal.SIGINT)
-    try:
-        server.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
 
 
 def _user() -> str | None:

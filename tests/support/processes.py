@@ -75,7 +75,13 @@ class ManagedProcess:
 
     def members(self) -> list[psutil.Process]:
         """Return this process's living members: itself and whatever carries its mark."""
-        return [process for process in psutil.process_iter() if _carries(process, self._mark)]
+        # Some, like Redis, write their title over their environment, and with it the mark.
+        own = self._popen.pid if self._popen is not None and self._popen.poll() is None else None
+        return [
+            process
+            for process in psutil.process_iter()
+            if process.pid == own or _carries(process, self._mark)
+        ]
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to every member, such as SIGSTOP and SIGCONT."""

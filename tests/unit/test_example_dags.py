@@ -32,6 +32,8 @@ def dag(bag: Any) -> Any:
 def test_the_folder_holds_the_example_and_nothing_else_that_airflow_would_read(bag: Any):
     assert bag.import_errors == {}
     assert sorted(bag.dags) == [
+        "documents_of_america",
+        "documents_of_europe",
         "folder_to_markdown",
         "inbox_daily",
         "invoices_to_parquet",
@@ -60,6 +62,21 @@ def test_the_markdown_is_fetched_by_one_mapped_task_per_job_reference(dag: Any):
         "wait_for_batch",
         "return_value",
     )
+
+
+def test_each_team_has_its_own_key_pools_queue_and_share(bag: Any):
+    for team in ("america", "europe"):
+        tasks = {task.task_id: task for task in bag.dags[f"documents_of_{team}"].tasks}
+        assert {task.llamabatch_conn_id for name, task in tasks.items() if name != "create_batch"} == {
+            f"llamacloud_{team}"
+        }
+        assert {name: task.pool for name, task in tasks.items()} == {
+            "upload": f"llamacloud_{team}",
+            "create_batch": f"llamacloud_{team}_batches",
+            "save_results": f"llamacloud_{team}",
+        }
+        assert {task.queue for task in tasks.values()} == {team}
+        assert {task.max_active_tis_per_dag for task in tasks.values()} == {1}
 
 
 def test_what_is_parsed_comes_from_the_params(dag: Any):

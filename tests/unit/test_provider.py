@@ -45,6 +45,7 @@ def test_the_form_asks_for_exactly_the_extras_that_are_read(info):
         "organization_id",
         "timeout_seconds",
         "max_attempts",
+        "requests_per_minute",
         "verify",
         "allow_http",
     }

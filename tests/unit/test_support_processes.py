@@ -84,3 +84,11 @@ def test_a_signal_is_noted_and_ends_the_next_sleep():
         with pytest.raises(Interrupted) as interrupted:
             interrupts.sleep(60)
     assert interrupted.value.exit_code == 143
+
+
+def test_a_process_that_wrote_over_its_environment_is_ended_all_the_same(tmp_path: Path):
+    process = ManagedProcess("sample", ["env", "-i", "sleep", "600"], os.environ, tmp_path / "log")
+    process.start()
+    assert [member.pid for member in process.members()] == [process.pid]
+    process.kill()
+    assert process.exit_code == -signal.SIGKILL
