@@ -2,9 +2,11 @@
 Two teams with keys of their own in two regions, next to each other in one deployment that keeps the service's limits.
 
 Each team has a connection (its key, its region, and ``requests_per_minute``), a pool for the tasks that send requests,
-and a second pool that counts deferred tasks and so bounds how many of its batches run at once. ``max_active_tis_per_dag``
-leaves other DAGs of the team a slot. On Airflow 3.3, with ``[triggerer] queues_enabled``, the ``queue`` of a task also
-chooses the triggerers that wait for it (``airflow triggerer --queues europe``). For each team, once:
+and a second pool that counts deferred tasks and so bounds how many of its batches run at once.
+``max_active_tis_per_dag`` leaves other DAGs of the team a slot.
+
+On Airflow 3.3, with ``[triggerer] queues_enabled``, the ``queue`` of a task also chooses the triggerers that wait for it
+(``airflow triggerer --queues europe``). For each team, once:
 
 - ``airflow pools set llamacloud_europe 2 "tasks that send requests"``
 - ``airflow pools set llamacloud_europe_batches 20 "batches at once" --include-deferred``
