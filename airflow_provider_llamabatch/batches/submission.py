@@ -138,12 +138,16 @@ def created(batch: Batch, now: float) -> float | None:
     return seconds if _EARLIEST <= seconds <= now + _DAY else None
 
 
-def new_intent(request: Request, known: Iterable[Batch], task: TaskFacts, now: float) -> Record:
+def new_intent(
+    request: Request, known: Iterable[Batch], task: TaskFacts, now: float, *, had: str = ""
+) -> Record:
     """
-    Return the intent to begin with: ``known`` are the directory's batches that exist already.
+    Return the intent to begin with.
 
-    Its floor is the newest of them, less the spread of the service's own clocks, so only the few ids from there on
-    need to be kept. Should they be too many all the same, the floor rises to the oldest one that is kept.
+    ``known`` are the directory's batches that exist already, as far as a list shows them, and ``had`` is the one that
+    this task has had before. The intent's floor is the newest of ``known``, less the spread of the service's own
+    clocks, so only the few ids from there on need to be kept. Should they be too many all the same, the floor rises to
+    the oldest one that is kept.
     """
     dated = [(created(batch, now), batch.id) for batch in known]
     newest = max((at for at, _ in dated if at is not None), default=None)
@@ -160,6 +164,8 @@ def new_intent(request: Request, known: Iterable[Batch], task: TaskFacts, now: f
             floor = floor if at is None else at + 1e-6
             break
         seen.append(batch_id)
+    if had and had not in seen:  # a list need not show it now, and may later
+        seen.append(had)
     return Record(request.fingerprint, task.nonce, task.try_number, task.max_tries, now, floor, tuple(seen))
 
 

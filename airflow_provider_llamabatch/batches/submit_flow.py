@@ -68,6 +68,7 @@ class SubmitFlow:
     _lookups: Lookups = field(init=False, repr=False)
     _keeper: RecordKeeper = field(init=False, repr=False)
     _recorded: Action | None = None
+    _had: str = ""  # the batch of an earlier submission of this task, which is never the one of a new POST
     _unknown: int = 0  # POSTs of this try whose outcome is unknown
     _last_error: LlamaCloudError | None = None
     _not_sent: list[float] = field(default_factory=list)  # pauses after POSTs that surely made nothing
@@ -121,6 +122,7 @@ class SubmitFlow:
         return decision, record, None
 
     def _decide_by_batch(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
+        self._had = record.batch_id
         now = self.clock()  # what is new when it is first read does not count as gone afterwards
         batch = yield from self._lookups.read(record)
         if batch is not None and not record.fingerprint and not self.request.matches(batch):
@@ -192,7 +194,7 @@ class SubmitFlow:
         """Record the intent, send the POST, record the id; None says that it must be decided anew."""
         if base is None:
             listed = yield from self._lookups.directory(self.clock() - defaults.LISTED_SECONDS)
-            base = submission.new_intent(self.request, listed, self.task, self.clock())
+            base = submission.new_intent(self.request, listed, self.task, self.clock(), had=self._had)
         intent = yield from self._keeper.save_intent(base, may_have_rivals=may_have_rivals)
         if intent is None:
             return None

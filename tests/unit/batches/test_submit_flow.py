@@ -23,6 +23,7 @@ from tests.support.submit_play import (
     CAREFULLY,
     CREATE,
     GONE,
+    LOST,
     REQUEST,
     RETRY,
     SUBMITTED,
@@ -155,6 +156,21 @@ def test_a_recorded_batch_that_failed_is_followed_by_a_new_one(status):
         Action.SUBMIT,
     )
     assert play.saved[0]["unknown"] == 1
+
+
+def test_a_batch_that_the_task_has_had_is_never_the_one_of_a_new_post():
+    old = batch(at=AT - 30, status="COMPLETED")  # the list before the POST hides it
+    cleared = replace(RETRY, max_tries=5)
+    play, result = played(
+        task=cleared,
+        stored=replace(SUBMITTED, posted_at=AT - 900).to_json(),
+        gets=[old],
+        posts=[LOST],
+        lists=[[], [old], [old, batch("bat-2", at=AT + 70)]],
+    )
+
+    assert play.saved[0]["seen"] == ["bat-1"]
+    assert result.batch_id == "bat-2"
 
 
 def test_a_batch_is_gone_when_the_api_says_so_twice_and_the_list_does_not_show_it():
