@@ -58,10 +58,8 @@ def process(team: Team) -> None:
         configuration_id=team.configuration_id,
         wait_for_jobs=True,
         poll_interval=timedelta(minutes=2),
-        **{
-            **sends,
-            "pool": f"llamacloud_{team.name}_batches",
-        },  # its share keeps all but one of them deferred
+        max_active_tis_per_dag=team.batches,
+        **{**sends, "pool": f"llamacloud_{team.name}_batches"},
     ).expand(source_directory_id=upload.output)
     SaveBatchResultsOperator(
         task_id="save_results",
