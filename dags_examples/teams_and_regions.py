@@ -1,17 +1,17 @@
 """
 Two teams with keys of their own in two regions, next to each other in one deployment that keeps the service's limits.
 
-Each team has a connection (its key, its region, and ``requests_per_minute``), a pool for the tasks that send requests,
-and a second pool that counts deferred tasks and so bounds how many of its batches run at once.
-``max_active_tis_per_dag`` leaves other DAGs of the team a slot.
+Each team has a connection (its key, its region, and ``requests_per_minute``), a pool for uploads and saves, and another
+one that counts deferred tasks: its slots are the batches of the team that run at once, and ``max_active_tis_per_dag``,
+which counts deferred tasks too, leaves one of them to other DAGs. On Airflow 3.3, with ``[triggerer] queues_enabled``,
+the ``queue`` of a task also chooses the triggerers that wait for it (``airflow triggerer --queues europe``).
 
-On Airflow 3.3, with ``[triggerer] queues_enabled``, the ``queue`` of a task also chooses the triggerers that wait for it
-(``airflow triggerer --queues europe``). For each team, once:
+For each team, once:
 
-- ``airflow pools set llamacloud_europe 2 "tasks that send requests"``
-- ``airflow pools set llamacloud_europe_batches 20 "batches at once" --include-deferred``
+- ``airflow pools set llamacloud_europe 2 "uploads and saves"``
+- ``airflow pools set llamacloud_europe_batches 4 "batches at once" --include-deferred``
 - a connection ``llamacloud_europe`` of type ``llamabatch``: host ``eu``, the team's key as password, and as extra
-  ``{"requests_per_minute": 4}``: 20 requests a minute for two slots, one ``create_batch`` at work and two triggerers
+  ``{"requests_per_minute": 10}``, which is 80 a minute for six slots and two triggerers
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Team:
 
     name: str
     configuration_id: str
-    at_once: int  # tasks of a kind, of its pool's two slots
+    batches: int  # of one DAG at once, of its pool's four slots
 
 
 TEAMS = (
-    Team("europe", "cfg-PARSE_AGENTIC", at_once=1),
-    Team("america", "cfg-PARSE_COST_EFFECTIVE", at_once=1),
+    Team("europe", "cfg-PARSE_AGENTIC", batches=3),
+    Team("america", "cfg-PARSE_COST_EFFECTIVE", batches=3),
 )
 
 
@@ -47,7 +47,6 @@ def process(team: Team) -> None:
         "llamabatch_conn_id": f"llamacloud_{team.name}",
         "pool": f"llamacloud_{team.name}",
         "queue": team.name,
-        "max_active_tis_per_dag": team.at_once,
         "retries": 2,
         "retry_delay": timedelta(minutes=1),
     }
@@ -59,10 +58,8 @@ def process(team: Team) -> None:
         configuration_id=team.configuration_id,
         wait_for_jobs=True,
         poll_interval=timedelta(minutes=2),
-        **{
-            **sends,
-            "pool": f"llamacloud_{team.name}_batches",
-        },  # its share keeps all but one of them deferred
+        max_active_tis_per_dag=team.batches,
+        **{**sends, "pool": f"llamacloud_{team.name}_batches"},
     ).expand(source_directory_id=upload.output)
     SaveBatchResultsOperator(
         task_id="save_results",

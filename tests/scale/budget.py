@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from tests.scale.deployment import Deployment
 
 MANY, FEW = "many_of_team_a", "few_of_team_b"
-POOL, SLOTS, TRIGGERERS = "llamacloud", 3, 2
+POOLS = {"llamacloud_a": 2, "llamacloud_b": 1}  # slots
+SLOTS, TRIGGERERS = sum(POOLS.values()), 2
 REQUESTS_PER_MINUTE, BATCHES_PER_MINUTE = 20, 10
 PATIENCE = 2 * 3600.0
 
@@ -55,7 +56,8 @@ def run(deployment: Deployment, runs: int, say: Callable[[str], None]) -> Result
     deployment.set_connection(
         deployment.cloud.emulator.api_key, requests_per_minute=REQUESTS_PER_MINUTE / (SLOTS + TRIGGERERS)
     )
-    api.set_pool(POOL, SLOTS)
+    for name, slots in POOLS.items():
+        api.set_pool(name, slots)
     for dag_id in (MANY, FEW):
         deployment.airflow.wait_for_dag(dag_id)
     few = max(1, runs // 10)
@@ -116,10 +118,10 @@ def text(result: Result) -> str:
         (f"minutes until the last batch of the smaller DAG ({result.few} runs)", result.few_waited / 60),
     ]
     parts = [
-        f"The emulator allows {REQUESTS_PER_MINUTE} requests and {BATCHES_PER_MINUTE} batches a minute. A pool of "
-        f"{SLOTS} slots and {TRIGGERERS} triggerers share it: `requests_per_minute` of the connection is "
-        f"{REQUESTS_PER_MINUTE / (SLOTS + TRIGGERERS):g}. {result.runs} runs are started at once, the last "
-        f"{result.few} of them of another DAG.",
+        f"The emulator allows {REQUESTS_PER_MINUTE} requests and {BATCHES_PER_MINUTE} batches a minute. Pools of "
+        f"{' and '.join(map(str, POOLS.values()))} slots and {TRIGGERERS} triggerers share it: `requests_per_minute` "
+        f"of the connection is {REQUESTS_PER_MINUTE / (SLOTS + TRIGGERERS):g}. {result.runs} runs are started at "
+        f"once, the last {result.few} of them of another DAG, with the smaller pool.",
         table(("what", "measured"), figures),
     ]
     if result.problems:

@@ -111,8 +111,8 @@ def check(deployment: Deployment, runs: Sequence[PipelineRun]) -> Outcome:
     ]
     if made != len(runs):
         problems.append(f"{made} batches were made for {len(runs)} runs")
-    saved = [saved(run) for run in runs]
-    for run, names in zip(runs, saved, strict=True):
+    found = [saved(run) for run in runs]
+    for run, names in zip(runs, found, strict=True):
         if len(names) != run.files or set(names.values()) != {1}:
             problems.append(f"{run.run_id}: {names.total()} rows for {run.files} files")
     now = control.now()
@@ -129,7 +129,7 @@ def check(deployment: Deployment, runs: Sequence[PipelineRun]) -> Outcome:
         len(runs),
         made,
         sum(run.files for run in runs),
-        sum(len(names) for names in saved),
+        sum(len(names) for names in found),
         database.retries(DAG_ID),
         problems,
     )

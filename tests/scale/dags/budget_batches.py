@@ -1,8 +1,7 @@
 """
-Submissions under one budget: a pool for the tasks that send requests, and a share of it for each DAG.
+Submissions under one budget, which two teams share: each has a pool for its tasks that send requests.
 
-Trigger either DAG with ``directory_id``. Both use the pool ``llamacloud``; the larger team may hold all but one of its
-slots, so that the smaller one never waits for more than one task of the other.
+Trigger either DAG with ``directory_id``. The slots of both pools and the triggerers share what the service allows.
 """
 
 from __future__ import annotations
@@ -13,10 +12,9 @@ from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 
-POOL = "llamacloud"
-SHARES = {"many_of_team_a": 2, "few_of_team_b": 1}  # of the pool's three slots
+POOLS = {"many_of_team_a": "llamacloud_a", "few_of_team_b": "llamacloud_b"}
 
-for name, share in SHARES.items():
+for name, pool in POOLS.items():
     with DAG(
         name,
         schedule=None,
@@ -30,8 +28,7 @@ for name, share in SHARES.items():
             configuration_id="cfg-PARSE_AGENTIC",
             wait_for_completion=True,
             poll_interval=60,
-            pool=POOL,
-            max_active_tis_per_dag=share,
+            pool=pool,
             retries=3,
             retry_delay=timedelta(seconds=20),
         )
