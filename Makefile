@@ -26,7 +26,7 @@ demo: $(INSTALLED) ## run the example DAG in a real Airflow on sample documents 
 	@$(PYTHON) -m dags_examples.demo
 
 test: $(INSTALLED) ## run all tests: unit, integration, system, chaos, bench guard
-	@$(PYTHON) -m pytest -n $(SIDE_BY_SIDE) --dist loadfile
+	@$(PYTHON) -m pytest -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## check style and format
 	@$(PYTHON) -m ruff check .

@@ -8,10 +8,9 @@ import shutil
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
 # A new one each time: an airflow.cfg that Airflow once wrote may say default_deferrable = false.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="llamabatch-tests-")
@@ -26,9 +25,23 @@ with warnings.catch_warnings():
     import airflow.triggers.base  # noqa: F401
 
 HERE = Path(__file__).parent
-LONG = ("system", "chaos", "pages", "bench")  # folders whose tests mostly wait for other processes
+LONG = ("system", "chaos", "pages")  # folders whose tests mostly wait for other processes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no process is left alone with it in the end."""
     items.sort(key=lambda item: item.path.relative_to(HERE).parts[0] not in LONG)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each file to one process, and all files that share a real Airflow to the same."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # untyped
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            shares_airflow = file.startswith("tests/system/") and "postgres" not in file
+            return "tests/system" if shares_airflow else file
+
+    return Scheduling(config, log)

@@ -79,6 +79,7 @@ class Schedule:
     no_list_before: float = 0.0  # lists do not show what waits
     list_break: float = 0.0
     recheck_share: float = 0.0  # waits to be looked for on a list of everything
+    _wake: float = float("inf")  # when it wanted to be planned again
     _live: int = 0  # waits that are not over
     _agenda: Agenda = field(init=False)
     _due: list[Entry] = field(default_factory=list)  # due while a sweep is under way
@@ -122,7 +123,7 @@ class Schedule:
         updates = [self._over(entry, result) for entry, result in expired if result is not None]
         self._due += self._agenda.take_due(now)
         sweep = self.sweep
-        if sweep is not None and now >= sweep.stands_still_at(self.pace) and not sweep.is_over:
+        if sweep is not None and sweep.has_stalled(now, self._wake, self.pace):
             if sweep.under_way:  # else it waits for the end of a pause
                 self.list_health.on_error(now)
             self._give_up(sweep)
@@ -132,7 +133,8 @@ class Schedule:
             self._dispatch(self._due, now)
             self._due = []
         asks = [*self._page_asks(now), *self._get_asks(now)]
-        return Plan(updates, asks, self._wake_at(now))
+        self._wake = self._wake_at(now)
+        return Plan(updates, asks, self._wake)
 
     def on_page(self, ask: Ask, page: Any, now: float) -> list[Update]:
         """Take in a page of a list."""
@@ -206,9 +208,7 @@ class Schedule:
             if result is not None:
                 updates.append(self._over(entry, result))
             elif entry.phase is Phase.ASKED or (entry.phase is Phase.QUEUED and ask.key == entry.state.key):
-                self._agenda.put(
-                    entry, ceil(entry.state.next_poll * 2) / 2
-                )  # those that failed together again
+                self._agenda.put(entry, ceil(entry.state.next_poll * 2) / 2)  # those that failed together
         return updates
 
     def _dispatch(self, due: list[Entry], now: float) -> None:
@@ -216,9 +216,7 @@ class Schedule:
         due = [entry for entry in due if entry.phase is Phase.SCHEDULED]
         listed = [entry for entry in due if now >= entry.relist_at]
         kind = self.costs.choose(len(listed), self._shown(listed), self.source) if listed else Kind.GET
-        if kind is Kind.GET or now < max(self.list_health.paused_until, self.no_list_before):
-            listed = []
-        else:
+        if kind is not Kind.GET and now >= max(self.list_health.paused_until, self.no_list_before):
             self._begin(kind, listed, now)
         for entry in due:
             if entry.phase is Phase.SCHEDULED:
@@ -236,8 +234,7 @@ class Schedule:
         for entry in entries:
             entry.phase = Phase.SWEPT
         worth_it = (size for size in self.page_sizes if size <= max(defaults.PAGE_SIZE, len(entries)))
-        self.sweep = sweeps.begin(kind, entries, self.source, next(worth_it, None))
-        self.sweep.moved_at = now
+        self.sweep = sweeps.begin(kind, entries, self.source, next(worth_it, None), now)
 
     def _finish(self, sweep: Sweep, now: float) -> None:
         """Decide on what a sweep has not shown, and look for a share of it where it should be."""
@@ -271,8 +268,8 @@ class Schedule:
         """Expect what a list should have shown on lists ever more rarely; leave out lists that show less than half."""
         for entry in unseen:
             entry.misses += 1
-            gaps = 2 ** min(entry.misses, MAX_MISSES)
-            entry.relist_at = now + min(MAX_LIST_BREAK, entry.state.gap(now) * gaps)
+            gaps = entry.state.gap(now) * 2 ** min(entry.misses, MAX_MISSES)
+            entry.relist_at = now + min(MAX_LIST_BREAK, gaps)
         if 2 * len(unseen) <= of:
             self.list_break = 0.0
         else:

@@ -37,6 +37,7 @@ WAITS_PER_RANGE = (
 MAX_RANGES = 6
 WAITS_PER_RECHECK_PAGE = 8  # a page that shows fewer, among batches of others, does not pay
 MAX_DOUBTED = 10  # failures on one page that are asked for by GET; where there are more, the page is believed
+FROZEN = 0.5  # seconds: planned so much later than it asked for, this process has not run meanwhile
 FORGOTTEN_PER_CHOICE = 0.95  # what is known of a list that is not read counts less each time
 
 
@@ -97,6 +98,12 @@ class Sweep:
         """Return when to give it up unless something moves; waiting for its turn is no standing still."""
         turn = 0.0 if self.under_way else pace.next_at
         return max(self.moved_at, turn) + SLOW_SECONDS
+
+    def has_stalled(self, now: float, wake_at: float, pace: Pace) -> bool:
+        """Say whether nothing has moved for too long; ``wake_at`` is when to look was asked for."""
+        if now > wake_at + FROZEN:  # it was this process that stood still, and the page may be there
+            self.moved_at = now
+        return now >= self.stands_still_at(pace) and not self.is_over
 
     def is_answered_by(self, row: Row) -> bool:
         """Say whether a row tells all that is read for: a sweep that looks for ends passes over what still runs."""
@@ -167,7 +174,7 @@ def doubted(rows: Iterable[Row], waiting: Container[str], source: Source) -> dic
     return {} if source.by_keys or len(failed) > MAX_DOUBTED else failed
 
 
-def begin(kind: Kind, entries: list[Entry], source: Source, page_size: int | None) -> Sweep:
+def begin(kind: Kind, entries: list[Entry], source: Source, page_size: int | None, now: float) -> Sweep:
     """Return the sweep of a kind (not GET) over these waits."""
     walks = [_walk(query, source, page_size) for query in _queries(kind, entries, source)]
     keys = {entry.state.key for entry in entries}
@@ -175,7 +182,7 @@ def begin(kind: Kind, entries: list[Entry], source: Source, page_size: int | Non
         max_pages = ceil(len(keys) / WAITS_PER_RECHECK_PAGE)
     else:  # never much dearer than a GET each
         max_pages = max(len(walks) + 2, ceil(len(keys) / 2))
-    return Sweep(kind, entries, walks, keys, max_pages, waiting=deque(walks))
+    return Sweep(kind, entries, walks, keys, max_pages, waiting=deque(walks), moved_at=now)
 
 
 def _queries(kind: Kind, entries: list[Entry], source: Source) -> Iterable[Query]:

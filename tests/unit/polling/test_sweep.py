@@ -29,7 +29,7 @@ def entries(count: int, *, known: bool = True, start: float = T0, step: float = 
 
 
 def a_sweep(kind: Kind = Kind.ALL, count: int = 600) -> Sweep:
-    return begin(kind, entries(count), SOURCE, None)
+    return begin(kind, entries(count), SOURCE, None, 0.0)
 
 
 def queries(sweep: Sweep) -> list[Query]:
@@ -158,7 +158,7 @@ def test_a_sweep_is_over_when_all_is_found_or_all_is_read_or_it_costs_too_much()
     ],
 )
 def test_a_sweep_never_becomes_much_dearer_than_a_get_each(kind, count, lists, max_pages):
-    sweep = begin(kind, entries(count), SOURCE, None)
+    sweep = begin(kind, entries(count), SOURCE, None, 0.0)
 
     assert (len(sweep.walks), sweep.max_pages) == (lists, max_pages)
 
@@ -167,26 +167,26 @@ def test_waits_for_the_same_batch_are_looked_for_once():
     same = entries(3)
     for entry in same:
         entry.state.key = "bat-same"
-    sweep = begin(ALL, same, SOURCE, None)
+    sweep = begin(ALL, same, SOURCE, None, 0.0)
 
     assert (sweep.entries, sweep.left) == (same, {"bat-same"})
-    assert [walk.query.keys for walk in begin(Kind.KEYS, same, Jobs("parse_v2"), None).walks] == [
+    assert [walk.query.keys for walk in begin(Kind.KEYS, same, Jobs("parse_v2"), None, 0.0).walks] == [
         ("bat-same",)
     ]
 
 
 def test_lists_go_a_little_further_than_the_waits_they_are_read_for():
-    assert queries(begin(ALL, entries(11), SOURCE, None)) == [Query(None, T0 - 0.01, T0 + 10.01)]
+    assert queries(begin(ALL, entries(11), SOURCE, None, 0.0)) == [Query(None, T0 - 0.01, T0 + 10.01)]
     whole = entries(11, start=T0 - 0.5)
-    assert queries(begin(ALL, whole, SOURCE, None)) == [Query(None, T0 - 1.5, T0 + 10.5)]
+    assert queries(begin(ALL, whole, SOURCE, None, 0.0)) == [Query(None, T0 - 1.5, T0 + 10.5)]
     mixed = [*whole, *entries(1)]
-    assert queries(begin(ALL, mixed, SOURCE, None)) == [Query(None, T0 - 0.51, T0 + 9.51)]
+    assert queries(begin(ALL, mixed, SOURCE, None, 0.0)) == [Query(None, T0 - 0.51, T0 + 9.51)]
 
 
 def test_lists_for_a_wait_of_unknown_age_have_no_end():
     unknown = [*entries(3), *entries(1, known=False)]
 
-    assert queries(begin(ALL, unknown, SOURCE, None)) == [Query(None, T0 - 0.01, None)]
+    assert queries(begin(ALL, unknown, SOURCE, None, 0.0)) == [Query(None, T0 - 0.01, None)]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_lists_for_a_wait_of_unknown_age_have_no_end():
     ],
 )
 def test_what_each_kind_of_sweep_reads(kind, statuses):
-    sweep = begin(kind, entries(5), SOURCE, 100)
+    sweep = begin(kind, entries(5), SOURCE, 100, 0.0)
 
     assert [query.status for query in queries(sweep)] == statuses
     assert {(query.after, query.before) for query in queries(sweep)} == {(T0 - 0.01, T0 + 4.01)}
@@ -211,7 +211,7 @@ def test_what_each_kind_of_sweep_reads(kind, statuses):
 
 
 def test_jobs_are_asked_for_by_a_hundred_ids_at_a_time():
-    sweep = begin(Kind.KEYS, entries(250), Jobs("parse_v2"), None)
+    sweep = begin(Kind.KEYS, entries(250), Jobs("parse_v2"), None, 0.0)
 
     assert [len(query.keys) for query in queries(sweep)] == [100, 100, 50]
     assert [key for query in queries(sweep) for key in query.keys] == [f"bat-{n}" for n in range(250)]
@@ -345,6 +345,6 @@ def test_when_a_list_is_worth_splitting(created, count, changed, ranges):
 
 
 def test_waits_that_began_at_the_same_moment_are_not_split():
-    sweep = begin(ALL, entries(3000, step=0.0), SOURCE, None)
+    sweep = begin(ALL, entries(3000, step=0.0), SOURCE, None, 0.0)
 
     assert len(split_after(newest_first(100, T0 + 500.0), sweep, after=T0 - 1, before=T0 + 501)) == 2
