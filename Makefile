@@ -12,12 +12,14 @@ DISTRIBUTED := .venv-scale
 RUNS ?=
 SCALE ?=
 SIDE_BY_SIDE ?= 3
+PYTEST = $(PYTHON) -m pytest -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
+SLOW_TESTS := tests/chaos tests/pages tests/postgres
 
 # Airflow writes into its home as soon as it is imported: not into the one of whoever runs this.
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint types bench chaos scale simulate mutants docs screenshots release release-check clean
+.PHONY: help demo test test-slow test-matrix lint types bench chaos scale simulate mutants docs screenshots release release-check clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,8 +27,11 @@ help: ## show this
 demo: $(INSTALLED) ## run the example DAG in a real Airflow on sample documents (KEEP=1 leaves the UI up)
 	@$(PYTHON) -m dags_examples.demo
 
-test: $(INSTALLED) ## run all tests: unit, integration, system, chaos, bench guard
-	@$(PYTHON) -m pytest -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
+test: $(INSTALLED) ## run the tests: unit, integration, a real Airflow, short simulation, the guard of what waiting costs
+	@$(PYTEST) $(addprefix --ignore=,$(SLOW_TESTS))
+
+test-slow: $(INSTALLED) ## run those that take minutes: faults in short, PostgreSQL, every block of the documentation
+	@$(PYTEST) $(SLOW_TESTS)
 
 lint: $(INSTALLED) ## check style and format
 	@$(PYTHON) -m ruff check .

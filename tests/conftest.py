@@ -25,7 +25,7 @@ with warnings.catch_warnings():
     import airflow.triggers.base  # noqa: F401
 
 HERE = Path(__file__).parent
-LONG = ("system", "chaos", "pages")  # folders whose tests mostly wait for other processes
+LONG = ("system", "chaos", "postgres", "pages")  # folders whose tests mostly wait for other processes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,7 +41,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # untyped
         def _split_scope(self, nodeid: str) -> str:
             file: str = super()._split_scope(nodeid)
-            shares_airflow = file.startswith("tests/system/") and "postgres" not in file
-            return "tests/system" if shares_airflow else file
+            return "tests/system" if file.startswith("tests/system/") else file
 
     return Scheduling(config, log)

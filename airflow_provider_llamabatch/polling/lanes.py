@@ -6,13 +6,15 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch.llamacloud.errors import StatusError
+from airflow_provider_llamabatch.llamacloud.errors import RateLimitedError, StatusError
 from airflow_provider_llamabatch.polling.backoff import Backoff
 from airflow_provider_llamabatch.polling.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MAX_LISTS = 6  # list pages under way
+MAX_GETS = 4  # GETs under way for what answered last time, and as many again for what did not
 SLOW_SECONDS = 2.0  # a request that takes longer no longer holds the place of another
 MAX_SLOW = 16  # slow requests of a lane; with more of them it takes no further ones
 BACKOFF = Backoff()
@@ -79,3 +81,34 @@ class Lane:
     def end(self, request: Any) -> None:
         """Let a request go, whatever became of it."""
         self.started_at.pop(request, None)
+
+
+class Lanes:
+    """
+    The lanes of a schedule: pages of lists, GETs, and apart from them GETs for what did not answer last time.
+
+    What never answers slows down itself alone. What a GET is answered says that GETs are answered again.
+    """
+
+    __slots__ = ("gets", "lists", "retries")
+
+    def __init__(self, random: Callable[[], float], pace: Pace) -> None:
+        self.lists, self.gets, self.retries = (
+            Lane(limit, Health(random), pace) for limit in (MAX_LISTS, MAX_GETS, MAX_GETS)
+        )
+
+    @property
+    def failures(self) -> int:
+        """The failures in a row of the lane that fares worst."""
+        return max(lane.health.failures for lane in (self.lists, self.gets, self.retries))
+
+    def on_success(self, lane: Lane | None) -> None:
+        """Take in a request that was answered."""
+        for other in (self.lists,) if lane is self.lists else (self.gets, self.retries):
+            other.health.on_success()
+
+    def on_error(self, lane: Lane | None, now: float, error: Exception | None = None) -> None:
+        """Take in one that was not. That there were too many requests is meant for all."""
+        for other in (self.lists, self.gets, self.retries):
+            if other is lane or isinstance(error, RateLimitedError):
+                other.health.on_error(now, error)

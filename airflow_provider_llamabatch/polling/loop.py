@@ -242,11 +242,10 @@ class PollLoop:
             update.entry.subscriber.publish(update)
 
     def _tell_of_trouble(self, schedule: Any) -> None:
-        failures = max(schedule.list_health.failures, schedule.get_health.failures)
-        if not self._trouble and failures >= TROUBLE_WORTH_A_LINE:
+        if not self._trouble and schedule.failures >= TROUBLE_WORTH_A_LINE:
             self._trouble = True
             log.warning("Polls on connection %s keep failing and are sent ever more rarely", self._conn_id)
-        elif self._trouble and not failures:
+        elif self._trouble and not schedule.failures:
             self._trouble = False
             log.info("Polls on connection %s succeed again", self._conn_id)
 

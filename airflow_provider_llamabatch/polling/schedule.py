@@ -28,17 +28,16 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.batches.polling import verdict_of
 from airflow_provider_llamabatch.llamacloud.errors import (
     AuthenticationError,
     InvalidInputError,
     InvalidResponseError,
-    NotFoundError,
-    RateLimitedError,
     RefusedError,
 )
 from airflow_provider_llamabatch.polling import sweep as sweeps
 from airflow_provider_llamabatch.polling.entries import Agenda, Entry, Phase
-from airflow_provider_llamabatch.polling.lanes import Health, Lane
+from airflow_provider_llamabatch.polling.lanes import Lanes
 from airflow_provider_llamabatch.polling.pace import Pace
 from airflow_provider_llamabatch.polling.plan import Ask, Plan, Update
 from airflow_provider_llamabatch.polling.sources import ENDED
@@ -50,8 +49,6 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.batches.polling import PollResult
     from airflow_provider_llamabatch.polling.sources import Row, Source
 
-MAX_LISTS = 6  # list pages under way
-MAX_GETS = 4  # GETs under way for what answered last time, and as many again for what did not
 RECHECK_GAPS = 20  # polls within which each wait is looked for on a list of everything
 RECHECKED = 90  # waits looked for at a time: what fits on a page, with some neighbours
 MAX_LIST_BREAK = 1800.0  # seconds for which lists that do not show what waits are left out at most
@@ -70,11 +67,7 @@ class Schedule:
     costs: Costs = field(default_factory=Costs)
     pace: Pace = field(default_factory=Pace)  # of all requests of the connection in this process
     page_sizes: tuple[int, ...] = (defaults.MAX_PAGE_SIZE, defaults.PAGE_SIZE)  # not refused so far
-    list_health: Health = field(init=False)
-    get_health: Health = field(init=False)
-    lists: Lane = field(init=False)
-    gets: Lane = field(init=False)
-    retries: Lane = field(init=False)
+    lanes: Lanes = field(init=False)
     sweep: Sweep | None = None
     no_list_before: float = 0.0  # lists do not show what waits
     list_break: float = 0.0
@@ -88,10 +81,12 @@ class Schedule:
 
     def __post_init__(self) -> None:
         self._agenda = Agenda(self.origin)
-        self.list_health, self.get_health = Health(self.random), Health(self.random)
-        self.lists = Lane(MAX_LISTS, self.list_health, self.pace)
-        self.gets = Lane(MAX_GETS, self.get_health, self.pace)
-        self.retries = Lane(MAX_GETS, self.get_health, self.pace)
+        self.lanes = Lanes(self.random, self.pace)
+
+    @property
+    def failures(self) -> int:
+        """The failures in a row of the kind of request that fares worst."""
+        return self.lanes.failures
 
     def add(self, entry: Entry, now: float) -> float:
         """Take a wait in; returns when the schedule has to be planned for it."""
@@ -125,7 +120,7 @@ class Schedule:
         sweep = self.sweep
         if sweep is not None and sweep.has_stalled(now, self._wake, self.pace):
             if sweep.under_way:  # else it waits for the end of a pause
-                self.list_health.on_error(now)
+                self.lanes.on_error(self.lanes.lists, now)
             self._give_up(sweep)
         if self.sweep is not None and self.sweep.is_over:
             self._finish(self.sweep, now)
@@ -141,7 +136,7 @@ class Schedule:
         assert ask.walk is not None
         assert ask.sweep is not None
         self._end(ask)
-        self.list_health.on_success()
+        self.lanes.on_success(ask.lane)
         walk, sweep = ask.walk, ask.sweep
         sweep.pages += 1
         sweep.moved_at = now
@@ -159,7 +154,7 @@ class Schedule:
         try:
             walk.on_page(page.next_page_token)
         except InvalidResponseError as error:  # a list without an end
-            self.list_health.on_error(now, error)
+            self.lanes.on_error(ask.lane, now, error)
             self._give_up(sweep)
         if walk.following is not None:
             further = [walk]
@@ -172,34 +167,29 @@ class Schedule:
     def on_item(self, ask: Ask, value: Any, now: float) -> list[Update]:
         """Take in the response to a GET."""
         self._end(ask)
-        self.get_health.on_success()
+        self.lanes.on_success(ask.lane)
         row = self.source.row(value)
         updates = self._on_row(row, now)
-        for entry in self.entries.get(ask.key, ()):
-            self._schedule(entry, now)
+        self._schedule_all(self.entries.get(ask.key, ()), now)
         return updates
 
     def on_error(self, ask: Ask, error: Exception, now: float) -> list[Update]:
         """Take in a request that failed."""
         self._end(ask)
-        health = self.get_health if ask.walk is None else self.list_health
         if isinstance(error, (AuthenticationError, InvalidInputError)):
-            health.on_error(now, error)
+            self.lanes.on_error(ask.lane, now, error)
             touched: Iterable[Entry] = [entry for of_key in self.entries.values() for entry in of_key]
         elif ask.walk is None:
             touched = list(self.entries.get(ask.key, ()))
-            if not isinstance(error, NotFoundError):  # one that is not there says nothing of the others
-                health.on_error(now, error)
+            if verdict_of(error) is None:  # what the API says of one says nothing of the others
+                self.lanes.on_error(ask.lane, now, error)
         else:
             touched = ()
             if isinstance(error, RefusedError) and self.page_sizes:  # the largest size is not documented
                 self.page_sizes = tuple(size for size in self.page_sizes if size < (ask.walk.page_size or 1))
                 self._restart(ask.sweep)
             else:
-                health.on_error(now, error)
-        if isinstance(error, RateLimitedError):
-            self.list_health.on_error(now, error)
-            self.get_health.on_error(now, error)
+                self.lanes.on_error(ask.lane, now, error)
         if ask.sweep is not None:
             self._give_up(ask.sweep)
         updates = []
@@ -216,11 +206,9 @@ class Schedule:
         due = [entry for entry in due if entry.phase is Phase.SCHEDULED]
         listed = [entry for entry in due if now >= entry.relist_at]
         kind = self.costs.choose(len(listed), self._shown(listed), self.source) if listed else Kind.GET
-        if kind is not Kind.GET and now >= max(self.list_health.paused_until, self.no_list_before):
+        if kind is not Kind.GET and now >= max(self.lanes.lists.health.paused_until, self.no_list_before):
             self._begin(kind, listed, now)
-        for entry in due:
-            if entry.phase is Phase.SCHEDULED:
-                self._enqueue(entry)
+        self._enqueue_all(entry for entry in due if entry.phase is Phase.SCHEDULED)
 
     def _shown(self, listed: list[Entry]) -> int:
         """Return how many waits a list for these shows: others were created between them, and are not due."""
@@ -309,20 +297,22 @@ class Schedule:
 
     def _page_asks(self, now: float) -> Iterable[Ask]:
         sweep = self.sweep
-        places = self.lists.free(now)
+        places = self.lanes.lists.free(now)
         while sweep is not None and sweep.waiting and places > 0 and not sweep.is_over:
             walk = sweep.waiting.popleft()
             assert walk.following is not None
-            ask = Ask(walk.following, walk=walk, sweep=sweep, lane=self.lists)
+            ask = Ask(walk.following, walk=walk, sweep=sweep, lane=self.lanes.lists)
             sweep.under_way += 1
-            self.lists.start(ask, now)
+            self.lanes.lists.start(ask, now)
             sweep.moved_at = now if self.pace.gap else sweep.moved_at
             places -= 1
             yield ask
 
     def _get_asks(self, now: float) -> Iterable[Ask]:
-        for lane, queue in ((self.gets, self._queue), (self.retries, self._queue_again)):
+        for lane, queue in ((self.lanes.gets, self._queue), (self.lanes.retries, self._queue_again)):
             places = lane.free(now)
+            if places and lane.health.failures:  # those that never answer must not stand before all others
+                queue.rotate(int(self.random() * len(queue)))
             while queue and places > 0:
                 key = queue.popleft()
                 waiting = [entry for entry in self.entries.get(key, ()) if entry.phase is Phase.QUEUED]
@@ -339,8 +329,8 @@ class Schedule:
         times = [self._agenda.next_at]
         if self.sweep is not None:
             times.append(self.sweep.stands_still_at(self.pace))
-            times.append(self.lists.opens_at(now))
-        for lane, queue in ((self.gets, self._queue), (self.retries, self._queue_again)):
+            times.append(self.lanes.lists.opens_at(now))
+        for lane, queue in ((self.lanes.gets, self._queue), (self.lanes.retries, self._queue_again)):
             if queue:
                 times.append(lane.opens_at(now))
         return min(times)

@@ -155,9 +155,9 @@ class WatchSchedule:
         self.list_health = Health(self.random)
 
     @property
-    def get_health(self) -> Health:
-        """Return how requests fare: there is one kind of them."""
-        return self.list_health
+    def failures(self) -> int:
+        """The failures in a row: there is one kind of request."""
+        return self.list_health.failures
 
     def add(self, entry: Watch, now: float) -> float:
         """Take a watcher in; returns when the schedule has to be planned for it."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import airflow_provider_llamabatch
-from airflow_provider_llamabatch.polling.schedule import MAX_LISTS
+from airflow_provider_llamabatch.polling.lanes import MAX_LISTS
 from tests.bench.client import Endings, wait_for_all
 from tests.bench.metrics import LoopLag, stalls_inside
 from tests.bench.scenarios import LARGEST_PAGE, Scenario, Wait

@@ -63,6 +63,13 @@ def airflow(
         yield airflow
 
 
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End Airflow after the last of these tests: it would slow down all that this process runs after them."""
+    airflow = item.funcargs.get("airflow")  # type: ignore[attr-defined]
+    if airflow is not None and (nextitem is None or HERE not in nextitem.path.parents):
+        airflow.stop()
+
+
 @pytest.fixture(scope="module")
 def emulator(emulator_for_all: LlamaCloudEmulator) -> LlamaCloudEmulator:
     emulator_for_all.control.reset()

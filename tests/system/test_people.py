@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.waiting import until
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
@@ -38,14 +39,6 @@ def deferred(
     run_id = airflow.api.trigger(DAG_ID, {"source_directory_id": directory_id})
     task = airflow.wait_for_task(DAG_ID, run_id, TASK_ID, "deferred", seconds=90)
     return run_id, task
-
-
-def until(what: Callable[[], bool], seconds: float) -> bool:
-    """Wait for something that happens in another process; say whether it did."""
-    end = time.monotonic() + seconds
-    while not (done := what()) and time.monotonic() < end:
-        time.sleep(0.5)
-    return done
 
 
 def test_a_wait_is_told_in_the_tasks_log_and_everything_lands_in_xcom(airflow, emulator, deferred):

@@ -88,7 +88,7 @@ def test_a_wait_that_is_due_while_its_batch_is_asked_for_in_vain_is_asked_for_ag
     assert (one.phase, two.phase) == (Phase.SCHEDULED, Phase.SCHEDULED)
     assert one.due_at == two.due_at == 6.5  # in 0.75 s, on the next half of a second
     (again,) = schedule.plan(6.5).asks
-    assert (again.key, again.lane) == ("bat-1", schedule.retries)
+    assert (again.key, again.lane) == ("bat-1", schedule.lanes.retries)
 
 
 def test_what_did_not_answer_does_not_keep_what_does_from_being_asked_for():
@@ -97,12 +97,12 @@ def test_what_did_not_answer_does_not_keep_what_does_from_being_asked_for():
     for entry in (failing, other):
         schedule.add(entry, 0.0)
     first, second = schedule.plan(FIRST).asks
-    assert first.lane is second.lane is schedule.gets
+    assert first.lane is second.lane is schedule.lanes.gets
     schedule.on_error(first, e.NotFoundError("404", status_code=404, from_api=True), FIRST)
     schedule.on_item(second, row("bat-2"), FIRST)
 
     lanes = {ask.key: ask.lane for ask in schedule.plan(FIRST + 60.0).asks}
-    assert lanes == {"bat-1": schedule.retries, "bat-2": schedule.gets}
+    assert lanes == {"bat-1": schedule.lanes.retries, "bat-2": schedule.lanes.gets}
 
 
 def test_a_refused_key_touches_every_wait_but_leaves_those_in_the_queue_there():
@@ -116,7 +116,7 @@ def test_a_refused_key_touches_every_wait_but_leaves_those_in_the_queue_there():
     assert schedule.on_error(asks[0], REFUSED_KEY, FIRST) == []
     assert [entry.phase for entry in entries] == [Phase.SCHEDULED] * 4 + [Phase.QUEUED] * 2
     assert {entry.state.doubted for entry in entries} == {Reason.NOT_AUTHENTICATED}
-    assert schedule.get_health.failures == 1
+    assert schedule.failures == 1
 
 
 def test_a_list_that_is_refused_for_its_key_leaves_its_waits_to_gets():

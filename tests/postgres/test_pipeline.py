@@ -7,7 +7,7 @@ import shutil
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
@@ -19,9 +19,10 @@ from airflow_provider_llamabatch.llamacloud import calls
 from tests.support.airflow_processes import RealAirflow
 from tests.support.llamacloud import LlamaCloud
 from tests.support.postgres import postgres
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -107,14 +108,6 @@ def airflow(world: World) -> Iterator[RealAirflow]:
         environment = {**world.airflow_environment, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
         with RealAirflow(world.home, dags, env=environment) as airflow:
             yield airflow
-
-
-def until(what: Callable[[], Any], seconds: float = 60.0) -> Any:
-    give_up = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < give_up
-        time.sleep(0.3)
-    return found
 
 
 def states(airflow: RealAirflow, dag_id: str, run_id: str) -> dict[str, str]:
