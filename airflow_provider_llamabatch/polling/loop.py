@@ -24,7 +24,7 @@ from airflow_provider_llamabatch.polling.schedule import Schedule
 from airflow_provider_llamabatch.polling.watching import News, WatchedBatches, WatchSchedule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
     from typing import Self
 
     from airflow_provider_llamabatch.batches.polling import PollState
@@ -143,14 +143,16 @@ class PollLoop:
         self._hook = hook or LlamaBatchHook(conn_id)
         self._conn_id = conn_id
         self._schedules: dict[Source, Any] = {}  # each a Schedule, or a WatchSchedule
-        self._requests: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._wake_at = 0.0
         self._trouble = False
-        self._pace = Pace()
         self.is_closing = False
         loop = asyncio.get_running_loop()
         self._clock = loop.time
+        self._pace = Pace(
+            next_at=float("inf")
+        )  # nothing is asked before it is known; deadlines do not wait for it
         # An empty context: the log lines and spans of the loop do not belong to whichever task came first.
         self.task = loop.create_task(self._run(), context=contextvars.Context())
 
@@ -179,7 +181,7 @@ class PollLoop:
     async def _run(self) -> None:
         try:
             await asyncio.to_thread(_warm_up, list(self._schedules))
-            await self._learn_pace()
+            self._begin(self._learn_pace())
             while not self.is_closing:
                 self._wake.clear()
                 self._wake_at = min((self._plan(source) for source in list(self._schedules)), default=0.0)
@@ -191,9 +193,9 @@ class PollLoop:
                 for entry in [entry for of_key in schedule.entries.values() for entry in of_key]:
                     entry.subscriber.publish(error)
         finally:
-            for task in self._requests:
+            for task in self._under_way:
                 task.cancel()
-            await asyncio.gather(*self._requests, return_exceptions=True)
+            await asyncio.gather(*self._under_way, return_exceptions=True)
             await self._hook.aclose()
 
     async def _learn_pace(self) -> None:
@@ -201,6 +203,13 @@ class PollLoop:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(PACE_SECONDS):
                 self._pace.gap = await self._hook.arequest_gap()
+        self._pace.next_at = self._clock()
+        self._wake.set()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
 
     def _plan(self, source: Source) -> float:
         """Do what is to be done now for one source; returns when it has to be planned again."""
@@ -208,9 +217,7 @@ class PollLoop:
         plan: Plan = schedule.plan(self._clock())
         self._publish(plan.updates)
         for ask in plan.asks:
-            task = asyncio.get_running_loop().create_task(self._request(schedule, ask))
-            self._requests.add(task)
-            task.add_done_callback(self._requests.discard)
+            self._begin(self._request(schedule, ask))
         if plan.asks:  # where requests take turns, the other sources come first next time
             self._schedules[source] = self._schedules.pop(source)
         self._tell_of_trouble(schedule)

@@ -66,7 +66,7 @@ def airflow(
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """End Airflow after the last of these tests: it would slow down all that this process runs after them."""
     airflow = item.funcargs.get("airflow")  # type: ignore[attr-defined]
-    if airflow is not None and (nextitem is None or HERE not in nextitem.path.parents):
+    if isinstance(airflow, RealAirflow) and (nextitem is None or HERE not in nextitem.path.parents):
         airflow.stop()
 
 

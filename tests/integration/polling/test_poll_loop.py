@@ -156,6 +156,21 @@ async def test_the_deadline_ends_a_wait_even_while_everything_fails(connect, mak
     assert event["reason"] == "timed_out"
 
 
+async def test_a_deadline_does_not_wait_for_a_connection_that_cannot_be_read(monkeypatch):
+    released = asyncio.Event()
+
+    async def hang(*_):
+        await released.wait()
+
+    monkeypatch.setattr(connections, "get_connection", hang)
+    monkeypatch.setattr(loop, "PACE_SECONDS", 60.0)
+    async with asyncio.timeout(30):
+        event = await fire(a_trigger("bat-1", deadline=time.time() - 90))
+
+    assert event["reason"] == "timed_out"
+    released.set()
+
+
 async def test_no_look_comes_before_the_first_one_is_due(make_batches, emulator, asked):
     emulator.control.advance(0)
     (batch_id,) = make_batches(1)
