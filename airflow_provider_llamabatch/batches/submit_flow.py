@@ -206,10 +206,16 @@ class SubmitFlow:
         except LlamaCloudError as error:
             yield from self._after_error(error, intent, base)
             return None
-        kept = yield from self._keeper.keep_id(
-            intent.submitted(batch.id, unknown=base.unknown, max_tries=self.task.max_tries)
-        )
         self.log.info("Submitted batch %s %s: %s", batch.id, self._where, decision.reason)
+        submitted = intent.submitted(batch.id, unknown=base.unknown, max_tries=self.task.max_tries)
+        try:
+            kept = yield from self._keeper.keep_id(submitted)
+        except Exception as error:  # the store is Airflow's, so it may be any
+            self.log.warning(
+                "It is not known whether batch %s is recorded: %s", batch.id, type(error).__name__
+            )
+            yield from self._lookups.warn_of_others(replace(intent, batch_id=batch.id))
+            raise
         # An earlier POST may have made something after all, and a proxy may have sent this one twice.
         yield from self._lookups.warn_of_others(replace(intent, batch_id=batch.id))
         return Submission(kept, batch if kept == batch.id else None, decision, self._recorded)

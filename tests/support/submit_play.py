@@ -136,6 +136,16 @@ def store(record: Record) -> Any:
     return happens
 
 
+def fail(error: Exception) -> Any:
+    """Return what happens where a step cannot be done."""
+
+    def happens(play: Play) -> None:
+        play.before = {}  # the step does not count, so the next one has its number
+        raise error
+
+    return happens
+
+
 def stand_still(seconds: float) -> Any:
     """Return what happens where the process gets no time."""
 

@@ -20,6 +20,7 @@ from tests.support.submit_play import (
     Play,
     asked,
     batch,
+    fail,
     played,
     stand_still,
     store,
@@ -156,3 +157,18 @@ def test_the_id_of_a_batch_that_was_there_before_is_no_answer(caplog):
         "It is not known whether the batch was made, so the directory is listed for it: POST /api/v2/batches was "
         "answered without the id of a new batch" in caplog.messages
     )
+
+
+def test_a_batch_whose_id_could_not_be_recorded_is_named_with_those_beside_it(caplog):
+    both = [batch("bat-1", at=AT + 1), batch("bat-2", at=AT + 1)]
+    whole, _ = played(posts=[both[0]], lists=[[], both])
+    last_save = len(whole.steps) - whole.steps[::-1].index("save")
+
+    play, error = played(
+        posts=[both[0]], lists=[[], both], before={last_save: fail(ConnectionError("no store"))}
+    )
+
+    assert isinstance(error, ConnectionError)
+    assert play.steps == [*whole.steps[: last_save - 1], "list"]
+    assert "It is not known whether batch bat-1 is recorded: ConnectionError" in caplog.messages
+    assert "More than one batch may be of this submission, so paid for twice: bat-1, bat-2" in caplog.messages
