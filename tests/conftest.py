@@ -25,12 +25,18 @@ with warnings.catch_warnings():
     import airflow.triggers.base  # noqa: F401
 
 HERE = Path(__file__).parent
-LONG = ("system", "chaos", "postgres", "pages")  # folders whose tests mostly wait for other processes
+LONG = (
+    "system",
+    "chaos",
+    "postgres",
+    "pages",
+)  # folders whose tests mostly wait for other processes, the longest first
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no process is left alone with it in the end."""
-    items.sort(key=lambda item: item.path.relative_to(HERE).parts[0] not in LONG)
+    place = {folder: number for number, folder in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.relative_to(HERE).parts[0], len(LONG)))
 
 
 @pytest.hookimpl(optionalhook=True)

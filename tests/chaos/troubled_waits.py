@@ -92,8 +92,9 @@ async def errors(stage: Stage) -> None:
 async def bursts(stage: Stage, **headers: str) -> None:
     """Every look is refused with 429 for a while, again and again."""
     for _ in range(2):
+        before = stage.struck
         fault = stage.fault(kind="status", status=429, headers=headers)
-        await asyncio.sleep(stage.pace.burst)
+        await _until_struck(stage, stage.pace.burst, more_than=before)
         stage.cloud.control.remove_fault(fault)
         await asyncio.sleep(stage.pace.burst)
 
@@ -131,13 +132,13 @@ async def stalls(stage: Stage) -> None:
 async def rotation(stage: Stage) -> None:
     """The key changes, in Airflow and in the service."""
     stage.cloud.control.set_api_key(NEW_KEY)
+    await _until_struck(stage, 0.0)
     stage.connect()
 
 
 async def appearance(stage: Stage) -> None:
     """The new batches, unknown so far, can be read and are listed."""
-    await asyncio.sleep(stage.pace.missing)
-    await _until_struck(stage)
+    await _until_struck(stage, stage.pace.missing)
     stage.cloud.control.advance(HIDDEN)
 
 
@@ -202,7 +203,7 @@ async def _wait_for_all(stage: Stage, trouble: Trouble) -> list[Run]:
     waits = [asyncio.create_task(_reason(stage, batch)) for batch in stage.batches]
     await asyncio.sleep(1.5 * stage.pace.poll_interval if trouble.late else 0)
     await trouble.begin(stage)
-    await _until_struck(stage)
+    await _until_struck(stage, stage.pace.trouble)
     stage.cloud.control.advance(2 * LONG)  # now all batches are COMPLETED
     ended, _ = await asyncio.wait(waits, timeout=stage.pace.patience)
     runs = [
@@ -215,10 +216,10 @@ async def _wait_for_all(stage: Stage, trouble: Trouble) -> list[Run]:
     return runs
 
 
-async def _until_struck(stage: Stage) -> None:
-    await asyncio.sleep(stage.pace.trouble)
+async def _until_struck(stage: Stage, at_least: float, *, more_than: int = 0) -> None:
+    await asyncio.sleep(at_least)
     give_up = time.monotonic() + stage.pace.patience
-    while not stage.struck and time.monotonic() < give_up:
+    while stage.struck <= more_than and time.monotonic() < give_up:
         await asyncio.sleep(stage.pace.poll_interval)
 
 
