@@ -207,6 +207,20 @@ def test_no_trouble_in_looking_for_others_counts(caplog):
     assert "It could not be told whether a second batch was made: read timed out" in caplog.messages
 
 
+def test_a_lost_post_is_told_of_where_a_later_try_has_submitted_meanwhile(caplog):
+    theirs = replace(SUBMITTED, batch_id="bat-2", try_number=2, nonce="third")
+    play, result = played(
+        posts=[LOST], lists=[[]], gets=[batch("bat-2", status="COMPLETED")], before={7: store(theirs)}
+    )
+
+    assert play.steps[:8] == ["load", "list", "load", "save", "load", "POST", "load", "GET bat-2"]
+    assert result.batch_id == "bat-2"
+    assert (
+        "It could not be told whether a second batch was made by this try's POST: read timed out"
+        in caplog.messages
+    )
+
+
 def test_ten_batches_are_named_at_most(caplog):
     listed = [batch(f"x{number}", at=AT + number) for number in range(12)]
     played(task=RETRY, stored=INTENT.to_json(), lists=[listed])
