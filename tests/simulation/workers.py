@@ -65,7 +65,7 @@ class Worker:
         world, nature = self.world, self.world.nature
         ahead = nature.ahead + world.choices.between(0, nature.apart)
         self.process = Process(world.clockwork, self.name, ahead)  # type: ignore[abstract]
-        self.process.poster = self
+        self.process.poster, self.began = self, world.now
         self.log = Log(world, self.name)
         self.hook = LlamaBatchHook()
 

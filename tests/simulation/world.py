@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EXCUSED = "excused: "
 MOMENT = "two tries at the same moment"
+CLEARED = "a try that stood still and submitted after its task was cleared"
 TWICE = "a POST carried out twice on its way"
 OVERWRITTEN = "an old batch after a Clear, its record overwritten by a process that stood still"
 MAX_LOGGED = 4 * defaults.MAX_MESSAGE_CHARACTERS
@@ -132,7 +133,11 @@ class World:
             for earlier in owner.batches:
                 if self._is_superseded(earlier, owner) or earlier.has_twin:
                     continue
-                if earlier.risky or made.risky or owner.was_overwritten:
+                if earlier.poster.began < owner.cleared_at < earlier.at and earlier.poster.was_frozen:
+                    self.counts[f"{EXCUSED}{CLEARED}"] += (
+                        1  # the later try's log names it, as any finished batch
+                    )
+                elif earlier.risky or made.risky or owner.was_overwritten:
                     self.excuse(MOMENT, owner, made.poster, earlier, made)
                 else:
                     self.violate("paid twice", f"{owner.name} has {earlier.key}, and now {made.key} as well")
