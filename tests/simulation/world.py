@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EXCUSED = "excused: "
 MOMENT = "two tries at the same moment"
 CLEARED = "a try that stood still and submitted after its task was cleared"
+OVERWRITTEN = "a record overwritten by a process that stood still"
 TWICE = "a POST carried out twice on its way"
 OVERWRITTEN = "an old batch after a Clear, its record overwritten by a process that stood still"
 MAX_LOGGED = 4 * defaults.MAX_MESSAGE_CHARACTERS
@@ -137,7 +138,9 @@ class World:
                     self.counts[f"{EXCUSED}{CLEARED}"] += (
                         1  # the later try's log names it, as any finished batch
                     )
-                elif earlier.risky or made.risky or owner.was_overwritten:
+                elif owner.was_overwritten and not (earlier.risky or made.risky):
+                    self.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1  # what it said is gone, so nobody can know
+                elif earlier.risky or made.risky:
                     self.excuse(MOMENT, owner, made.poster, earlier, made)
                 else:
                     self.violate("paid twice", f"{owner.name} has {earlier.key}, and now {made.key} as well")
