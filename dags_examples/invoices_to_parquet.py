@@ -18,9 +18,8 @@ from airflow_provider_llamabatch.task_groups import process_directory
 
 SURE = 0.9  # of 1: below that a person looks at the record
 
-HAS_APPROVALS = (
-    find_spec("airflow.providers.standard") is not None
-    and find_spec("airflow.providers.standard.operators.hitl") is not None
+HAS_APPROVALS = (  # the provider has the operator on older ones too, where it cannot be imported
+    find_spec("airflow.sdk") is not None and find_spec("airflow.sdk.execution_time.hitl") is not None
 )
 
 

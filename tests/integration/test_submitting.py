@@ -372,6 +372,8 @@ class TestWhatIsNoVerdict:
 
 def test_the_record_never_expires(submit, context, monkeypatch):
     context_module = pytest.importorskip("airflow.sdk.execution_time.context")
+    if not hasattr(context_module, "NEVER_EXPIRE"):
+        pytest.skip("Airflow below 3.3 has no task state store")
     store, retentions = context["task_state_store"], []
     keep = store.set
 
