@@ -88,9 +88,8 @@ class SubmitFlow:
             decision, base, batch = yield from self._decide()
             if decision.action is not Action.SUBMIT:
                 self._say(decision)
-                if (
-                    self._unknown and decision.action is not Action.ADOPT
-                ):  # a list may show its batch much later
+                if self._unknown and decision.action is not Action.ADOPT:
+                    # A list may show its batch much later.
                     self.log.warning(
                         "It could not be told whether a second batch was made by this try's POST: %s",
                         self._last_error,

@@ -150,9 +150,8 @@ class PollLoop:
         self.is_closing = False
         loop = asyncio.get_running_loop()
         self._clock = loop.time
-        self._pace = Pace(
-            next_at=float("inf")
-        )  # nothing is asked before it is known; deadlines do not wait for it
+        # Nothing is asked before it is known; deadlines do not wait for it.
+        self._pace = Pace(next_at=float("inf"))
         # An empty context: the log lines and spans of the loop do not belong to whichever task came first.
         self.task = loop.create_task(self._run(), context=contextvars.Context())
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 RECHECK_GAPS = 20  # polls within which each wait is looked for on a list of everything
 RECHECKED = 90  # waits looked for at a time: what fits on a page, with some neighbours
 MAX_LIST_BREAK = 1800.0  # seconds for which lists that do not show what waits are left out at most
+FROZEN = 0.5  # seconds: planned so much later than it asked for, this process has not run meanwhile
 TOGETHER = 0.2  # seconds: what begins to wait within, when nobody waits yet, is polled together
 MAX_MISSES = 6  # doublings of the time after which a wait that no list shows is expected on one again
 
@@ -118,7 +119,9 @@ class Schedule:
         updates = [self._over(entry, result) for entry, result in expired if result is not None]
         self._due += self._agenda.take_due(now)
         sweep = self.sweep
-        if sweep is not None and sweep.has_stalled(now, self._wake, self.pace):
+        if sweep is not None and now > self._wake + FROZEN:
+            sweep.moved_at = now  # it was this process that stood still, and the page may be there
+        if sweep is not None and now >= sweep.stands_still_at(self.pace) and not sweep.is_over:
             if sweep.under_way:  # else it waits for the end of a pause
                 self.lanes.on_error(self.lanes.lists, now)
             self._give_up(sweep)
@@ -302,9 +305,10 @@ class Schedule:
             walk = sweep.waiting.popleft()
             assert walk.following is not None
             ask = Ask(walk.following, walk=walk, sweep=sweep, lane=self.lanes.lists)
+            if self.pace.gap or not sweep.under_way:  # waiting for a turn is no standing still
+                sweep.moved_at = now
             sweep.under_way += 1
             self.lanes.lists.start(ask, now)
-            sweep.moved_at = now if self.pace.gap else sweep.moved_at
             places -= 1
             yield ask
 

@@ -37,7 +37,6 @@ WAITS_PER_RANGE = (
 MAX_RANGES = 6
 WAITS_PER_RECHECK_PAGE = 8  # a page that shows fewer, among batches of others, does not pay
 MAX_DOUBTED = 10  # failures on one page that are asked for by GET; where there are more, the page is believed
-FROZEN = 0.5  # seconds: planned so much later than it asked for, this process has not run meanwhile
 FORGOTTEN_PER_CHOICE = 0.95  # what is known of a list that is not read counts less each time
 
 
@@ -98,12 +97,6 @@ class Sweep:
         """Return when to give it up unless something moves; waiting for its turn is no standing still."""
         turn = 0.0 if self.under_way else pace.next_at
         return max(self.moved_at, turn) + SLOW_SECONDS
-
-    def has_stalled(self, now: float, wake_at: float, pace: Pace) -> bool:
-        """Say whether nothing has moved for too long; ``wake_at`` is when to look was asked for."""
-        if now > wake_at + FROZEN:  # it was this process that stood still, and the page may be there
-            self.moved_at = now
-        return now >= self.stands_still_at(pace) and not self.is_over
 
     def is_answered_by(self, row: Row) -> bool:
         """Say whether a row tells all that is read for: a sweep that looks for ends passes over what still runs."""

@@ -64,18 +64,6 @@ def test_a_list_read_for_others_resumes_no_task_before_its_first_poll():
     assert run.found["late"][1] is Reason.COMPLETED
 
 
-def test_a_process_that_stood_still_reads_on_what_it_had_asked_for():
-    run = Run(Service(seconds=lambda ask: 1.0))
-    waits(run, 50, ends_at=1e9)
-    run.until(0.5)
-    assert (run.lists > 0, run.gets) == (True, 0)
-
-    run.now = 30.0
-    run.schedule.plan(run.now)  # the timer comes before what the socket has
-    run.until(33.0)
-    assert run.gets == 0
-
-
 def test_waits_that_began_at_any_time_are_asked_for_together():
     run = Run(Service())
     for number in range(50):

@@ -191,6 +191,27 @@ def test_a_list_that_hangs_is_left_after_two_seconds_and_tried_ever_more_rarely(
     assert times(run, lists=False)[:5] == [2.21] * 4 + [2.26]
 
 
+def test_a_process_that_stood_still_reads_on_what_it_had_asked_for():
+    run = waiting(50, Service(seconds=lambda ask: 1.0))
+    run.until(0.5)
+    assert (run.lists > 0, run.gets) == (True, 0)
+
+    run.now = 30.0
+    run.schedule.plan(run.now)  # the timer comes before what the socket has
+    run.until(33.0)
+    assert run.gets == 0
+
+
+def test_a_list_that_waits_for_its_first_turn_does_not_stand_still():
+    run = waiting(50, Service(seconds=lambda ask: 0.5))
+    run.schedule.pace.next_at = float("inf")
+    run.at(2.2, lambda: setattr(run.schedule.pace, "next_at", 2.2))  # the connection could be read
+    run.until(6.0)
+
+    assert run.asked[0][0] == 2.2
+    assert (run.lists > 0, run.gets) == (True, 0)
+
+
 def test_six_list_pages_are_under_way_at_once_and_no_more():
     run = Run(Service(seconds=lambda ask: 1.5), Jobs("parse_v2"))
     for number in range(1000):
