@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import adverse, imports, pipeline
+from tests.bench import adverse, imports, page, pipeline
 from tests.bench.picture import draw
 from tests.bench.report import Report, largest_shared, markdown
 from tests.bench.runs import SIDE_BY_SIDE, Run, life_phases, medians, phases, side_by_side
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.bench.runs import Phase, Row
 
-PARTS = ("peers", "waits", "adverse", "imports", "workers", "pipeline")
+PARTS = ("peers", "waits", "adverse", "imports", "workers", "pipeline", "page")
 SIZES = (1, 100, 1000, 10_000)
 QUICK = replace(Scenario(0), first_end=6.0, last_end=12.0)
 WARM_UP = replace(Scenario(0), first_end=0.0, last_end=0.5)
@@ -85,9 +85,13 @@ def main() -> None:
             for module in pipeline.MODULES:
                 say(f"the pipeline: {module}")
                 report.pipeline[module] = from_process(f"tests.bench.{module}")
+        if asked.only == "page" or not narrowed:
+            say("the page in Airflow's UI")
+            report.page = from_process("tests.bench.page")
     report.targets = [
         *targets([*report.rows, *report.life]),
         *pipeline.pipeline_targets(report.pipeline),
+        *page.page_targets(report.page),
     ]
     report.minutes = (time.monotonic() - began) / 60
     sys.stdout.write(markdown(report))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.adverse import MOST_REQUESTS, Trial
+from tests.bench.page import page_text
 from tests.bench.pipeline import pipeline_text
 from tests.bench.scenarios import Scenario, spread_of
 from tests.bench.subjects import SUBJECTS
@@ -45,6 +46,7 @@ class Report:
     results: dict[str, float] = field(default_factory=dict)
     workers: dict[str, Any] = field(default_factory=dict)
     pipeline: dict[str, Any] = field(default_factory=dict)
+    page: dict[str, Any] = field(default_factory=dict)
     minutes: float = 0.0
     first_end: float = Scenario.first_end
     last_end: float = Scenario.last_end
@@ -66,6 +68,7 @@ def markdown(report: Report, picture: str | None = None) -> str:
         ("From the answer to the XCom", list(report.results), results_text),
         ("Worker seconds per batch", list(report.workers), worker_table),
         ("The pipeline", list(report.pipeline), lambda report: pipeline_text(report.pipeline, table)),
+        ("The page in Airflow's UI", list(report.page), lambda report: page_text(report.page, table)),
     ]
     parts += [f"## {title}\n\n{text(report)}" for title, content, text in sections if content]
     return "\n\n".join(parts) + "\n"
