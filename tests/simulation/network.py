@@ -233,8 +233,9 @@ class Network:
                 del rows[choices.draw(len(rows))]
             case "same token":
                 page["next_page_token"] = "o0"
-            case "endless":
-                page["next_page_token"] = f"o{self._number}"
+            case "endless":  # a list of a directory goes on for ever, and leaves nothing out for it
+                following = page["next_page_token"] if of_directory else None
+                page["next_page_token"] = following or f"o{self._number}"
             case "reordered":
                 rows.reverse()
             case "malformed" if rows:
