@@ -188,8 +188,8 @@ class SubmitFlow:
                     action = Action.RETURN if batch.is_terminal else Action.REJOIN
                     reason = f"an earlier try of this run made it ({batch.status[:30]})"
                     return Decision(action, reason, batch.id), None, batch
-            if made:
-                break  # the list shows what was made, and it is over
+            if len(made) >= self.task.try_number - 1:
+                break  # the list shows what each earlier try may have made, and it is over
         return Decision(Action.SUBMIT, "no batch of an earlier try of this run goes on"), None, None
 
     # Submitting

@@ -109,7 +109,7 @@ def _serialize(dag: Any) -> None:
     dag.fileloc = dag.fileloc or os.devnull
     if not getattr(dag, "relative_fileloc", None):
         dag.relative_fileloc = dag.fileloc  # Airflow 3.0 and 3.1 ask for it
-    sync = _first("airflow.dag_processing.dagbag:sync_bag_to_db")
+    sync = _first("airflow.dag_processing.dagbag:sync_bag_to_db", "airflow.models.dagbag:sync_bag_to_db")
     if sync is None:
         bag.sync_to_db(BUNDLE, None)
     else:

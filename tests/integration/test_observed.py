@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import airflow
 import pytest
+from packaging.version import Version
 
 from airflow_provider_llamabatch import metrics, tracing
 from airflow_provider_llamabatch.airflow_compat import keeps_state
@@ -31,9 +32,7 @@ WITHOUT_JOB = sum(document.suffix == ".csv" for document in DOCUMENTS)
 COMPLETED = len(DOCUMENTS) - WITHOUT_JOB - 1  # one of them is broken
 
 
-AIRFLOW_TRACES = (
-    importlib.util.find_spec("airflow._shared") is not None
-)  # 3.2 and newer, as one of OpenTelemetry's own
+AIRFLOW_TRACES = Version(airflow.__version__) >= Version("3.2")  # as one of OpenTelemetry's own
 TRACES = {"AIRFLOW__TRACES__OTEL_ON": "True", "OTEL_TRACES_EXPORTER": "console"}
 
 

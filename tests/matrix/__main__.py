@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -124,9 +125,16 @@ def run(cell: Cell, pytest_arguments: list[str], *, dry_run: bool) -> Outcome:
         check=False,
     )
     print(done.stdout, flush=True)
-    summary = done.stdout.strip().splitlines()[-1:] or ["no output"]
-    words = f"{summary[0].strip('= ')} ({time.monotonic() - began:.0f} s with its installation)"
+    words = f"{summary_of(done.stdout)} ({time.monotonic() - began:.0f} s with its installation)"
     return Outcome(cell, words, passed=done.returncode == 0)
+
+
+def summary_of(printed: str) -> str:
+    """Return pytest's last words: what an old Airflow says when its process ends comes after them."""
+    found = re.findall(
+        r"^=* ?(\d+ (?:passed|failed|error|skipped).* in [\d.]+s.*?)[ =]*$", printed, re.MULTILINE
+    )
+    return found[-1] if found else "FAILED: pytest did not run"
 
 
 def make(cell: Cell, python: str, *, dry_run: bool) -> Path:

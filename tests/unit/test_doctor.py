@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_llamabatch import airflow_compat
 from airflow_provider_llamabatch.cli import checks
 from airflow_provider_llamabatch.cli.batches import since
 from airflow_provider_llamabatch.cli.checks import FAIL, OK, UNKNOWN, WARN
@@ -102,6 +103,7 @@ class Log:
         self.lines.append(("warning", *line))
 
 
+@pytest.mark.skipif(not airflow_compat.AIRFLOW_3, reason="Airflow 2 is asked through its database")
 def test_a_server_that_cannot_be_asked_never_fails_a_task(monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "http://127.0.0.1:9/execution/")
     log: Any = Log()

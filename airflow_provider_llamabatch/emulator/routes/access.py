@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 
 from fastapi import HTTPException
 from fastapi.routing import APIRoute
+from starlette.formparsers import MultiPartException
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,6 +16,7 @@ from airflow_provider_llamabatch.emulator.state.service import EmulatorState, Pr
 
 NO_KEY = "Invalid API key. Check that the key belongs to the region of this host"
 TOO_LARGE = "The request body is too large"
+CUT_OFF = "The client went away"
 FORM_SLACK = 64 * 1024
 """What a form may add to the file in it."""
 
@@ -71,7 +73,12 @@ class Guard:
 
 
 class _Body:
-    """Passes a body on until it is too long, and then says so."""
+    """
+    Passes a body on until it is too long, and then says so.
+
+    Raises ``MultiPartException`` where a body does not go on: the one error for which every supported Starlette closes
+    the files of a form.
+    """
 
     def __init__(self, receive: Receive, send: Send, announced: int, most: int) -> None:
         if announced > most:
@@ -79,12 +86,16 @@ class _Body:
         self._receive = receive
         self._send = send
         self._left = most
+        self._is_whole = False
 
     async def receive(self) -> Message:
         message = await self._receive()
         self._left -= len(message.get("body", b""))
         if self._left < 0:
-            raise ValueError(TOO_LARGE)
+            raise MultiPartException(TOO_LARGE)
+        if message["type"] == "http.disconnect" and not self._is_whole:
+            raise MultiPartException(CUT_OFF)
+        self._is_whole = not message.get("more_body", False)
         return message
 
     async def send(self, message: Message) -> None:

@@ -77,7 +77,8 @@ class TestProcesses:
         shown = started("list", "--output", "json")
 
         assert [row["id"] for row in json.loads(shown.stdout)] == [batch.id]
-        assert (shown.returncode, shown.stderr) == (0, "")
+        told = [line for line in shown.stderr.splitlines() if "alembic" not in line]  # Airflow 3.1's own
+        assert (shown.returncode, told) == (0, [])
 
     def test_show(self, batch, emulator, connection):
         emulator.control.advance(60)

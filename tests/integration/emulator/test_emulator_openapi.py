@@ -56,8 +56,8 @@ def shape(schema: Json, whole: Json, path: str = "", depth: int = 0) -> Iterator
         return
     for option in schema.get("anyOf", []) + schema.get("oneOf", []) + schema.get("allOf", []):
         yield from shape(option, whole, path, depth + 1)
-    if "enum" in schema:
-        yield f"{path} is one of {' '.join(sorted(map(str, schema['enum'])))}"
+    if closed := schema.get("enum") or ([schema["const"]] if "const" in schema else []):
+        yield f"{path} is one of {' '.join(sorted(map(str, closed)))}"
     for bound in ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum", "exclusiveMinimum"):
         if bound in schema:
             yield f"{path} {bound} {float(schema[bound]):g}"

@@ -344,6 +344,14 @@ def test_without_a_record_a_retry_takes_up_what_its_run_has_made(status, cleared
         assert result.decision.reason == f"an earlier try of this run made it ({status})"
 
 
+def test_without_a_record_a_batch_that_is_over_does_not_end_the_look_for_that_of_another_try():
+    failed, late = batch(status="FAILED"), batch("bat-2", at=AT + 9)
+    task = without_record(try_number=3, run_started=AT - 50)
+    _, result = played(task=task, lists=[[failed]] * 4 + [[late, failed]])
+
+    assert (result.decision.action, result.batch_id) == (Action.REJOIN, "bat-2")
+
+
 @pytest.mark.parametrize(("started", "since"), [(AT - 50, AT - 350), (None, AT - 3900)])
 def test_without_a_record_the_list_goes_back_to_the_beginning_of_the_run(started, since):
     task = without_record(run_started=started)
