@@ -8,7 +8,7 @@ Airflow 2 calls ``get_link`` when somebody looks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
@@ -29,20 +29,34 @@ _UI_BY_API = {
 }
 
 
-class LlamaCloudProjectLink(BaseOperatorLink):
-    """Links to the task's project in LlamaCloud."""
+class _PushedLink(BaseOperatorLink):
+    """Leads where the task has said under ``key``."""
 
-    name = "LlamaCloud"
+    key: ClassVar[str]
 
     @property
     def xcom_key(self) -> str:
         """Return the key that the task pushes the URL under."""
-        return LINK
+        return self.key
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the URL that the task has pushed, or nothing before it did."""
-        url = XCom.get_value(key=LINK, ti_key=ti_key)
+        url = XCom.get_value(key=self.key, ti_key=ti_key)
         return url if isinstance(url, str) else ""
+
+
+class LlamaCloudProjectLink(_PushedLink):
+    """Links to the task's project in LlamaCloud."""
+
+    name = "LlamaCloud"
+    key = LINK
+
+
+class BatchPageLink(_PushedLink):
+    """Links to the task's batch on the page in Airflow's own UI."""
+
+    name = "Batch"
+    key = PAGE
 
 
 def page_url(base_url: str, project_id: str | None) -> str:
@@ -56,22 +70,6 @@ def page_url(base_url: str, project_id: str | None) -> str:
         return ""
     ui = configured or _UI_BY_API.get(base_url, "")
     return f"{ui}/project/{quote(project_id, safe='')}" if ui and project_id else ui
-
-
-class BatchPageLink(BaseOperatorLink):
-    """Links to the task's batch on the page in Airflow's own UI."""
-
-    name = "Batch"
-
-    @property
-    def xcom_key(self) -> str:
-        """Return the key that the task pushes the URL under."""
-        return PAGE
-
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL that the task has pushed, or nothing before it did."""
-        url = XCom.get_value(key=PAGE, ti_key=ti_key)
-        return url if isinstance(url, str) else ""
 
 
 def batch_page_url(connection_id: str, batch_id: str) -> str:

@@ -217,9 +217,10 @@ class SubmitFlow:
         try:
             kept = yield from self._keeper.keep_id(submitted)
         except Exception as error:  # the store is Airflow's, so it may be any
-            self.log.warning(
-                "It is not known whether batch %s is recorded: %s", batch.id, type(error).__name__
-            )
+            if not isinstance(error, SubmissionUndecidedError):  # which has been told of
+                self.log.warning(
+                    "It is not known whether batch %s is recorded: %s", batch.id, type(error).__name__
+                )
             yield from self._lookups.warn_of_others(replace(intent, batch_id=batch.id))
             raise
         # An earlier POST may have made something after all, and a proxy may have sent this one twice.

@@ -114,7 +114,8 @@ def run(cell: Cell, pytest_arguments: list[str], *, dry_run: bool) -> Outcome:
     if dry_run:
         return Outcome(cell, "resolved", passed=True)
     home = {"AIRFLOW_HOME": str(environment / "airflow")}
-    command = [str(environment / "bin" / "python"), "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
+    command = [str(environment / "bin" / "python"), "-m", "pytest", "-q"]
+    command += ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
     done = subprocess.run(
         [*command, *TESTS, *pytest_arguments],
         cwd=ROOT,
