@@ -156,8 +156,8 @@ class Schedule:
         sweep.left.difference_update(row.key for row in rows if sweep.is_answered_by(row))
         try:
             walk.on_page(page.next_page_token)
-        except InvalidResponseError as error:  # a list without an end
-            self.lanes.on_error(ask.lane, now, error)
+        except InvalidResponseError:  # a list without an end
+            self.lanes.on_error(ask.lane, now)
             self._give_up(sweep)
         if walk.following is not None:
             further = [walk]
@@ -377,7 +377,7 @@ class Schedule:
             self._enqueue(entry)
 
     def _enqueue(self, entry: Entry) -> None:
-        of_key = self.entries.get(entry.state.key, ())
+        of_key = self.entries[entry.state.key]
         known = any(other.phase in (Phase.QUEUED, Phase.ASKED) for other in of_key)
         entry.phase = Phase.QUEUED
         if not known:

@@ -9,6 +9,7 @@ from airflow_provider_llamabatch.batches.submission import (
     Submission,
 )
 from airflow_provider_llamabatch.llamacloud import errors as e
+from airflow_provider_llamabatch.llamacloud.models import Page
 from tests.support.submit_play import (
     ASK,
     AT,
@@ -16,6 +17,8 @@ from tests.support.submit_play import (
     INTENT,
     LOST,
     NOT_SENT,
+    RETRY,
+    SUBMITTED,
     SUBMITTING,
     Play,
     asked,
@@ -172,3 +175,29 @@ def test_a_batch_whose_id_could_not_be_recorded_is_named_with_those_beside_it(ca
     assert play.steps == [*whole.steps[: last_save - 1], "list"]
     assert "It is not known whether batch bat-1 is recorded: ConnectionError" in caplog.messages
     assert "More than one batch may be of this submission, so paid for twice: bat-1, bat-2" in caplog.messages
+
+
+def test_a_batch_that_is_not_listed_yet_counts_among_those_its_directory_shows(caplog):
+    beside = [batch("bat-2", at=AT + 1)]
+    whole, _ = played(posts=[batch()], lists=[[], beside])
+    assert "More than one batch may be of this submission, so paid for twice: bat-1, bat-2" in caplog.messages
+    last_save = len(whole.steps) - whole.steps[::-1].index("save")
+
+    caplog.clear()
+    played(posts=[batch()], lists=[[], beside], before={last_save: fail(ConnectionError("no store"))})
+    assert "More than one batch may be of this submission, so paid for twice: bat-1, bat-2" in caplog.messages
+
+
+def test_all_pages_of_a_directory_count():
+    first = Page(items=[batch(at=AT + 1)], next_page_token="2")
+    _, result = played(posts=[LOST], lists=[[], first, []])
+
+    assert result.batch_id == "bat-1"
+
+
+def test_what_a_try_goes_by_is_asked_for_again_after_trouble():
+    play, _ = played(task=RETRY, stored=SUBMITTED.to_json(), gets=[batch()])
+    assert [step.once for step in play.sent] == [False]
+
+    play, _ = played(posts=[LOST], lists=[[], [batch()]])
+    assert [step.once for step in play.sent] == [False, True, False]

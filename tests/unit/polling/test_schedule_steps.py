@@ -222,3 +222,124 @@ def test_a_deadline_ends_a_wait_whatever_is_under_way():
     run.until(40.0)
 
     assert run.found == {"bat-0": (10.0, Reason.TIMED_OUT)}
+
+
+def swept(count: int) -> tuple[Schedule, list[Entry], list[Ask]]:
+    """Return a schedule whose waits are asked for by lists at the first tick, and what it asks then."""
+    schedule, entries = a_schedule(), [an_entry(f"bat-{number}") for number in range(count)]
+    for entry in entries:
+        schedule.add(entry, 0.0)
+    return schedule, entries, schedule.plan(FIRST).asks
+
+
+def test_a_list_without_an_end_is_a_failure_of_lists_and_its_waits_are_asked_for_by_get():
+    schedule, entries, (ask, *_) = swept(6)
+    schedule.on_page(ask, page(token="same"), FIRST)
+    (ask, *_) = schedule.plan(FIRST).asks
+    schedule.on_page(ask, page(token="same"), FIRST + 1.0)
+
+    health = schedule.lanes.lists.health
+    assert (health.failures, schedule.lanes.gets.health.failures) == (1, 0)
+    assert health.paused_until > FIRST + 1.0
+    assert {entry.phase for entry in entries} == {Phase.QUEUED}
+
+
+def test_what_the_api_says_of_one_batch_is_no_trouble_of_the_others():
+    schedule = a_schedule(lists=False)
+    schedule.add(an_entry(), 0.0)
+    (ask,) = schedule.plan(FIRST).asks
+    schedule.on_error(ask, e.NotFoundError("404", status_code=404, from_api=True), FIRST)
+    assert schedule.failures == 0
+
+
+def test_an_answer_to_a_get_ends_the_trouble_of_gets():
+    schedule = a_schedule(lists=False)
+    for key in ("bat-1", "bat-2"):
+        schedule.add(an_entry(key), 0.0)
+    first, second = schedule.plan(FIRST).asks
+    schedule.on_error(first, DOWN, FIRST)
+    assert schedule.failures == 1
+    schedule.on_item(second, row("bat-2"), FIRST)
+    assert schedule.failures == 0
+
+
+def test_others_that_run_count_for_what_a_list_of_what_runs_would_cost():
+    schedule, _, (ask, *_) = swept(6)
+    rows = [row(f"other-{number}") for number in range(8)] + [
+        row("other", "COMPLETED"),
+        row("bat-0"),
+        row("bat-1"),
+    ]
+    schedule.on_page(ask, page(*rows), FIRST)
+    assert schedule.costs.rows_per_wait == 5.0
+
+
+def test_a_list_whose_status_is_ignored_is_asked_for_anew_in_another_way():
+    schedule, entries, asks = swept(301)
+    assert {ask.sweep.kind for ask in asks if ask.sweep} == {Kind.ENDED}
+    schedule.on_page(asks[0], page(*(row("other") for _ in range(3))), FIRST)
+
+    assert schedule.sweep is None
+    assert {entry.phase for entry in entries} == {Phase.SCHEDULED}
+    again = schedule.plan(FIRST).asks
+    assert {ask.sweep.kind for ask in again if ask.sweep} == {Kind.ALL}
+
+
+def test_many_that_no_longer_run_are_looked_for_on_lists_of_what_has_ended():
+    schedule = a_schedule()
+    schedule.costs.pages[Kind.ENDED] = 90.0
+    entries = [an_entry(f"bat-{number}") for number in range(301)]
+    for entry in entries:
+        schedule.add(entry, 0.0)
+    asks = schedule.plan(FIRST).asks
+    assert {ask.sweep.kind for ask in asks if ask.sweep} == {Kind.RUNNING}
+    schedule.costs.pages[Kind.ENDED] = 3.0
+    for ask in asks:
+        is_running = ask.walk is not None and ask.walk.query.status == "RUNNING"
+        schedule.on_page(ask, page(*[row("bat-0")] * is_running), FIRST + 1.0)
+
+    following = schedule.plan(FIRST + 2.0)
+    assert {ask.sweep.kind for ask in following.asks if ask.sweep} == {Kind.ENDED}
+    assert schedule.sweep is not None
+    assert len(schedule.sweep.left) == 300
+    assert following.wake_at == FIRST + 4.0
+
+
+def test_a_wait_that_left_counts_once():
+    schedule = a_schedule()
+    due = [an_entry(f"due-{number}", created_at=float(number % 2) * 9.0) for number in range(50)]
+    between = [an_entry(f"between-{number}", created_at=5.0, first_poll=1e6) for number in range(500)]
+    gone = [an_entry(f"gone-{number}", created_at=5.0, first_poll=1e6) for number in range(500)]
+    for entry in [*due, *between, *gone]:
+        schedule.add(entry, 0.0)
+    for entry in gone:
+        schedule.remove(entry)
+
+    asks = schedule.plan(5.0 + FIRST).asks
+    assert {ask.sweep.kind for ask in asks if ask.sweep} == {Kind.ENDED}  # a list of all has six pages
+
+
+@pytest.mark.parametrize(
+    ("stale", "asked"), [(0, []), (1, ["get"]), (2, ["recheck"]), (90, ["recheck"])], ids=str
+)
+def test_what_was_not_seen_for_long_is_looked_for_on_a_list_unless_it_is_one(stale, asked):
+    schedule, entries, asks = swept(301)
+    schedule.recheck_share = 90.0
+    for number, entry in enumerate(entries):
+        entry.recheck_at = FIRST + (0.0 if number < stale else 1.0)
+    for ask in asks:
+        schedule.on_page(ask, page(), FIRST)
+
+    assert [ask.sweep.kind.value if ask.sweep else "get" for ask in schedule.plan(FIRST).asks] == asked
+
+
+@pytest.mark.parametrize(("ended", "asked"), [(151, ["recheck"]), (152, [])])
+def test_no_look_is_taken_while_more_have_ended_than_go_on(ended, asked):
+    schedule, _, asks = swept(302)
+    schedule.recheck_share = 90.0
+    rows = [row(f"bat-{number}", "COMPLETED") for number in range(ended)]
+    for ask in asks:
+        is_completed = ask.walk is not None and ask.walk.query.status == "COMPLETED"
+        schedule.on_page(ask, page(*rows if is_completed else ()), FIRST)
+
+    assert [ask.sweep.kind.value for ask in schedule.plan(FIRST).asks if ask.sweep] == asked
