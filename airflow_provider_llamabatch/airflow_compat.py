@@ -154,3 +154,13 @@ def triggerer_capacity() -> int:
     from airflow.providers.common.compat.sdk import conf
 
     return int(conf.getint("triggerer", "capacity" if AIRFLOW_3 else "default_capacity"))
+
+
+def stats() -> Any:
+    """Return Airflow's ``Stats``, set up as this deployment wants it."""
+    from airflow.providers.common.compat.sdk import Stats
+
+    if _version() == (3, 2) and Stats.factory is None:  # its triggerer sets up another one, the core's own
+        utils = import_module("airflow.sdk.observability.metrics.stats_utils")
+        Stats.initialize(factory=utils.get_stats_factory(Stats))
+    return Stats

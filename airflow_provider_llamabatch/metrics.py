@@ -12,8 +12,9 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from airflow_provider_llamabatch.airflow_compat import stats
 from airflow_provider_llamabatch.batches.polling import Reason
 
 if TYPE_CHECKING:
@@ -87,13 +88,6 @@ METRICS = (
 
 # The names that Airflow's own resumable operators count under, by what was decided about a recorded batch.
 _RESUMED = {"rejoin": "reconnect_success", "return": "already_succeeded", "submit": "terminal_resubmit"}
-
-
-def stats() -> Any:
-    """Return Airflow's ``Stats``. In a triggerer, too, Airflow has set it up by the time a trigger is imported."""
-    from airflow.providers.common.compat.sdk import Stats
-
-    return Stats
 
 
 def submitted(submission: Submission, *, keeps_record: bool) -> None:

@@ -52,6 +52,7 @@ class Cell:
     day: str | None = None
     lowest: bool = False
     others: tuple[tuple[str, str], ...] = ()  # packages of another day
+    floors: tuple[str, ...] = ()  # what this Airflow itself does not work below, though it does not say so
 
 
 COMPAT = "apache-airflow-providers-common-compat"
@@ -68,7 +69,11 @@ CELLS = (
     Cell("3.1", "3.1.8", "3.13", "2026-03-14"),
     Cell("3.2", "3.2.1", "3.13", "2026-04-25"),
     Cell("3.3", "3.3.2", "3.13", "2026-09-18"),
-    Cell("3.3-lowest", "3.3.0", "3.12", "2026-08-05", lowest=True),
+    Cell(
+        *("3.3-lowest", "3.3.0", "3.12", "2026-08-05"),
+        lowest=True,
+        floors=("pydantic>=2.12", "apache-airflow-providers-openlineage>=2.10"),
+    ),
     Cell("newest", "3.3.2", "3.13"),
     Cell("newest-3.14", "3.3.2", "3.14"),
 )
@@ -160,7 +165,7 @@ def lowest(cell: Cell, python: str) -> list[str]:
         *("pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python", python),
         *("--resolution", "lowest-direct", "--all-extras", "pyproject.toml"),
         *("--constraints", "-", *as_of(cell)),
-        given=f"apache-airflow=={cell.airflow}",
+        given="\n".join([f"apache-airflow=={cell.airflow}", *cell.floors]),
     )
     named = {name_of(line) for line in named_in_pyproject()}
     return [line for line in compiled.splitlines() if name_of(line) in named]

@@ -77,7 +77,8 @@ def test_the_official_api_tests_pass(sources: Path, monkeypatch: pytest.MonkeyPa
     be_lenient(monkeypatch)
     with LlamaCloudEmulator(api_key="My API Key") as emulator:  # the key their conftest sends
         environment = {**os.environ, "PYTHONPATH": str(HERE), "TEST_API_BASE_URL": emulator.url}
-        plain = ["-q", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "official_unskip", "-k", LEFT_OUT]
+        plain = ["-q", "-o", "addopts=-p no:anyio", "-p", "no:cacheprovider", "-p", "official_unskip"]
+        plain += ["-k", LEFT_OUT]
         files = [f"tests/api_resources/{name}" for name in API_TESTS]
         command = [sys.executable, "-m", "pytest", *plain, *files]
         run = subprocess.run(
