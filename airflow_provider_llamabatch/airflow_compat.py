@@ -160,7 +160,10 @@ def stats() -> Any:
     """Return Airflow's ``Stats``, set up as this deployment wants it."""
     from airflow.providers.common.compat.sdk import Stats
 
-    if _version() == (3, 2) and Stats.factory is None:  # its triggerer sets up another one, the core's own
+    of_version: Any = Stats
+    if (
+        _version() == (3, 2) and of_version.factory is None
+    ):  # its triggerer sets up another one, the core's own
         utils = import_module("airflow.sdk.observability.metrics.stats_utils")
-        Stats.initialize(factory=utils.get_stats_factory(Stats))
+        of_version.initialize(factory=utils.get_stats_factory(Stats))
     return Stats
