@@ -161,9 +161,8 @@ def stats() -> Any:
     from airflow.providers.common.compat.sdk import Stats
 
     of_version: Any = Stats
-    if (
-        _version() == (3, 2) and of_version.factory is None
-    ):  # its triggerer sets up another one, the core's own
+    # The triggerer of Airflow 3.2 sets up another one, the core's own.
+    if _version() == (3, 2) and of_version.factory is None:
         utils = import_module("airflow.sdk.observability.metrics.stats_utils")
         of_version.initialize(factory=utils.get_stats_factory(Stats))
     return Stats

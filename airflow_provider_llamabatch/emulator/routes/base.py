@@ -10,7 +10,6 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.requests import ClientDisconnect
 
 from airflow_provider_llamabatch.emulator.errors import (
     SERVER_ERROR,
@@ -111,8 +110,6 @@ class ApiRoute(APIRoute):
                 return await handle(ApiRequest(request.scope, request.receive))
             except (StarletteHTTPException, RequestValidationError):
                 raise
-            except ClientDisconnect:
-                return Response(status_code=400)  # nobody will see it
             except Exception:
                 log.exception("The emulator failed on %s %s", request.method, request.url.path)
                 detail = server_error_detail(request.scope["state"]["service"].ids)
