@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -129,15 +130,14 @@ def has_views() -> bool:
 
 
 def opens_views_anywhere() -> bool:
-    """Return whether an address can lead to any page of a plugin inside Airflow's frame: 3.3 and newer."""
-    return _version() >= (3, 3)
+    """Return whether an address can lead to any page of a plugin inside Airflow's frame: 3.3.2 and newer."""
+    return _version() >= (3, 3, 2)
 
 
-def _version() -> tuple[int, int]:
+def _version() -> tuple[int, ...]:
     from airflow import __version__
 
-    major, minor = __version__.split(".")[:2]
-    return int(major), int(minor)
+    return tuple(int(number) for number in re.findall(r"\d+", __version__)[:3])
 
 
 def keeps_state() -> bool:
@@ -162,7 +162,7 @@ def stats() -> Any:
 
     of_version: Any = Stats
     # The triggerer of Airflow 3.2 sets up another one, the core's own.
-    if _version() == (3, 2) and of_version.factory is None:
+    if _version()[:2] == (3, 2) and of_version.factory is None:
         utils = import_module("airflow.sdk.observability.metrics.stats_utils")
         of_version.initialize(factory=utils.get_stats_factory(Stats))
     return Stats
