@@ -72,7 +72,7 @@ CELLS = (
     Cell(
         *("3.3-lowest", "3.3.0", "3.12", "2026-08-05"),
         lowest=True,
-        floors=("pydantic>=2.12", "apache-airflow-providers-openlineage>=2.10"),
+        floors=("pydantic>=2.12", "apache-airflow-providers-openlineage>=2.18"),
     ),
     Cell("newest", "3.3.2", "3.13"),
     Cell("newest-3.14", "3.3.2", "3.14"),
