@@ -17,19 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench import adverse, imports, page, pipeline
 from tests.bench.picture import draw
-from tests.bench.report import Report, largest_shared, markdown
+from tests.bench.report import Report, largest_shared, part_text
 from tests.bench.runs import SIDE_BY_SIDE, Run, life_phases, medians, phases, side_by_side
 from tests.bench.scenarios import Scenario
 from tests.bench.server import running_server
 from tests.bench.subjects import SUBJECTS
 from tests.bench.targets import targets
+from tests.support.measured import write_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.bench.runs import Phase, Row
 
-PARTS = ("peers", "waits", "adverse", "imports", "workers", "pipeline", "page")
+PARTS = ("waits", "peers", "adverse", "imports", "workers", "pipeline", "page")
 SIZES = (1, 100, 1000, 10_000)
 QUICK = replace(Scenario(0), first_end=6.0, last_end=12.0)
 WARM_UP = replace(Scenario(0), first_end=0.0, last_end=0.5)
@@ -50,53 +51,54 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--repeat",
         type=int,
-        default=1,
-        help=f"repeat all waiting runs; large ones of ours run {REPEATS} times anyway",
+        help=f"how often waits run; {REPEATS} times as in life, large ones of ours and once all",
     )
-    parser.add_argument(
-        "--docs", type=Path, default=Path("docs"), help="where a full run writes its page and picture"
-    )
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the page and its picture are")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure, print, and after a full run write the page and the picture."""
+    """Measure part by part, and print each and write it into the page as soon as it is measured."""
     asked = options()
-    narrowed = bool(asked.only or asked.quick or asked.only_ours or asked.subjects or asked.sizes)
-    report, began = Report(), time.monotonic()
+    narrowed = asked.quick or asked.only_ours or asked.subjects or asked.sizes
     with tempfile.TemporaryDirectory() as home, running_server() as control:
         os.environ["AIRFLOW_HOME"] = home  # the clients' Airflow writes its settings there
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is not compiled on every start
-        if asked.only in (None, "peers"):
-            measure_beside_others(asked, control, report)
-        if asked.only == "waits" or not narrowed:
-            report.life = measure_life(control, asked.repeat if narrowed else REPEATS)
-        if asked.only == "adverse" or not narrowed:
-            say("adverse servers")
-            report.trials = try_adverse_servers(control)
-        if asked.only == "imports" or not narrowed:
-            say("import times and results")
-            report.imports = from_process("tests.bench.imports", *imports.OURS, *imports.PEERS)
-            report.results = from_process("tests.bench.results")
-        if asked.only == "workers" or not narrowed:
-            say("worker seconds in a real Airflow")
-            report.workers = from_process("tests.bench.workers")
-        if asked.only == "pipeline" or not narrowed:
-            for module in pipeline.MODULES:
-                say(f"the pipeline: {module}")
-                report.pipeline[module] = from_process(f"tests.bench.{module}")
-        if asked.only == "page" or not narrowed:
-            say("the page in Airflow's UI")
-            report.page = from_process("tests.bench.page")
-    report.targets = [
-        *targets([*report.rows, *report.life]),
-        *pipeline.pipeline_targets(report.pipeline),
-        *page.page_targets(report.page),
-    ]
-    report.minutes = (time.monotonic() - began) / 60
-    sys.stdout.write(markdown(report))
-    if not narrowed:
-        write(report, asked.docs)
+        for part in [asked.only] if asked.only else ["peers"] if narrowed else PARTS:
+            report, began = Report(), time.monotonic()
+            measure(part, asked, control, report)
+            report.targets = [
+                *targets([*report.rows, *report.life]),
+                *pipeline.pipeline_targets(report.pipeline),
+                *page.page_targets(report.page),
+            ]
+            report.minutes = (time.monotonic() - began) / 60
+            text = part_text(report)
+            sys.stdout.write(text)
+            if not narrowed:
+                write(part, text, report, asked.docs)
+
+
+def measure(part: str, asked: argparse.Namespace, control: str, report: Report) -> None:
+    """Measure one part."""
+    say(f"part: {part}")
+    if part == "peers":
+        measure_beside_others(asked, control, report)
+    elif part == "waits":
+        report.life = measure_life(control, asked.repeat or REPEATS)
+    elif part == "adverse":
+        report.trials = try_adverse_servers(control)
+    elif part == "imports":
+        report.imports = from_process("tests.bench.imports", *imports.OURS, *imports.PEERS)
+        report.results = from_process("tests.bench.results")
+    elif part == "workers":
+        report.workers = from_process("tests.bench.workers")
+    elif part == "pipeline":
+        for module in pipeline.MODULES:
+            say(module)
+            report.pipeline[module] = from_process(f"tests.bench.{module}")
+    else:
+        report.page = from_process("tests.bench.page")
 
 
 def measure_beside_others(asked: argparse.Namespace, control: str, report: Report) -> None:
@@ -134,10 +136,10 @@ def measure_life(control: str, repeats: int) -> list[Row]:
 
 def rounds(asked: argparse.Namespace, phases: list[Phase]) -> Iterator[tuple[int, Phase]]:
     """Yield what runs side by side and with which seed: all as often as asked, our large runs more often."""
-    for seed in range(1, max(asked.repeat, REPEATS) + 1):
+    for seed in range(1, max(asked.repeat or 1, REPEATS) + 1):
         for phase in phases:
             again = [run for run in phase if run[0] in OURS and run[1] > SIDE_BY_SIDE]
-            if chosen := phase if seed <= asked.repeat else again:
+            if chosen := phase if seed <= (asked.repeat or 1) else again:
                 yield seed, chosen
 
 
@@ -160,12 +162,12 @@ def from_process(module: str, *arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def write(report: Report, docs: Path) -> None:
-    """Write the page and its picture."""
-    picture, page = docs / "benchmarks.svg", docs / "benchmarks.md"
-    picture.write_text(draw(report.rows, largest_shared(report.rows)))
-    page.write_text(markdown(report, picture.name))
-    say(f"wrote {page} and {picture}")
+def write(part: str, text: str, report: Report, docs: Path) -> None:
+    """Write a part into the page, and its picture beside it."""
+    if report.rows:
+        (docs / "benchmarks.svg").write_text(draw(report.rows, largest_shared(report.rows)))
+    write_part(docs / "benchmarks.md", part, text)
+    say(f"wrote the part {part} of {docs / 'benchmarks.md'}")
 
 
 def say(text: str) -> None:

@@ -53,13 +53,9 @@ class Report:
     load_before: float = field(default_factory=lambda: os.getloadavg()[0])
 
 
-def markdown(report: Report, picture: str | None = None) -> str:
-    """Return the whole report; ``picture`` is the file name of its drawing."""
-    parts = [INTRODUCTION, machine(report)]
-    if picture:
-        parts.append(f"![Costs of {largest_shared(report.rows):,} waits, by subject]({picture})")
+def part_text(report: Report) -> str:
+    """Return what one part of the benchmark has found out, as it stands on the page."""
     sections: list[tuple[str, Sequence[Any], Callable[[Report], str]]] = [
-        ("Targets", report.targets, target_table),
         ("Waits as in life", report.life, life_table),
         ("Beside the others", report.rows, waiting_table),
         ("Times ours", ratios(report.rows), ratio_table),
@@ -70,23 +66,11 @@ def markdown(report: Report, picture: str | None = None) -> str:
         ("The pipeline", list(report.pipeline), lambda report: pipeline_text(report.pipeline, table)),
         ("The page in Airflow's UI", list(report.page), lambda report: page_text(report.page, table)),
     ]
-    parts += [f"## {title}\n\n{text(report)}" for title, content, text in sections if content]
-    return "\n\n".join(parts) + "\n"
+    texts = [f"## {title}\n\n{text(report)}" for title, content, text in sections if content]
+    if report.targets:
+        texts.append(target_table(report))
+    return "\n\n".join([*texts, machine(report)]) + "\n"
 
-
-INTRODUCTION = """\
-# Benchmarks
-
-What waiting for many batches costs a triggerer, beside the closest triggers of other providers. This page is
-written by `make bench`; nothing on it is edited by hand.
-
-Every subject runs in a fresh process that holds what a triggerer holds, and consumes its triggers the way the
-triggerer does. One fake server process, which is not this package's emulator, responds to all of them over
-loopback HTTP after 50 ms, with at most 100 batches per page. Every trigger polls every 5 s. CPU is the client
-process alone. Memory is the peak above what the process held before it made its first trigger. Loop lag is how
-late a coroutine that sleeps 10 ms wakes up. "Found after" is the time from a batch's end to the trigger's event.
-The empty loop only sleeps until each batch's end: nothing that waits can cost less. A row of several runs holds
-their medians."""
 
 LIFE_TEXT = """\
 Each wait begins at a random time within what the scenario says ("together" is one second) by creating its batch.
@@ -140,7 +124,8 @@ def waiting_table(report: Report) -> str:
                 *lag_delay_failures(row),
             ]
         )
-    return f"{RESTART_TEXT.format(ends=ends)}\n\n{table(heads, lines)}"
+    picture = f"![Costs of {largest_shared(report.rows):,} waits, by subject](benchmarks.svg)"
+    return f"{RESTART_TEXT.format(ends=ends)}\n\n{picture}\n\n{table(heads, lines)}"
 
 
 def ratio_table(report: Report) -> str:

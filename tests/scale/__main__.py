@@ -94,7 +94,7 @@ def _load(asked: argparse.Namespace, deployment: Deployment, load_before: float)
     text = load_report.text(result, page.machine(load_before, result.seconds), "scale.svg")
     sys.stdout.write(f"{text}\n")
     if not asked.no_page:
-        page.write_part("load", text)
+        page.write("load", text)
         (page.DOCS / "scale.svg").write_text(load_report.draw(result), encoding="utf-8")
     return 1 if result.outcome.problems else 0
 
@@ -108,7 +108,7 @@ def _chaos(asked: argparse.Namespace, deployment: Deployment, load_before: float
         where = page.machine(load_before, time.monotonic() - began)
         text = f"Each pause and cut lasts {asked.pause:g} s. {where}\n\n{chaos.table_of(rows)}"
         if not asked.no_page:
-            page.write_part("chaos", text)
+            page.write("chaos", text)
     sys.stdout.write(f"{text}\n")
     return 0 if rows and all(row.is_clean for row in rows) else 1
 
@@ -121,7 +121,7 @@ def _budget(asked: argparse.Namespace, deployment: Deployment, load_before: floa
     text = f"{budget.text(result)}\n\n{page.machine(load_before, time.monotonic() - began)}"
     sys.stdout.write(f"{text}\n")
     if not asked.no_page:
-        page.write_part("budget", text)
+        page.write("budget", text)
     return 0 if result.is_clean else 1
 
 

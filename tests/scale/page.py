@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.support.measured import write_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,17 +17,10 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def write_part(name: str, text: str, folder: Path = DOCS) -> Path:
-    """Put ``text`` between the marks of the part ``name`` of the page, and return the page's path."""
+def write(name: str, text: str, folder: Path = DOCS) -> Path:
+    """Put ``text`` into the part ``name`` of the page, and return the page's path."""
     page = folder / "scale.md"
-    marks = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    pattern = re.compile(f"{re.escape(marks[0])}.*?{re.escape(marks[1])}", re.DOTALL)
-    whole, count = pattern.subn(
-        lambda _: f"{marks[0]}\n{text.strip()}\n{marks[1]}", page.read_text(encoding="utf-8")
-    )
-    if count != 1:
-        raise ValueError(f"{page} has no part {name!r}")
-    page.write_text(whole, encoding="utf-8")
+    write_part(page, name, text)
     return page
 
 

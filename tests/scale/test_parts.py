@@ -38,13 +38,13 @@ def test_a_part_of_the_page_is_replaced_and_the_others_stay(tmp_path):
         "# A\n<!-- a -->old<!-- end of a -->\n<!-- b -->\nkept\n<!-- end of b -->\n"
     )
 
-    page.write_part("a", r"new \1", tmp_path)
+    page.write("a", r"new \1", tmp_path)
 
     assert (tmp_path / "scale.md").read_text() == (
         "# A\n<!-- a -->\nnew \\1\n<!-- end of a -->\n<!-- b -->\nkept\n<!-- end of b -->\n"
     )
     with pytest.raises(ValueError, match="has no part 'c'"):
-        page.write_part("c", "", tmp_path)
+        page.write("c", "", tmp_path)
 
 
 def test_only_documents_whose_results_are_there_count_as_saved(tmp_path):

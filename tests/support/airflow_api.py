@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PAGE = 100
+LOCKED_TRIES = 5
 
 
 class AirflowApiError(RuntimeError):
@@ -48,8 +51,13 @@ class AirflowApi:
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
         """Unpause the DAG, start a run and return the run's id."""
         self.unpause(dag_id)
-        body = {"logical_date": None, "conf": dict(conf or {}), "dag_run_id": run_id}
-        run: str = self._send("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"]
+        body = {"logical_date": None, "conf": dict(conf or {}), "dag_run_id": run_id or f"manual__{uuid4()}"}
+        for _ in range(LOCKED_TRIES):
+            answer = self._answer("POST", f"/dags/{dag_id}/dagRuns", json=body)
+            if answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR:
+                break
+            time.sleep(1)  # SQLite was locked by another of Airflow's processes, and nothing was written
+        run: str = _checked(answer)["dag_run_id"]
         return run
 
     def unpause(self, dag_id: str) -> None:
