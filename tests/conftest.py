@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -23,6 +24,14 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what Airflow warns of while it is imported is not about this package
     import airflow.providers.common.compat.sdk
     import airflow.triggers.base  # noqa: F401
+
+    if importlib.util.find_spec("airflow.sdk") is None:  # Airflow 2 imports these with its providers
+        for name in (
+            "airflow.hooks.filesystem",
+            "airflow.hooks.package_index",
+            "flask_appbuilder.fieldwidgets",
+        ):
+            importlib.import_module(name)
 
 HERE = Path(__file__).parent
 LONG = (
