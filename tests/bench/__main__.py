@@ -51,7 +51,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--repeat",
         type=int,
-        help=f"how often waits run; {REPEATS} times as in life, large ones of ours and once all",
+        help=f"how often waits run ({REPEATS} times; beside the others once, but large runs of ours {REPEATS} times)",
     )
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the page and its picture are")
     return parser.parse_args()
