@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import re
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,7 @@ def opens_views_anywhere() -> bool:
     return _version() >= (3, 3, 2)
 
 
+@cache
 def _version() -> tuple[int, ...]:
     from airflow import __version__
 

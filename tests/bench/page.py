@@ -8,9 +8,7 @@ old.
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 import time
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -48,9 +46,7 @@ def measure() -> dict[str, Any]:
         found: dict[str, list[float]] = {screen: [] for screen in SCREENS}
         with page_world.served(application) as url:
             window, _ = browsers.window(chromium, url, page_world.token_of("admin", "admin"))
-            window.goto(
-                f"{url}/api/v2/version"
-            )  # the connection to the server is there, and Airflow's own start over
+            window.goto(f"{url}/api/v2/version")  # Airflow's own start is over
             for number in range(ROUNDS):
                 for screen, seconds in found.items():
                     seconds.append(opened(window, url + page_world.PREFIX + screen.format(large=large)))
@@ -96,10 +92,7 @@ def page_targets(found: dict[str, Any]) -> list[Target]:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="llamabatch-page-bench-") as home:
-        os.environ |= {
-            "AIRFLOW_HOME": home,
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "PYTHONWARNINGS": "ignore",
-        }
+    from tests.support.page_world import airflow_home
+
+    with airflow_home():
         sys.stdout.write(json.dumps(measure()) + "\n")

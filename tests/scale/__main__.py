@@ -87,6 +87,7 @@ def _run(asked: argparse.Namespace, home: Path, sleep: Callable[[float], None]) 
 
 def _load(asked: argparse.Namespace, deployment: Deployment, load_before: float) -> int:
     from tests.scale import load, load_report, page
+    from tests.support.measured import write_part
 
     runs = asked.runs or 40
     plan = load.Plan(runs, min(asked.large, runs), asked.files, asked.batch_seconds)
@@ -94,13 +95,14 @@ def _load(asked: argparse.Namespace, deployment: Deployment, load_before: float)
     text = load_report.text(result, page.machine(load_before, result.seconds), "scale.svg")
     sys.stdout.write(f"{text}\n")
     if not asked.no_page:
-        page.write("load", text)
+        write_part(page.PAGE, "load", text)
         (page.DOCS / "scale.svg").write_text(load_report.draw(result), encoding="utf-8")
     return 1 if result.outcome.problems else 0
 
 
 def _chaos(asked: argparse.Namespace, deployment: Deployment, load_before: float) -> int:
     from tests.scale import chaos, page
+    from tests.support.measured import write_part
 
     began, rows, text = time.monotonic(), [], ""
     for row in chaos.run(deployment, asked.runs or 4, asked.pause, asked.only, say):
@@ -108,20 +110,21 @@ def _chaos(asked: argparse.Namespace, deployment: Deployment, load_before: float
         where = page.machine(load_before, time.monotonic() - began)
         text = f"Each pause and cut lasts {asked.pause:g} s. {where}\n\n{chaos.table_of(rows)}"
         if not asked.no_page:
-            page.write("chaos", text)
+            write_part(page.PAGE, "chaos", text)
     sys.stdout.write(f"{text}\n")
     return 0 if rows and all(row.is_clean for row in rows) else 1
 
 
 def _budget(asked: argparse.Namespace, deployment: Deployment, load_before: float) -> int:
     from tests.scale import budget, page
+    from tests.support.measured import write_part
 
     began = time.monotonic()
     result = budget.run(deployment, asked.runs or 24, say)
     text = f"{budget.text(result)}\n\n{page.machine(load_before, time.monotonic() - began)}"
     sys.stdout.write(f"{text}\n")
     if not asked.no_page:
-        page.write("budget", text)
+        write_part(page.PAGE, "budget", text)
     return 0 if result.is_clean else 1
 
 

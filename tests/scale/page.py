@@ -1,4 +1,4 @@
-"""The page in docs/: each part of it is written by the command that measured it, the others stay."""
+"""What the parts of the page in docs/ are made of."""
 
 from __future__ import annotations
 
@@ -9,19 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.measured import write_part
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 DOCS = Path(__file__).parents[2] / "docs"
-
-
-def write(name: str, text: str, folder: Path = DOCS) -> Path:
-    """Put ``text`` into the part ``name`` of the page, and return the page's path."""
-    page = folder / "scale.md"
-    write_part(page, name, text)
-    return page
+PAGE = DOCS / "scale.md"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], texts: int = 1) -> str:

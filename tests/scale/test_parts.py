@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.scale import page
 from tests.scale.budget import busiest
 from tests.scale.load import share
 from tests.scale.load_report import submissions_per_minute
 from tests.scale.pipelines import PipelineRun, saved
 from tests.scale.services import Wire
+from tests.support.measured import write_part
 
 if TYPE_CHECKING:
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
@@ -38,13 +38,13 @@ def test_a_part_of_the_page_is_replaced_and_the_others_stay(tmp_path):
         "# A\n<!-- a -->old<!-- end of a -->\n<!-- b -->\nkept\n<!-- end of b -->\n"
     )
 
-    page.write("a", r"new \1", tmp_path)
+    write_part(tmp_path / "scale.md", "a", r"new \1")
 
     assert (tmp_path / "scale.md").read_text() == (
         "# A\n<!-- a -->\nnew \\1\n<!-- end of a -->\n<!-- b -->\nkept\n<!-- end of b -->\n"
     )
     with pytest.raises(ValueError, match="has no part 'c'"):
-        page.write("c", "", tmp_path)
+        write_part(tmp_path / "scale.md", "c", "")
 
 
 def test_only_documents_whose_results_are_there_count_as_saved(tmp_path):

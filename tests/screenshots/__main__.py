@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +75,7 @@ def _prefix() -> str:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="llamabatch-screenshots-") as home:
-        os.environ |= {
-            "AIRFLOW_HOME": home,
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "PYTHONWARNINGS": "ignore",
-        }
+    from tests.support.page_world import airflow_home
+
+    with airflow_home():
         sys.exit(main())

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -250,6 +251,18 @@ def _name(number: int) -> str:
         return f"drawing-{number:04}.xyz"
     stem, suffix = NAMES[number % len(NAMES)].rsplit(".", 1)
     return f"{stem}-{number:04}.{'txt' if suffix == 'pdf' else suffix}"
+
+
+@contextmanager
+def airflow_home() -> Iterator[None]:
+    """Give this process an Airflow home of its own; before Airflow is imported."""
+    with tempfile.TemporaryDirectory(prefix="llamabatch-page-") as home:
+        os.environ |= {
+            "AIRFLOW_HOME": home,
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "PYTHONWARNINGS": "ignore",
+        }
+        yield
 
 
 def prepare_airflow(dags: Sequence[Path] = ()) -> None:

@@ -127,7 +127,7 @@ def test_a_file_that_the_service_refuses_does_not_hold_up_the_others(
     assert "too large" in rows_of(target)["a.txt"].error
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an older anyio's
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_quota_that_is_used_up_ends_the_upload_at_once(
     line: Line, source: Path, emulator: LlamaCloudEmulator
 ):
@@ -136,7 +136,7 @@ def test_a_quota_that_is_used_up_ends_the_upload_at_once(
     with pytest.raises(RequestRefusedError, match="no credits"):
         line.upload(source=str(source), max_concurrency=2)
     assert uploads_seen(emulator) <= 3
-    gc.collect()  # what anyio below 4.14 leaves of a connection that is given up while it is opened
+    gc.collect()  # an older anyio (4.13 was seen) leaves a connection that is given up while it is opened to this
 
 
 def test_a_result_that_is_not_there_just_after_success_is_asked_for_again(

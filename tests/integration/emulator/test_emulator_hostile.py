@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -75,6 +77,25 @@ def test_a_body_over_the_limit_is_413_and_nothing_is_kept(
     answer = http.post("/api/v1/beta/files", content=content, headers=headers)
     assert (answer.status_code, answer.json()["detail"]) == (413, "The request body is too large")
     assert http.get("/api/v1/beta/files").json()["items"] == []
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data; boundary=x", "application/json"])
+def test_a_client_that_goes_away_amid_its_body_leaves_nothing_and_is_no_trouble(
+    emulator: LlamaCloudEmulator, http: httpx.Client, caplog: pytest.LogCaptureFixture, content_type: str
+) -> None:
+    path = "/api/v1/beta/files" if "form" in content_type else "/api/v2/parse"
+    began = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhalf of'
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {http.headers['authorization']}\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: 5000\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", httpx.URL(emulator.url).port or 0)) as client:
+        client.sendall(head.encode() + began)
+    seen = emulator.control.requests
+    while not any(request.path == path for request in seen()):
+        time.sleep(0.01)
+    assert http.get("/api/v1/beta/files").json()["items"] == []
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(

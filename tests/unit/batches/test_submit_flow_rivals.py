@@ -136,6 +136,7 @@ def test_another_id_of_a_later_try_ends_the_earlier_one(caplog):
 
     assert (str(error), len(play.saved)) == (OVERTAKEN, 1)
     assert "Batch bat-1 was made by a try that has been taken over by a later one" in caplog.messages
+    assert not any("is recorded and kept" in message for message in caplog.messages)
 
 
 @pytest.mark.parametrize(

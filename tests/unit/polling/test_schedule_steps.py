@@ -47,6 +47,14 @@ def keys(asks: list[Ask]) -> list[str]:
     return [ask.key for ask in asks]
 
 
+def swept(count: int) -> tuple[Schedule, list[Entry], list[Ask]]:
+    """Return a schedule whose waits are asked for by lists at the first tick, and what it asks then."""
+    schedule, entries = a_schedule(), [an_entry(f"bat-{number}") for number in range(count)]
+    for entry in entries:
+        schedule.add(entry, 0.0)
+    return schedule, entries, schedule.plan(FIRST).asks
+
+
 def test_two_waits_for_one_batch_are_asked_for_together_and_both_are_told():
     schedule, one, two = a_schedule(lists=False), an_entry(), an_entry()
     for entry in (one, two):
@@ -120,11 +128,7 @@ def test_a_refused_key_touches_every_wait_but_leaves_those_in_the_queue_there():
 
 
 def test_a_list_that_is_refused_for_its_key_leaves_its_waits_to_gets():
-    schedule = a_schedule()
-    entries = [an_entry(f"bat-{number}") for number in range(6)]
-    for entry in entries:
-        schedule.add(entry, 0.0)
-    (ask,) = schedule.plan(FIRST).asks
+    schedule, entries, (ask,) = swept(6)
     assert ask.sweep is not None
 
     schedule.on_error(ask, REFUSED_KEY, FIRST)
@@ -134,11 +138,7 @@ def test_a_list_that_is_refused_for_its_key_leaves_its_waits_to_gets():
 
 
 def test_a_list_ends_when_nobody_waits_for_it_any_more():
-    schedule = a_schedule()
-    entries = [an_entry(f"bat-{number}") for number in range(6)]
-    for entry in entries:
-        schedule.add(entry, 0.0)
-    schedule.plan(FIRST)
+    schedule, entries, _ = swept(6)
     for entry in entries:
         assert schedule.sweep is not None
         schedule.remove(entry)
@@ -149,9 +149,10 @@ def test_a_list_ends_when_nobody_waits_for_it_any_more():
     assert schedule.sweep is None
 
 
-def test_waits_that_left_do_not_count_among_those_a_list_shows():
+@pytest.mark.parametrize("left", [5, 500])
+def test_waits_that_left_do_not_count_among_those_a_list_shows(left):
     schedule = a_schedule()
-    gone = [an_entry(f"gone-{number}", created_at=1.0, first_poll=1e6) for number in range(5)]
+    gone = [an_entry(f"gone-{number}", created_at=1.0, first_poll=1e6) for number in range(left)]
     due = [an_entry(f"due-{number}", created_at=float(number)) for number in range(50)]
     others = [an_entry(f"other-{number}", created_at=5.0, first_poll=1e6) for number in range(500)]
     for entry in [*gone, *due, *others]:
@@ -164,11 +165,7 @@ def test_waits_that_left_do_not_count_among_those_a_list_shows():
 
 
 def test_a_list_of_what_has_ended_says_nothing_of_what_it_shows_as_running():
-    schedule = a_schedule()
-    entries = [an_entry(f"bat-{number}") for number in range(301)]
-    for entry in entries:
-        schedule.add(entry, 0.0)
-    asks = schedule.plan(FIRST).asks
+    schedule, _, asks = swept(301)
     assert {ask.sweep.kind for ask in asks if ask.sweep} == {Kind.ENDED}
     statuses = ["COMPLETED"] * 151 + ["RUNNING"] * 150
 
@@ -222,14 +219,6 @@ def test_a_deadline_ends_a_wait_whatever_is_under_way():
     run.until(40.0)
 
     assert run.found == {"bat-0": (10.0, Reason.TIMED_OUT)}
-
-
-def swept(count: int) -> tuple[Schedule, list[Entry], list[Ask]]:
-    """Return a schedule whose waits are asked for by lists at the first tick, and what it asks then."""
-    schedule, entries = a_schedule(), [an_entry(f"bat-{number}") for number in range(count)]
-    for entry in entries:
-        schedule.add(entry, 0.0)
-    return schedule, entries, schedule.plan(FIRST).asks
 
 
 def test_a_list_without_an_end_is_a_failure_of_lists_and_its_waits_are_asked_for_by_get():
@@ -303,20 +292,6 @@ def test_many_that_no_longer_run_are_looked_for_on_lists_of_what_has_ended():
     assert schedule.sweep is not None
     assert len(schedule.sweep.left) == 300
     assert following.wake_at == FIRST + 4.0
-
-
-def test_a_wait_that_left_counts_once():
-    schedule = a_schedule()
-    due = [an_entry(f"due-{number}", created_at=float(number % 2) * 9.0) for number in range(50)]
-    between = [an_entry(f"between-{number}", created_at=5.0, first_poll=1e6) for number in range(500)]
-    gone = [an_entry(f"gone-{number}", created_at=5.0, first_poll=1e6) for number in range(500)]
-    for entry in [*due, *between, *gone]:
-        schedule.add(entry, 0.0)
-    for entry in gone:
-        schedule.remove(entry)
-
-    asks = schedule.plan(5.0 + FIRST).asks
-    assert {ask.sweep.kind for ask in asks if ask.sweep} == {Kind.ENDED}  # a list of all has six pages
 
 
 @pytest.mark.parametrize(
