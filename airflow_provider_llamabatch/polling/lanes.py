@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import random
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch.llamacloud.errors import RateLimitedError, StatusError
+from airflow_provider_llamabatch.llamacloud.errors import (
+    AuthenticationError,
+    InvalidInputError,
+    RateLimitedError,
+    StatusError,
+)
 from airflow_provider_llamabatch.polling.backoff import Backoff
 from airflow_provider_llamabatch.polling.pace import Pace
 
@@ -15,17 +21,28 @@ if TYPE_CHECKING:
 
 MAX_LISTS = 6  # list pages under way
 MAX_GETS = 4  # GETs under way for what answered last time, and as many again for what did not
+LIST_TRIALS = 1  # list pages that try whether trouble is over; any page tells as much of lists as any other
 SLOW_SECONDS = 2.0  # a request that takes longer no longer holds the place of another
 MAX_SLOW = 16  # slow requests of a lane; with more of them it takes no further ones
+CONCERNS_ALL = (
+    AuthenticationError,
+    InvalidInputError,
+    RateLimitedError,
+)  # the key, the connection, its quota
+GETS_GROW_FOR = (
+    5  # failures after which pauses grow no longer (16 s): each wait has pauses of its own besides
+)
 BACKOFF = Backoff()
 
 
 @dataclass(slots=True)
 class Health:
-    """Whether requests of one kind succeed. Failures in a row make the pauses between them grow."""
+    """Whether requests of one kind succeed. Failures in a row, up to ``grows_for``, make the pauses grow."""
 
     random: Callable[[], float] = random.random
+    grows_for: int = sys.maxsize
     failures: int = 0
+    concerns_all: bool = False  # what failed last, whatever it asked for
     paused_until: float = 0.0
 
     def on_success(self) -> None:
@@ -37,8 +54,10 @@ class Health:
         if now < self.paused_until:
             return
         self.failures += 1
+        self.concerns_all = isinstance(error, CONCERNS_ALL)
         asked = error.retry_after if isinstance(error, StatusError) else None
-        self.paused_until = now + BACKOFF.pause(self.failures, self.random, retry_after=asked)
+        growing = min(self.failures, self.grows_for)
+        self.paused_until = now + BACKOFF.pause(growing, self.random, retry_after=asked)
 
 
 @dataclass(slots=True)
@@ -46,12 +65,14 @@ class Lane:
     """
     Requests of one kind under way, at most ``limit`` of them that are not slow.
 
-    After trouble a single request tries whether it is over. A slow request slows itself alone: it keeps its connection
-    until it is answered or has timed out, and another one takes its place. ``pace`` is shared with the other lanes of
-    a connection: where it has a gap, all of them take turns.
+    After trouble ``trials`` of them try whether it is over, a single one where the server's word is meant for all, and
+    the next ones after a pause. A slow request slows itself alone: it keeps its connection until it is answered or has
+    timed out, and another one takes its place. ``pace`` is shared with the other lanes of a connection: where it has a
+    gap, all of them take turns.
     """
 
     limit: int
+    trials: int
     health: Health
     pace: Pace = field(default_factory=Pace)
     started_at: dict[Any, float] = field(default_factory=dict)
@@ -63,7 +84,9 @@ class Lane:
         slow = sum(now >= started + SLOW_SECONDS for started in self.started_at.values())
         if slow >= MAX_SLOW:
             return 0
-        limit = 1 if self.health.failures else self.limit
+        limit = self.limit
+        if self.health.failures:
+            limit = 1 if self.health.concerns_all else self.trials
         places = max(0, limit - (len(self.started_at) - slow))
         return min(1, places) if self.pace.gap else places
 
@@ -87,20 +110,22 @@ class Lanes:
     """
     The lanes of a schedule: pages of lists, GETs, and apart from them GETs for what did not answer last time.
 
-    What never answers slows down itself alone. What a GET is answered says that GETs are answered again.
+    What never answers slows down itself alone. What a GET is answered says that GETs are answered again; what one is
+    not says little of the next, which asks for something else, so several of them try whether trouble is over.
     """
 
     __slots__ = ("gets", "lists", "retries")
 
     def __init__(self, random: Callable[[], float], pace: Pace) -> None:
-        self.lists, self.gets, self.retries = (
-            Lane(limit, Health(random), pace) for limit in (MAX_LISTS, MAX_GETS, MAX_GETS)
+        self.lists = Lane(MAX_LISTS, LIST_TRIALS, Health(random), pace)
+        self.gets, self.retries = (
+            Lane(MAX_GETS, MAX_GETS, Health(random, GETS_GROW_FOR), pace) for _ in range(2)
         )
 
     @property
-    def failures(self) -> int:
-        """The failures in a row of the lane that fares worst."""
-        return max(lane.health.failures for lane in (self.lists, self.gets, self.retries))
+    def failures_of_gets(self) -> int:
+        """The failures in a row of the GETs that fare worse."""
+        return max(lane.health.failures for lane in (self.gets, self.retries))
 
     def on_success(self, lane: Lane | None) -> None:
         """Take in a request that was answered."""

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import deque
 from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -37,6 +36,7 @@ from airflow_provider_llamabatch.llamacloud.errors import (
 )
 from airflow_provider_llamabatch.polling import sweep as sweeps
 from airflow_provider_llamabatch.polling.entries import Agenda, Entry, Phase
+from airflow_provider_llamabatch.polling.gets import Gets
 from airflow_provider_llamabatch.polling.lanes import Lanes
 from airflow_provider_llamabatch.polling.pace import Pace
 from airflow_provider_llamabatch.polling.plan import Ask, Plan, Update
@@ -77,17 +77,20 @@ class Schedule:
     _live: int = 0  # waits that are not over
     _agenda: Agenda = field(init=False)
     _due: list[Entry] = field(default_factory=list)  # due while a sweep is under way
-    _queue: deque[str] = field(default_factory=deque)  # ids to ask for by GET
-    _queue_again: deque[str] = field(default_factory=deque)  # the same for ids that did not answer last time
+    _gets: Gets = field(init=False)
 
     def __post_init__(self) -> None:
         self._agenda = Agenda(self.origin)
         self.lanes = Lanes(self.random, self.pace)
+        self._gets = Gets(self.source, self.entries, self.lanes)
 
     @property
     def failures(self) -> int:
-        """The failures in a row of the kind of request that fares worst."""
-        return self.lanes.failures
+        """The failures in a row of the kind of request that fares worst, as long as a wait suffers from them."""
+        lists, gets = self.lanes.lists.health.failures, self.lanes.failures_of_gets
+        if gets and not any(entry.state.failures for of_key in self.entries.values() for entry in of_key):
+            gets = 0  # lists have answered since
+        return max(lists, gets)
 
     def add(self, entry: Entry, now: float) -> float:
         """Take a wait in; returns when the schedule has to be planned for it."""
@@ -130,7 +133,7 @@ class Schedule:
         if self._due and self.sweep is None:
             self._dispatch(self._due, now)
             self._due = []
-        asks = [*self._page_asks(now), *self._get_asks(now)]
+        asks = [*self._page_asks(now), *self._gets.asks(now)]
         self._wake = self._wake_at(now)
         return Plan(updates, asks, self._wake)
 
@@ -312,31 +315,11 @@ class Schedule:
             places -= 1
             yield ask
 
-    def _get_asks(self, now: float) -> Iterable[Ask]:
-        for lane, queue in ((self.lanes.gets, self._queue), (self.lanes.retries, self._queue_again)):
-            places = lane.free(now)
-            if places and lane.health.failures:  # those that never answer must not stand before all others
-                queue.rotate(int(self.random() * len(queue)))
-            while queue and places > 0:
-                key = queue.popleft()
-                waiting = [entry for entry in self.entries.get(key, ()) if entry.phase is Phase.QUEUED]
-                if not waiting:
-                    continue
-                for entry in waiting:
-                    entry.phase = Phase.ASKED
-                ask = Ask(self.source.get(key), key=key, lane=lane)
-                lane.start(ask, now)
-                places -= 1
-                yield ask
-
     def _wake_at(self, now: float) -> float:
-        times = [self._agenda.next_at]
+        times = [self._agenda.next_at, self._gets.opens_at(now)]
         if self.sweep is not None:
             times.append(self.sweep.stands_still_at(self.pace))
             times.append(self.lanes.lists.opens_at(now))
-        for lane, queue in ((self.lanes.gets, self._queue), (self.lanes.retries, self._queue_again)):
-            if queue:
-                times.append(lane.opens_at(now))
         return min(times)
 
     def _doubted(self, rows: list[Row], now: float) -> dict[str, None]:
@@ -374,14 +357,7 @@ class Schedule:
 
     def _enqueue_all(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self._enqueue(entry)
-
-    def _enqueue(self, entry: Entry) -> None:
-        of_key = self.entries[entry.state.key]
-        known = any(other.phase in (Phase.QUEUED, Phase.ASKED) for other in of_key)
-        entry.phase = Phase.QUEUED
-        if not known:
-            (self._queue_again if entry.state.failures else self._queue).append(entry.state.key)
+            self._gets.put(entry)
 
     def _schedule_all(self, entries: Iterable[Entry], now: float) -> None:
         for entry in entries:

@@ -10,8 +10,8 @@ from airflow_provider_llamabatch.polling.lanes import MAX_SLOW, Health, Lane
 NEVER = float("inf")
 
 
-def a_lane(limit: int = 4) -> Lane:
-    return Lane(limit, Health(random=lambda: 1.0))
+def a_lane(limit: int = 4, trials: int = 1) -> Lane:
+    return Lane(limit, trials, Health(random=lambda: 1.0))
 
 
 def test_a_lane_takes_requests_up_to_its_limit_and_one_more_for_each_that_ends():
@@ -69,6 +69,15 @@ def test_after_trouble_one_request_tries_whether_it_is_over():
     assert lane.free(11.0) == 3
 
 
+def test_several_requests_try_whether_trouble_is_over_where_each_asks_for_something_else():
+    lane = a_lane(trials=3)
+    lane.health.on_error(10.0)
+
+    assert [lane.free(now) for now in (10.9, 11.0)] == [0, 3]
+    lane.start("a try", 11.0)
+    assert lane.free(11.0) == 2
+
+
 def test_a_lane_opens_when_the_first_of_its_reasons_ends():
     lane = a_lane()
     lane.start("slow", 9.5)
@@ -92,6 +101,14 @@ def test_pauses_double_with_each_failure_in_a_row_and_begin_anew_after_a_success
     health.on_success()
     health.on_error(now)
     assert (health.failures, health.paused_until - now) == (1, 1.0)
+
+
+def test_pauses_of_what_has_pauses_of_its_own_stop_growing():
+    health = Health(lambda: 1.0, 2)
+    for _ in range(4):
+        health.on_error(health.paused_until)
+
+    assert (health.failures, health.paused_until) == (4, 1.0 + 2.0 + 2.0 + 2.0)
 
 
 def test_failures_that_come_together_count_as_one():
@@ -119,3 +136,20 @@ def test_a_pause_lasts_as_long_as_the_server_asks(error, paused_until):
     health.on_error(0.0, error)
 
     assert health.paused_until == paused_until
+
+
+@pytest.mark.parametrize(
+    ("error", "trials"),
+    [
+        (e.RateLimitedError("", status_code=429), 1),
+        (e.AuthenticationError("", status_code=401, from_api=True), 1),
+        (e.InvalidInputError("host", ""), 1),
+        (e.UnavailableError("", status_code=503), 3),
+        (e.InvalidResponseError(""), 3),
+    ],
+)
+def test_what_is_meant_for_all_is_tried_by_a_single_request(error, trials):
+    lane = a_lane(trials=3)
+    lane.health.on_error(0.0, error)
+
+    assert lane.free(60.0) == trials

@@ -13,7 +13,7 @@ from tests.support.simulated_service import Service
 
 
 def a_lane(pace: Pace) -> Lane:
-    return Lane(4, Health(random=lambda: 1.0), pace)
+    return Lane(4, 4, Health(random=lambda: 1.0), pace)
 
 
 def test_turns_are_a_gap_apart_and_missed_ones_are_not_made_up_for():

@@ -195,7 +195,7 @@ def test_a_list_that_lags_delays_and_loses_nothing():
 
 @pytest.mark.parametrize("trouble", ["lists", "gets", "both"])
 @pytest.mark.parametrize("count", [1, 20, 400])
-def test_an_outage_is_waited_out_with_few_requests(count, trouble):
+def test_an_outage_is_waited_out_with_less_than_a_request_a_second(count, trouble):
     def fails(ask, now):
         hit = trouble == "both" or (trouble == "lists") == (ask.walk is not None)
         return OUTAGE if hit and 20.0 <= now < 140.0 else None
@@ -206,7 +206,7 @@ def test_an_outage_is_waited_out_with_few_requests(count, trouble):
     during = sum(20.0 <= at < 140.0 and bool(fails(ask, at)) for at, ask in run.asked)
     run.until(140.0 + 75.0)
 
-    assert during <= 60
+    assert during <= 120
     assert len(run.found) == count
     assert reasons(run) == {Reason.COMPLETED}
 
