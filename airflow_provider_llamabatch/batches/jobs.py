@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.defaults import MAX_LISTED_FILES, PAGE_SIZE
-from airflow_provider_llamabatch.llamacloud.models import is_terminal
+from airflow_provider_llamabatch.llamacloud.statuses import is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches.record import MAX_SEEN_CHARACTERS, Record
-from airflow_provider_llamabatch.llamacloud.models import BatchStatus, is_terminal
+from airflow_provider_llamabatch.llamacloud.statuses import BatchStatus, is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

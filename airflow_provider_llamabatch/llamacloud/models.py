@@ -9,7 +9,6 @@ hostile passes: texts are cleaned (see ``text.py``), ids are safe in a path, a d
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import (
@@ -25,6 +24,7 @@ from pydantic import (
 )
 
 from airflow_provider_llamabatch.defaults import MAX_NAME_CHARACTERS, MAX_PAGE_ITEMS
+from airflow_provider_llamabatch.llamacloud.statuses import is_terminal
 from airflow_provider_llamabatch.llamacloud.text import (
     clean_content,
     clean_document,
@@ -71,25 +71,6 @@ Document: TypeAlias = Annotated[str, AfterValidator(clean_document)]
 Metadata: TypeAlias = Annotated[dict[str, Any], AfterValidator(clean_metadata)]
 Content: TypeAlias = Annotated[dict[str, Any], AfterValidator(clean_content)]
 Date: TypeAlias = Annotated[datetime | None, WrapValidator(_date_or_none)]
-
-
-class BatchStatus(StrEnum):
-    """The documented statuses of a batch."""
-
-    PENDING = "PENDING"
-    THROTTLED = "THROTTLED"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-
-
-TERMINAL_STATUSES = frozenset({BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.CANCELLED})
-
-
-def is_terminal(status: str) -> bool:
-    """Say whether a batch or job with this status has ended; a word nobody knows is still running."""
-    return status in TERMINAL_STATUSES
 
 
 class ApiModel(BaseModel):

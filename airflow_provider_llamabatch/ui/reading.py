@@ -18,8 +18,8 @@ from airflow_provider_llamabatch.defaults import PAGE_SIZE
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.call import Walk
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, NotFoundError
-from airflow_provider_llamabatch.llamacloud.models import is_terminal
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
+from airflow_provider_llamabatch.llamacloud.statuses import is_terminal
 from airflow_provider_llamabatch.ui import limits
 from airflow_provider_llamabatch.ui.cells import Cell, Cells
 

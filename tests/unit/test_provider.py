@@ -58,3 +58,21 @@ def test_old_and_new_airflow_show_the_same_form(info):
 
     assert {name.replace("_", "-"): value for name, value in old.items()} == new
     assert new["relabeling"]["password"] == "API key"
+
+
+def test_reading_a_dag_file_loads_nothing_that_only_running_needs():
+    code = (
+        "import sys; from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, TaskGroup;"
+        "before = set(sys.modules);"
+        "import airflow_provider_llamabatch.task_groups, airflow_provider_llamabatch.sensors.jobs;"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.strip().splitlines()[-1].split()
+    assert "airflow_provider_llamabatch.operators.batch" in loaded
+    for package in ("httpx", "openlineage", "fastapi", "fsspec", "pyarrow"):
+        assert not any(name.split(".")[0] == package for name in loaded), package
+    for module in ("triggers", "emulator", "llamacloud.models", "llamacloud.client", "polling.loop"):
+        assert not any(name.startswith(f"airflow_provider_llamabatch.{module}") for name in loaded), module

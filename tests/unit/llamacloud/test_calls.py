@@ -10,6 +10,7 @@ from airflow_provider_llamabatch.llamacloud import call as call_module
 from airflow_provider_llamabatch.llamacloud import calls, models
 from airflow_provider_llamabatch.llamacloud.call import Call, Upload, Walk, page_after
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, InvalidResponseError
+from airflow_provider_llamabatch.llamacloud.statuses import is_terminal
 
 
 def test_a_batch_is_created_with_the_documented_body_and_never_repeated():
@@ -199,7 +200,7 @@ def test_unknown_fields_and_status_words_survive():
     + [(word, False) for word in ("PENDING", "THROTTLED", "RUNNING", "completed", "")],
 )
 def test_only_three_words_end_a_batch(status, ended):
-    assert models.is_terminal(status) is ended
+    assert is_terminal(status) is ended
 
 
 def page(items, token):
