@@ -278,9 +278,15 @@ class Schedule:
         if self.costs.ended_per_sweep > len(left):  # what has ended fills that list just now
             return
         at_a_time = max(1, min(RECHECKED, len(left)))
-        count = int(self.recheck_share / at_a_time + 1e-6) * at_a_time
-        stale = heapq.nsmallest(count, stale, key=lambda entry: entry.listed_from)
-        self.recheck_share -= len(stale)
+        undated = [entry for entry in stale if entry.created_at is None]
+        if len(undated) > at_a_time and self.costs.recheck_pays(len(undated)):
+            stale = (
+                undated  # as after a restart: one reading dates them all, a share would read as far each time
+            )
+        else:
+            count = int(self.recheck_share / at_a_time + 1e-6) * at_a_time
+            stale = heapq.nsmallest(count, stale, key=lambda entry: entry.listed_from)
+        self.recheck_share = max(0.0, self.recheck_share - len(stale))
         if len(stale) > 1:
             self._begin(Kind.RECHECK, stale, now)
         else:

@@ -140,6 +140,10 @@ class Costs:
             cost = 2.0 * max(cost, self.pages.get(sweep.kind, 0.0))
         self.pages[sweep.kind] = cost
 
+    def recheck_pays(self, waits: int) -> bool:
+        """Say whether a list of everything may be read as far as so many waits are worth."""
+        return self.pages.get(Kind.RECHECK, 0.0) <= waits / WAITS_PER_RECHECK_PAGE
+
     def on_running(self, rows: int, waits: int) -> None:
         """Take in how many rows of a list still run, and how many of them are waited for."""
         if rows:
