@@ -84,16 +84,19 @@ class SubmitFlow:
         Raises a ``LlamaCloudError``, ``RecordUnreadableError``, or ``SubmissionUndecidedError`` where nothing may be
         sent because nothing is known; what is recorded then lets a later try go on.
         """
+        try:
+            return (yield from self._in_rounds())
+        except Exception:
+            self._warn_of_own_posts("a")
+            raise
+
+    def _in_rounds(self) -> Flow[Submission]:
         for number in range(MAX_ROUNDS):
             decision, base, batch = yield from self._decide()
             if decision.action is not Action.SUBMIT:
                 self._say(decision)
-                if self._unknown and decision.action is not Action.ADOPT:
-                    # A list may show its batch much later.
-                    self.log.warning(
-                        "It could not be told whether a second batch was made by this try's POST: %s",
-                        self._last_error,
-                    )
+                if decision.action is not Action.ADOPT:
+                    self._warn_of_own_posts("a second")  # a list may show it much later
                 return Submission(decision.batch_id, batch, decision, self._recorded)
             if self._keeper.overtaken:
                 raise SubmissionUndecidedError(OVERTAKEN)
@@ -252,6 +255,14 @@ class SubmitFlow:
         raise error
 
     # The log
+
+    def _warn_of_own_posts(self, what: str) -> None:
+        if self._unknown:
+            self.log.warning(
+                "It could not be told whether %s batch was made by this try's POST: %s",
+                what,
+                self._last_error,
+            )
 
     def _say(self, decision: Decision) -> None:
         which = f"batch {decision.batch_id}" if decision.batch_id else "a new batch"

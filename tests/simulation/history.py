@@ -319,7 +319,8 @@ def _check_told(world: World, excused: Excused) -> None:
     if excused.worker.was_killed or not excused.is_visible:
         return
     lines = [line for line in world.warnings if line.startswith(f"{excused.owner.name}.")]
-    if not any(key in line for line in lines for key in (*excused.keys, "whether a second batch was made")):
+    doubts = "whether a second batch was made", "batch was made by this try's POST"
+    if not any(word in line for line in lines for word in (*excused.keys, *doubts)):
         which = " and ".join(excused.keys)
         world.violate(
             "said in the log", f"{excused.owner.name} has {which} ({excused.gap}), no WARNING names one"

@@ -208,6 +208,17 @@ def test_no_trouble_in_looking_for_others_counts(caplog):
     assert "It could not be told whether a second batch was made: read timed out" in caplog.messages
 
 
+def test_a_lost_post_is_told_of_where_the_batch_of_a_later_try_cannot_be_read(caplog):
+    theirs = replace(SUBMITTED, batch_id="bat-2", try_number=2, nonce="third")
+    refused = e.RefusedError("no", status_code=400, from_api=True)
+    _, error = played(posts=[LOST], lists=[[]], gets=[refused], before={7: store(theirs)})
+
+    assert error is refused
+    assert (
+        "It could not be told whether a batch was made by this try's POST: read timed out" in caplog.messages
+    )
+
+
 def test_a_lost_post_is_told_of_where_a_later_try_has_submitted_meanwhile(caplog):
     theirs = replace(SUBMITTED, batch_id="bat-2", try_number=2, nonce="third")
     play, result = played(
