@@ -24,14 +24,9 @@ MAX_GETS = 4  # GETs under way for what answered last time, and as many again fo
 LIST_TRIALS = 1  # list pages that try whether trouble is over; any page tells as much of lists as any other
 SLOW_SECONDS = 2.0  # a request that takes longer no longer holds the place of another
 MAX_SLOW = 16  # slow requests of a lane; with more of them it takes no further ones
-CONCERNS_ALL = (
-    AuthenticationError,
-    InvalidInputError,
-    RateLimitedError,
-)  # the key, the connection, its quota
-GETS_GROW_FOR = (
-    5  # failures after which pauses grow no longer (16 s): each wait has pauses of its own besides
-)
+GETS_GROW_FOR = 5  # failures, after which pauses stay at 16 s: each wait has pauses of its own besides
+# Of the key, the connection, its quota: a single request tells whether it is over.
+CONCERNS_ALL = (AuthenticationError, InvalidInputError, RateLimitedError)
 BACKOFF = Backoff()
 
 
@@ -123,9 +118,9 @@ class Lanes:
         )
 
     @property
-    def failures_of_gets(self) -> int:
-        """The failures in a row of the GETs that fare worse."""
-        return max(lane.health.failures for lane in (self.gets, self.retries))
+    def failures(self) -> int:
+        """The failures in a row of the lane that fares worst."""
+        return max(lane.health.failures for lane in (self.lists, self.gets, self.retries))
 
     def on_success(self, lane: Lane | None) -> None:
         """Take in a request that was answered."""

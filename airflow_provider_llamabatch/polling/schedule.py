@@ -86,11 +86,8 @@ class Schedule:
 
     @property
     def failures(self) -> int:
-        """The failures in a row of the kind of request that fares worst, as long as a wait suffers from them."""
-        lists, gets = self.lanes.lists.health.failures, self.lanes.failures_of_gets
-        if gets and not any(entry.state.failures for of_key in self.entries.values() for entry in of_key):
-            gets = 0  # lists have answered since
-        return max(lists, gets)
+        """The failures in a row of the kind of request that fares worst."""
+        return self.lanes.failures
 
     def add(self, entry: Entry, now: float) -> float:
         """Take a wait in; returns when the schedule has to be planned for it."""
@@ -233,6 +230,9 @@ class Schedule:
     def _finish(self, sweep: Sweep, now: float) -> None:
         """Decide on what a sweep has not shown, and look for a share of it where it should be."""
         self.sweep = None
+        everybody = (entry for of_key in self.entries.values() for entry in of_key)
+        if self.lanes.failures and not any(entry.state.failures for entry in everybody):
+            self.lanes.on_success(self.lanes.gets)  # lists have answered since for what GETs did not
         left = [entry for entry in sweep.entries if entry.phase is Phase.SWEPT]
         if sweep.kind is not Kind.KEYS:
             self.costs.learn(sweep)
@@ -280,9 +280,8 @@ class Schedule:
         at_a_time = max(1, min(RECHECKED, len(left)))
         undated = [entry for entry in stale if entry.created_at is None]
         if len(undated) > at_a_time and self.costs.recheck_pays(len(undated)):
-            stale = (
-                undated  # as after a restart: one reading dates them all, a share would read as far each time
-            )
+            # As after a restart: one reading dates them all, and a share would read as far each time.
+            stale = undated
         else:
             count = int(self.recheck_share / at_a_time + 1e-6) * at_a_time
             stale = heapq.nsmallest(count, stale, key=lambda entry: entry.listed_from)

@@ -132,13 +132,15 @@ def test_failed_gets_count_no_longer_once_a_list_has_shown_their_waits():
     schedule.on_error(ask, DOWN, FIRST)
     for get in schedule.plan(FIRST).asks:
         schedule.on_error(get, DOWN, FIRST)
-    assert (schedule.failures, schedule.lanes.failures_of_gets) == (1, 1)
+    assert (schedule.failures, schedule.lanes.gets.health.failures) == (1, 1)
     for later in range(10, 60, 10):
         for page_ask in schedule.plan(FIRST + later).asks:
             if page_ask.sweep is not None:
                 schedule.on_page(page_ask, page(*(row(entry.state.key) for entry in entries)), FIRST + later)
 
-    assert (schedule.failures, schedule.lanes.failures_of_gets) == (0, 1)
+        schedule.plan(FIRST + later)
+
+    assert schedule.failures == 0
 
 
 def test_a_list_that_is_refused_for_its_key_leaves_its_waits_to_gets():
