@@ -348,3 +348,17 @@ def test_waits_that_began_at_the_same_moment_are_not_split():
     sweep = begin(ALL, entries(3000, step=0.0), SOURCE, None, 0.0)
 
     assert len(split_after(newest_first(100, T0 + 500.0), sweep, after=T0 - 1, before=T0 + 501)) == 2
+
+
+@pytest.mark.parametrize(
+    ("pages", "waits", "pays"),
+    [
+        ({}, 1, True),
+        ({Kind.RECHECK: 10.0}, 80, True),
+        ({Kind.RECHECK: 10.0}, 79, False),
+        ({Kind.ALL: 99.0}, 8, True),
+    ],
+)
+def test_a_list_of_everything_is_read_for_as_many_waits_as_it_has_paid_for(pages, waits, pays):
+    assert Costs(pages=pages).recheck_pays(waits) is pays
+    assert not Costs(pages={Kind.RECHECK: 0.5}).recheck_pays(3)
