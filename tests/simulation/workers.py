@@ -22,7 +22,7 @@ from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from tests.simulation.clockwork import Process
 from tests.simulation.network import STALE
-from tests.simulation.world import EXCUSED, OVERWRITTEN, Log, StoreDownError, World
+from tests.simulation.world import EXCUSED, OVERWRITTEN, YOUNG_AND_GONE, Log, StoreDownError, World
 
 if TYPE_CHECKING:
     from airflow_provider_llamabatch.batches.submission import Submission
@@ -208,6 +208,9 @@ class Worker:
         if given is not None and given < self.number and made.ends_at < instance.cleared_at - STALE:
             if instance.was_overwritten:
                 world.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1
+                return
+            if made.gone_at <= world.now < made.at + defaults.MISSING_GRACE:
+                world.counts[f"{EXCUSED}{YOUNG_AND_GONE}"] += 1
                 return
             world.violate("new batch after a Clear", f"{self.name} returns {made.key} again")
         if world.network.sent[self.name] > MAX_REQUESTS:

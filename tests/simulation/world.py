@@ -20,7 +20,7 @@ MOMENT = "two tries at the same moment"
 CLEARED = "a try that stood still and submitted after its task was cleared"
 OVERWRITTEN = "a record overwritten by a process that stood still"
 TWICE = "a POST carried out twice on its way"
-OVERWRITTEN = "an old batch after a Clear, its record overwritten by a process that stood still"
+YOUNG_AND_GONE = "a batch deleted within minutes of its submission, rejoined after a Clear"
 MAX_LOGGED = 4 * defaults.MAX_MESSAGE_CHARACTERS
 
 
