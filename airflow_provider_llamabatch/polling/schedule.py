@@ -272,7 +272,11 @@ class Schedule:
             self.no_list_before = now + self.list_break
 
     def _recheck(self, left: list[Entry], now: float) -> None:
-        """Look for a share of the waits on a list of everything, the oldest first, and not less than fills a page."""
+        """
+        Look for waits on a list of everything: for all whose creation times are unknown, where that pays.
+
+        Else for a share of them, the oldest first, and not less than fills a page.
+        """
         stale = [entry for entry in left if now >= entry.recheck_at and entry.phase is Phase.SCHEDULED]
         self.recheck_share = min(self.recheck_share + len(left) / RECHECK_GAPS, len(left))
         if self.costs.ended_per_sweep > len(left):  # what has ended fills that list just now

@@ -74,5 +74,5 @@ def test_reading_a_dag_file_loads_nothing_that_only_running_needs():
     assert "airflow_provider_llamabatch.operators.batch" in loaded
     for package in ("httpx", "openlineage", "fastapi", "fsspec", "pyarrow"):
         assert not any(name.split(".")[0] == package for name in loaded), package
-    for module in ("triggers", "emulator", "llamacloud.models", "llamacloud.client", "polling.loop"):
+    for module in ("triggers", "emulator", "llamacloud.models", "llamacloud.transport", "polling.loop"):
         assert not any(name.startswith(f"airflow_provider_llamabatch.{module}") for name in loaded), module
