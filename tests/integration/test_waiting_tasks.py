@@ -21,6 +21,7 @@ from airflow_provider_llamabatch.operators.batch import CancelBatchOperator, Cre
 from airflow_provider_llamabatch.polling.backoff import Backoff
 from airflow_provider_llamabatch.sensors.batch import BatchSensor
 
+PARSE = "cfg-PARSE_AGENTIC"
 MODES: dict[str, dict[str, Any]] = {
     "deferred": {"deferrable": True},
     "poke": {"deferrable": False, "mode": "poke"},
@@ -38,7 +39,7 @@ def without_pauses(monkeypatch, no_waiting):
 
 @pytest.fixture
 def batch(hook, make_directory):
-    return hook.create_batch(source_directory_id=make_directory(4), configuration_id="cfg-PARSE_AGENTIC")
+    return hook.create_batch(source_directory_id=make_directory(4), configuration_id=PARSE)
 
 
 @pytest.fixture(params=MODES)
@@ -80,7 +81,7 @@ class TestWhatGoesWrong:
     @pytest.fixture
     def batch(self, emulator, hook, make_directory, request):
         emulator.control.change(**getattr(request, "param", {}))
-        return hook.create_batch(source_directory_id=make_directory(4), configuration_id="cfg-PARSE_AGENTIC")
+        return hook.create_batch(source_directory_id=make_directory(4), configuration_id=PARSE)
 
     @pytest.mark.parametrize("batch", [{"final_status": "FAILED"}], indirect=True)
     def test_failed_says_that_the_orchestration_failed(self, wait):
@@ -137,7 +138,7 @@ class TestWhatGoesWrong:
 
 def test_an_empty_batch_completes_with_an_empty_list(hook, emulator, make_directory, context):
     emulator.control.change(empty_directory_code=None)
-    made = hook.create_batch(source_directory_id=make_directory(0), configuration_id="cfg-PARSE_AGENTIC")
+    made = hook.create_batch(source_directory_id=make_directory(0), configuration_id=PARSE)
     emulator.control.advance(60)
 
     assert BatchSensor(task_id="wait", batch_id=made.id).execute(context) == []
@@ -145,7 +146,7 @@ def test_an_empty_batch_completes_with_an_empty_list(hook, emulator, make_direct
 
 def test_a_thousand_files_come_through(hook, emulator, make_directory, context):
     directory_id = make_directory(1000)
-    made = hook.create_batch(source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC")
+    made = hook.create_batch(source_directory_id=directory_id, configuration_id=PARSE)
     emulator.control.advance(600)
 
     references = BatchSensor(task_id="wait", batch_id=made.id).execute(context)
@@ -156,7 +157,7 @@ def test_a_thousand_files_come_through(hook, emulator, make_directory, context):
 @pytest.mark.parametrize("changed", [{"extra_fields": True}, {"status_words": {"RUNNING": "DREAMING"}}])
 def test_a_newer_service_changes_nothing(hook, emulator, make_directory, context, changed):
     emulator.control.change(**changed)
-    made = hook.create_batch(source_directory_id=make_directory(2), configuration_id="cfg-PARSE_AGENTIC")
+    made = hook.create_batch(source_directory_id=make_directory(2), configuration_id=PARSE)
     sensor = BatchSensor(task_id="wait", batch_id=made.id)
     emulator.control.advance(2)
     with pytest.raises(TaskDeferred):
@@ -200,14 +201,17 @@ class TestDeferring:
 
         assert deferred.trigger.deadline <= time.time() + 60
 
-    def test_batches_made_together_are_not_looked_at_together(self, hook, make_directory, context):
-        looks = set()
-        for _ in range(5):
-            made = hook.create_batch(
-                source_directory_id=make_directory(1), configuration_id="cfg-PARSE_AGENTIC"
-            )
-            looks.add(round(self.deferral(made, context).trigger.first_look_at, 2))
-        assert len(looks) == 5
+    def test_batches_made_together_are_not_looked_at_together(
+        self, hook, make_directory, context, monkeypatch
+    ):
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now)  # what differs is the spread, not the time of the test
+        source = make_directory(1)
+        made = [hook.create_batch(source_directory_id=source, configuration_id=PARSE) for _ in range(5)]
+        polls = [self.deferral(batch, context).trigger.first_look_at - now for batch in made]
+
+        assert len(set(polls)) == 5
+        assert polls == [self.deferral(batch, context).trigger.first_look_at - now for batch in made]
 
     @pytest.mark.parametrize(
         "event", [None, "success", {}, {"status": "success"}, {"batch_id": "b", "reason": "ok"}]
@@ -266,7 +270,7 @@ class TestOperatorThatWaits:
         return lambda **arguments: CreateBatchOperator(
             task_id="create",
             source_directory_id=directory_id,
-            configuration_id="cfg-PARSE_AGENTIC",
+            configuration_id=PARSE,
             wait_for_completion=True,
             **arguments,
         )
