@@ -11,7 +11,8 @@ How a task fails: one class per reason, the same whether it waited deferred, on 
     ├── RequestRefusedError      an argument, the connection or the request is at fault
     └── DocumentsRefusedError    there are documents that cannot be processed, or too many, or none
     AirflowException (retried as the task's ``retries`` say)
-    └── BatchTimeoutError        the deadline passed before the batch ended
+    ├── BatchTimeoutError        the deadline passed before the batch ended
+    └── StorageError             a document could not be read, or a result written: a full disk, a right that is missing
     AirflowSensorTimeout
     └── BatchSensorTimeout       the same, from the sensor
 """
@@ -66,6 +67,10 @@ class BatchTimeoutError(AirflowException):
     """The deadline passed before the batch ended."""
 
 
+class StorageError(AirflowException):
+    """A storage could not be read or written; nothing is half written, and what was written before stays."""
+
+
 class BatchSensorTimeout(AirflowSensorTimeout):
     """The deadline passed before the batch ended; raised by the sensor."""
 
@@ -89,9 +94,9 @@ def _fail_fast(
     from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
     from airflow_provider_llamabatch.llamacloud.retries import is_transient
 
-    if not isinstance(error, (LlamaCloudError, RecordUnreadableError)):
+    if not isinstance(error, (LlamaCloudError, RecordUnreadableError, StorageError)):
         return
     log.debug("Where the failure of the task came from", exc_info=error)
-    if is_transient(error):
+    if isinstance(error, StorageError) or is_transient(error):
         raise error.with_traceback(None) from None
     raise RequestRefusedError(str(error)) from None

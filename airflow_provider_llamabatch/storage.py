@@ -21,6 +21,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_llamabatch.defaults import SMALL_FILE_BYTES, STORAGE_BLOCK_BYTES
 from airflow_provider_llamabatch.documents.upload_plan import SourceFile
+from airflow_provider_llamabatch.exceptions import StorageError
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -88,8 +89,13 @@ class Storage:
         return sorted(files, key=lambda file: file.path)
 
     def open(self, path: str) -> BinaryIO:
-        """Open a file for reading; use ``read(n)`` (iterating fails with some storages)."""
-        opened: BinaryIO = self._fs.open(self._full(path), "rb", **self._reading())
+        """
+        Open a file for reading; use ``read(n)`` (iterating fails with some storages).
+
+        Raises ``FileNotFoundError``, and ``StorageError`` where it is there but cannot be opened.
+        """
+        with self._naming(path, "read", but=(FileNotFoundError,)):
+            opened: BinaryIO = self._fs.open(self._full(path), "rb", **self._reading())
         return opened
 
     def read_bytes(self, path: str) -> bytes | None:
@@ -101,9 +107,13 @@ class Storage:
             return None
 
     def write(self, path: str, chunks: Iterable[bytes]) -> Written:
-        """Write a file whole or not at all: whoever reads it sees what was there before, or all of it."""
+        """
+        Write a file whole or not at all: whoever reads it sees what was there before, or all of it.
+
+        Raises ``StorageError`` where the storage does not take it.
+        """
         digest, size = hashlib.sha256(), 0
-        with self._written_whole(path) as file:
+        with self._naming(path, "written"), self._written_whole(path) as file:
             for chunk in chunks:
                 digest.update(chunk)
                 size += len(chunk)
@@ -135,6 +145,18 @@ class Storage:
     def url_of(self, path: str) -> str:
         """Return where a file is, in the words of the one who named the folder."""
         return f"{self.url.rstrip('/')}/{path}"
+
+    @contextlib.contextmanager
+    def _naming(self, path: str, done: str, but: tuple[type[OSError], ...] = ()) -> Iterator[None]:
+        """Name the file in the storage's error, which often does not: ``[Errno 28] No space left on device``."""
+        try:
+            yield
+        except but:
+            raise
+        except OSError as error:
+            raise StorageError(
+                f"{self.url_of(path)} could not be {done}: {error}. Another try goes on from what is there."
+            ) from error
 
     def _relative(self, full: str) -> str:
         if full == self._root:

@@ -11,6 +11,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.documents.manifest import ManifestUnreadableError
+from airflow_provider_llamabatch.exceptions import StorageError
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def command(function: Callable[[Namespace], int], *, failed: int = 1) -> Callabl
         try:
             with contextlib.nullcontext() if options.verbose else _quiet():
                 code = function(options)
-        except (LlamaCloudError, ManifestUnreadableError, OSError) as error:
+        except (LlamaCloudError, ManifestUnreadableError, StorageError, OSError) as error:
             if options.verbose:
                 logging.getLogger(__name__).exception("The command failed")
             print(error, file=sys.stderr)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_llamabatch.exceptions import RequestRefusedError
+from airflow_provider_llamabatch.exceptions import RequestRefusedError, StorageError
 from airflow_provider_llamabatch.llamacloud import calls
 from tests.integration.documents.conftest import fill, rows_of, run_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from tests.integration.documents.conftest import Line
@@ -28,6 +32,17 @@ def uploads_seen(emulator: LlamaCloudEmulator) -> int:
 
 def results_seen(emulator: LlamaCloudEmulator) -> int:
     return sum(request.path.startswith("/api/v2/parse/") for request in emulator.control.requests())
+
+
+@contextlib.contextmanager
+def no_file_over(size: int) -> Iterator[None]:
+    """Have the system refuse to write beyond ``size`` bytes of any file, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_an_upload_that_is_killed_goes_on_where_it_was(
@@ -160,3 +175,23 @@ def test_a_result_that_has_expired_is_a_row_with_the_reason(
     row = rows_of(target)["a.txt"]
     assert (row.status, row.path) == ("NO_RESULT", None)
     assert "expired" in row.error
+
+
+def test_a_save_onto_a_full_disk_names_the_file_and_goes_on_when_there_is_room(
+    line: Line, source: Path, target: Path, emulator: LlamaCloudEmulator
+):
+    fill(source, {f"{number:02}.txt": b"x" * (100 if number < 55 else 1_200_000) for number in range(60)})
+    line.process(line.upload(source=str(source), target=str(target)))
+
+    with no_file_over(1_000_000), pytest.raises(StorageError, match=r"5\d\.txt\.md could not be") as raised:
+        line.save(target, max_concurrency=1)
+    assert "File too large" in str(raised.value)
+    written = [path.name for path in target.iterdir()]
+    saved = [name for name in written if name.endswith(".md")]
+    assert all((target / name).stat().st_size == 100 for name in saved)
+    assert not [name for name in written if name.endswith(".part")], "a result was half written"
+    before = results_seen(emulator)
+
+    assert line.save(target)["saved"] == 60
+    assert results_seen(emulator) - before == 60 - len(saved)
+    assert len(rows_of(target)) == 60
