@@ -49,7 +49,7 @@ def run(
     chosen = [fault for fault in FAULTS if only is None or any(word in fault.name for word in only)]
     for number, fault in enumerate(chosen):
         say(f"{fault.name} ...")
-        row = _row(deployment, f"fault-{number}", fault, runs, pause)
+        row = _row(deployment, f"fault-{number}", fault, runs, pause, say)
         say(f"{fault.name}: {'as wanted' if row.is_clean else '; '.join(row.problems)} ({row.seconds:.0f} s)")
         yield row
 
@@ -59,7 +59,9 @@ def table_of(rows: Sequence[Row]) -> str:
     return table(HEADS, [_cells(row) for row in rows], texts=2)
 
 
-def _row(deployment: Deployment, name: str, fault: Fault, runs: int, pause: float) -> Row:
+def _row(
+    deployment: Deployment, name: str, fault: Fault, runs: int, pause: float, say: Callable[[str], None]
+) -> Row:
     import time
 
     began, retries_before = time.monotonic(), deployment.database.retries(DAG_ID)
@@ -79,6 +81,10 @@ def _row(deployment: Deployment, name: str, fault: Fault, runs: int, pause: floa
         fault.heal(deployment)
     if not pipelines.wait(deployment, lambda: pipelines.all_ended(deployment), seconds=END_PATIENCE):
         problems.append(f"not over after {END_PATIENCE:.0f} s")
+    if fault.cleared and pipelines.clear_failed(deployment):
+        say("cleared what failed ...")
+        if not pipelines.wait(deployment, lambda: pipelines.all_ended(deployment), seconds=END_PATIENCE):
+            problems.append(f"not over {END_PATIENCE:.0f} s after a Clear")
     outcome = pipelines.check(deployment, started)
     fault.afterwards(deployment)
     outcome.retries -= retries_before

@@ -55,6 +55,9 @@ class Fault:
     strike: Callable[[Deployment], None]
     heal: Callable[[Deployment], None] = _nothing
     lasts: bool = False
+    cleared: bool = (
+        False  # a person clears what failed, since Airflow itself used up its tries before any task began
+    )
     afterwards: Callable[[Deployment], None] = _nothing
 
 
@@ -193,7 +196,15 @@ FAULTS = (
     Fault("key rotated", WAITING, _rotate),
     _cut("worker", "network between a worker and the API server cut", WORKING),
     _cut("triggerer", "network between a triggerer and the service cut", WAITING),
-    Fault("disk of a worker full", WORKING, _fill_disk, _empty_disk, lasts=True, afterwards=_remove_disk),
+    Fault(
+        "disk of a worker full; what failed is cleared later",
+        WORKING,
+        _fill_disk,
+        _empty_disk,
+        lasts=True,
+        cleared=True,
+        afterwards=_remove_disk,
+    ),
     _clock("worker-2", WORKING),
     _clock("triggerer-2", WAITING),
 )

@@ -89,6 +89,16 @@ def all_ended(deployment: Deployment) -> bool:
     return not set(deployment.database.run_states(DAG_ID)) & {"queued", "running"}
 
 
+def clear_failed(deployment: Deployment) -> int:
+    """Clear the tasks that failed, as a person would, and return in how many runs there were any."""
+    failed: dict[str, list[str]] = {}
+    for task, _, run_id in deployment.database.unfinished(DAG_ID):
+        failed.setdefault(run_id, []).append(task)
+    for run_id, tasks in failed.items():
+        deployment.airflow.api.clear(DAG_ID, run_id, tasks)
+    return len(failed)
+
+
 def batch_ends(deployment: Deployment) -> dict[str, float]:
     """Return when each batch of the service ends, by its own clock."""
     return {batch.id: batch.timeline.ended_at for batch in batches_of(deployment)}
