@@ -24,7 +24,7 @@ from airflow_provider_llamabatch.polling.schedule import Schedule
 from airflow_provider_llamabatch.polling.watching import News, WatchedBatches, WatchSchedule
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Coroutine, Iterable, Sequence
     from typing import Self
 
     from airflow_provider_llamabatch.batches.polling import PollState
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 UNKNOWN_AGE = 3600.0  # seconds before the wait began that something of unknown age is assumed to be made
 MAX_CLOSE = 5.0  # seconds
 PACE_SECONDS = 5.0  # for reading the connection before the first poll; a cold triggerer takes some
+AT_ONCE = 25  # updates passed on before the event loop turns to others: each wakes a trigger
 TROUBLE_WORTH_A_LINE = 3  # failures in a row after which the log says so
 
 T = TypeVar("T")
@@ -144,6 +145,7 @@ class PollLoop:
         self._conn_id = conn_id
         self._schedules: dict[Source, Any] = {}  # each a Schedule, or a WatchSchedule
         self._under_way: set[asyncio.Task[None]] = set()
+        self._publishing = 0  # how many pass updates on: those waits are over, and not all triggers know
         self._wake = asyncio.Event()
         self._wake_at = 0.0
         self._trouble = False
@@ -157,8 +159,8 @@ class PollLoop:
 
     @property
     def is_needed(self) -> bool:
-        """Say whether anybody waits."""
-        return any(schedule.entries for schedule in self._schedules.values())
+        """Say whether anybody waits, or is yet to be told."""
+        return bool(self._publishing) or any(schedule.entries for schedule in self._schedules.values())
 
     def join(self, source: Source, entries: Iterable[Any]) -> None:
         """Take waits, or watches, in."""
@@ -173,6 +175,9 @@ class PollLoop:
         """Let them go."""
         for entry in entries:
             self._schedules[source].remove(entry)
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
         if not self.is_needed:
             self.is_closing = True
             self._wake.set()
@@ -183,7 +188,9 @@ class PollLoop:
             self._begin(self._learn_pace())
             while not self.is_closing:
                 self._wake.clear()
-                self._wake_at = min((self._plan(source) for source in list(self._schedules)), default=0.0)
+                self._wake_at = float("inf")  # whoever joins while this plans wakes it again
+                planned = [await self._plan(source) for source in list(self._schedules)]
+                self._wake_at = min(planned, default=0.0)
                 await self._rest()
         except Exception as error:  # a defect must not leave the waits hanging
             log.exception("Polling on connection %s failed", self._conn_id)
@@ -210,16 +217,16 @@ class PollLoop:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    def _plan(self, source: Source) -> float:
+    async def _plan(self, source: Source) -> float:
         """Do what is to be done now for one source; returns when it has to be planned again."""
         schedule = self._schedules[source]
         plan: Plan = schedule.plan(self._clock())
-        self._publish(plan.updates)
         for ask in plan.asks:
             self._begin(self._request(schedule, ask))
         if plan.asks:  # where requests take turns, the other sources come first next time
             self._schedules[source] = self._schedules.pop(source)
         self._tell_of_trouble(schedule)
+        await self._publish(plan.updates)
         return plan.wake_at
 
     async def _rest(self) -> None:
@@ -240,12 +247,22 @@ class PollLoop:
         else:
             take = schedule.on_item if ask.walk is None else schedule.on_page
             updates = take(ask, value, self._clock())
-        self._publish(updates)
+        await self._publish(updates)
         self._wake.set()
 
-    def _publish(self, updates: Iterable[Update | News]) -> None:
-        for update in updates:
-            update.entry.subscriber.publish(update)
+    async def _publish(self, updates: Sequence[Update | News]) -> None:
+        remaining = iter(updates)
+        self._publishing += 1
+        try:
+            for number, update in enumerate(remaining, 1):
+                update.entry.subscriber.publish(update)
+                if number % AT_ONCE == 0 and number < len(updates):
+                    await asyncio.sleep(0)
+        finally:  # also when this is cancelled: the schedule has let go of those waits
+            for update in remaining:
+                update.entry.subscriber.publish(update)
+            self._publishing -= 1
+        self._close_if_idle()
 
     def _tell_of_trouble(self, schedule: Any) -> None:
         if not self._trouble and schedule.failures >= TROUBLE_WORTH_A_LINE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections import Counter
 
 import psutil
 import pytest
@@ -35,6 +36,31 @@ async def test_many_waits_share_one_list_page_and_one_connection(make_batches, e
     assert await fire_all(ids, emulator, poll_interval=0.2) == ["completed"] * 80
     assert asked(GET) == 0
     assert asked(LIST) <= 8
+    await nothing_is_left()
+
+
+async def test_many_waits_that_end_together_leave_the_event_loop_to_others_in_between(make_batches, emulator):
+    ids = make_batches(100)
+    turns, told = 0, []
+
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def wait(batch_id: str) -> None:
+        await fire(a_trigger(batch_id, poll_interval=0.2))
+        told.append(turns)
+
+    waits = [asyncio.create_task(wait(batch_id)) for batch_id in ids]
+    await asyncio.sleep(0.5)
+    emulator.control.advance(600)
+    watching = asyncio.create_task(others())
+    await asyncio.gather(*waits)
+    watching.cancel()
+
+    assert max(Counter(told).values()) <= 25
     await nothing_is_left()
 
 
