@@ -60,12 +60,15 @@ class Worker:
     is_over: bool = False
     was_killed: bool = False
     was_frozen: bool = False
+    began_at: float = 0.0  # by its own clock, as what follows
+    posted_at: float = 0.0
 
     def __post_init__(self) -> None:
         world, nature = self.world, self.world.nature
         ahead = nature.ahead + world.choices.between(0, nature.apart)
         self.process = Process(world.clockwork, self.name, ahead)  # type: ignore[abstract]
         self.process.poster, self.began = self, world.now
+        self.began_at = self.process.clock()
         self.log = Log(world, self.name)
         self.hook = LlamaBatchHook()
 
@@ -115,6 +118,7 @@ class Worker:
         since = min(now - MOMENT, now if self.froze_at is None else self.froze_at)
         self.is_risky = self.raced or self.instance.acted_since(since, self)
         self.instance.acts.append((now, self))
+        self.posted_at = self.process.clock()
 
     async def _store(self, step: flow.Step) -> Any:
         """Read or write the record; the store may fail, with or without effect."""
@@ -209,7 +213,10 @@ class Worker:
             if instance.was_overwritten:
                 world.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1
                 return
-            if made.gone_at <= world.now < made.at + defaults.MISSING_GRACE:
+            was_young = (
+                self.began_at < made.poster.posted_at + defaults.MISSING_GRACE
+            )  # it may look for it long
+            if made.gone_at <= world.now and was_young:
                 world.counts[f"{EXCUSED}{YOUNG_AND_GONE}"] += 1
                 return
             world.violate("new batch after a Clear", f"{self.name} returns {made.key} again")

@@ -37,7 +37,7 @@ def test_one_reading_of_a_list_tells_when_each_was_created():
 
 
 def test_a_list_that_others_fill_is_not_read_as_far_again_and_its_waits_are_seen_all_the_same():
-    run = restarted(300, strangers=20_000, ends_at=200.0, until=110.0)
+    run = restarted(300, strangers=6000, ends_at=200.0, until=110.0)
 
     far = {id(sweep) for sweep in rechecks(run) if sweep.max_pages > 300 // WAITS_PER_RECHECK_PAGE}
     assert len(far) <= 2
