@@ -16,6 +16,7 @@ FIELD_BEHAVIOUR: dict[str, Any] = {
 }
 
 _JSON_TYPES: dict[Any, str] = {str: "string", float: "number", int: "integer", bool: "boolean"}
+_PASSWORD = "password"  # noqa: S105  # not one: the format of a text that the form does not show
 
 
 def conn_fields() -> dict[str, Any]:
@@ -24,7 +25,11 @@ def conn_fields() -> dict[str, Any]:
         name: {
             "label": field.title,
             "description": field.description,
-            "schema": {"type": [kind, "null"], **({} if default is None else {"default": default})},
+            "schema": {
+                "type": ["string" if kind == _PASSWORD else kind, "null"],
+                **({"format": kind} if kind == _PASSWORD else {}),
+                **({} if default is None else {"default": default}),
+            },
         }
         for name, (field, kind, default) in _fields().items()
     }
@@ -32,19 +37,23 @@ def conn_fields() -> dict[str, Any]:
 
 def widgets() -> dict[str, Any]:
     """Return the extra fields as wtforms widgets; wtforms is imported here, it is there where they are asked for."""
-    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-    from wtforms import BooleanField, StringField
+    from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+    from wtforms import BooleanField, PasswordField, StringField
 
-    return {
-        name: BooleanField(field.title, default=default, description=field.description)
-        if kind == "boolean"
-        else StringField(field.title, widget=BS3TextFieldWidget(), description=field.description)
-        for name, (field, kind, default) in _fields().items()
-    }
+    def widget(field: Any, kind: str, default: Any) -> Any:
+        if kind == "boolean":
+            return BooleanField(field.title, default=default, description=field.description)
+        if kind == _PASSWORD:
+            return PasswordField(field.title, widget=BS3PasswordFieldWidget(), description=field.description)
+        return StringField(field.title, widget=BS3TextFieldWidget(), description=field.description)
+
+    return {name: widget(*read) for name, read in _fields().items()}
 
 
 def _fields() -> dict[str, tuple[Any, str, Any]]:
-    """Return each extra field with its JSON type and the default that the form shows."""
+    """Return each extra field with its JSON type, or ``password``, and the default that the form shows."""
+    from pydantic import SecretStr
+
     from airflow_provider_llamabatch.llamacloud.settings import EXTRA_FIELDS, ClientSettings
 
     fields = {}
@@ -52,7 +61,8 @@ def _fields() -> dict[str, tuple[Any, str, Any]]:
         field = ClientSettings.model_fields[name]
         # A field of several types, such as true or a path, is a text that may be left empty.
         types = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not type(None)]
-        kind = _JSON_TYPES[types[0]] if len(types) == 1 else "string"
+        kinds = {**_JSON_TYPES, SecretStr: _PASSWORD}
+        kind = kinds[types[0]] if len(types) == 1 else "string"
         # A number that the form filled in would win over what the deployment configures.
         shows_default = kind == "boolean"
         fields[name] = (field, kind, field.default if shows_default else None)

@@ -25,7 +25,8 @@ def settings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
     read = _read(hook, conn_id)
     if isinstance(read, Exception):
         raise read
-    mask_secret(read.api_key.get_secret_value())
+    for secret in read.secrets:
+        mask_secret(secret.get_secret_value())
     return read
 
 

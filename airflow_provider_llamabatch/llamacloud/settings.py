@@ -7,13 +7,14 @@ Facts: hosts and regions from https://developers.llamaindex.ai/llamaparse/genera
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from airflow_provider_llamabatch.defaults import (
     MAX_ALLOWED_ATTEMPTS,
@@ -106,6 +107,19 @@ def _verify(value: Any) -> bool | str:
     return True if value in (None, "") else _boolean(value)
 
 
+def _proxy(value: Any) -> SecretStr | None:
+    """Return a proxy's URL; a user and a password may be in it, so it is shown nowhere."""
+    if value in (None, ""):
+        return None
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    with contextlib.suppress(TypeError, AttributeError, ValueError):
+        url = urlsplit(text)
+        unusual = url.path.strip("/") or url.query or url.fragment or " " in text or not text.isprintable()
+        if url.scheme in _DEFAULT_PORTS and url.hostname and url.port != 0 and not unusual:
+            return SecretStr(text)
+    raise ValueError("must be the URL of a proxy, such as http://proxy.example.com:3128, or empty")
+
+
 class ClientSettings(BaseModel):
     """Everything a client is made from. The key shows neither in ``repr`` nor in errors."""
 
@@ -136,11 +150,23 @@ class ClientSettings(BaseModel):
     verify: Annotated[bool | str, BeforeValidator(_verify)] = Field(
         True, title="Verify TLS", description="empty or true, false, or the path of a CA bundle"
     )
+    proxy: Annotated[SecretStr | None, BeforeValidator(_proxy)] = Field(
+        None,
+        title="Proxy",
+        description="http://[USER:PASSWORD@]HOST:PORT of the proxy for this connection; empty: the environment's",
+    )
     allow_http: Annotated[bool, BeforeValidator(_boolean)] = Field(
         False,
         title="Allow plain http",
         description="sends the API key unencrypted to a host that is not this one",
     )
+
+    @property
+    def secrets(self) -> list[SecretStr]:
+        """Return what is shown nowhere: the key, and the password of the proxy as it is written and as it is meant."""
+        password = urlsplit(self.proxy.get_secret_value()).password if self.proxy else None
+        written = dict.fromkeys([password, unquote(password)] if password else ())
+        return [self.api_key, *map(SecretStr, written)]
 
 
 EXTRA_FIELDS = tuple(name for name in ClientSettings.model_fields if name not in ("api_key", "base_url"))

@@ -69,7 +69,7 @@ class AsyncClient:
         self.gap = 60.0 / settings.requests_per_minute if settings.requests_per_minute else 0.0
         self._pace = Pace(self.gap, time.monotonic() + self.gap)
         self._policy = policy or RetryPolicy(max_attempts=settings.max_attempts)
-        self._redactor = Redactor([settings.api_key])
+        self._redactor = Redactor(settings.secrets)
         self._http = httpx.AsyncClient(**_client_arguments(settings, max_connections))
         self.last_date: str | None = None  # the header ``Date`` of the last response: the service's own clock
 
@@ -107,7 +107,7 @@ class AsyncClient:
         now = time.monotonic()
         if (turn := self._pace.take(now)) > now:
             await asyncio.sleep(turn - now)
-        redactor = Redactor([self.settings.api_key, *call.secrets]) if call.secrets else self._redactor
+        redactor = Redactor([*self.settings.secrets, *call.secrets]) if call.secrets else self._redactor
         result = await Exchange(self._http, call, redactor, self._seconds_for(call, deadline)).perform()
         if isinstance(result, Exception):
             raise result
@@ -192,8 +192,21 @@ def _client_arguments(settings: ClientSettings, max_connections: int) -> dict[st
         # Plain http never makes a handshake, and httpx would load the CA bundle for it all the same.
         "verify": base_url.scheme == "https" and ssl_context(settings.verify),
         "follow_redirects": False,
+        "proxy": None if is_loopback(base_url.host) else _proxy(settings),
         "trust_env": not is_loopback(base_url.host),  # the environment's proxies
     }
+
+
+def _proxy(settings: ClientSettings) -> httpx.Proxy | None:
+    if settings.proxy is None:
+        return None
+    try:
+        url = httpx.URL(settings.proxy.get_secret_value())
+    except httpx.InvalidURL:
+        url = None
+    if url is None:  # outside of the handler: what was caught may show the URL
+        raise InvalidInputError("connection extra proxy", "is not the URL of a proxy")
+    return httpx.Proxy(url, ssl_context=ssl_context(settings.verify) if url.scheme == "https" else None)
 
 
 def _url(base_url: str) -> httpx.URL:

@@ -208,6 +208,42 @@ def test_no_proxy_sees_what_is_meant_for_this_machine(raw, monkeypatch):
     assert raw.read.startswith(b"GET http://llama.invalid/")
 
 
+def test_a_connection_has_a_proxy_of_its_own_before_the_environments(raw, monkeypatch):
+    raw.pieces = [OK]
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "llama.invalid")
+    proxy = raw.url.replace("//", "//team:p%40ss@")
+    extra = {"allow_http": True, "proxy": proxy}
+
+    with Client(
+        settings_from_connection("c", password=KEY, host="http://llama.invalid", extra=extra)
+    ) as client:
+        assert client.send(GET).status == "RUNNING"
+    assert raw.read.startswith(b"GET http://llama.invalid/")
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"team:p@ss") in raw.read
+
+    extra = {"proxy": "http://127.0.0.1:9"}
+    with Client(settings_from_connection("c", password=KEY, host=raw.url, extra=extra)) as client:
+        assert client.send(GET).status == "RUNNING"
+
+
+def test_what_a_proxy_repeats_of_its_password_is_not_shown(raw):
+    raw.pieces = [b"HTTP/1.1 407 No\r\nContent-Length: 24\r\n\r\nnot p@ss-1 nor p%40ss-1!"]
+    extra = {"allow_http": True, "proxy": raw.url.replace("//", "//team:p%40ss-1@"), "max_attempts": 1}
+
+    with (
+        Client(
+            settings_from_connection("c", password=KEY, host="http://llama.invalid", extra=extra)
+        ) as client,
+        pytest.raises(e.LlamaCloudError) as raised,
+    ):
+        client.send(GET)
+    assert "407" in str(raised.value)
+    shown = everything_about(raised.value)
+    assert "p@ss-1" not in shown
+    assert "p%40ss-1" not in shown
+
+
 def test_a_signal_handler_may_send_while_a_send_is_under_way(raw, client):
     statuses: list[str] = []
     raw.pieces, raw.drip = DRIPPING["body"], True

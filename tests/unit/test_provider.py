@@ -47,6 +47,7 @@ def test_the_form_asks_for_exactly_the_extras_that_are_read(info):
         "max_attempts",
         "requests_per_minute",
         "verify",
+        "proxy",
         "allow_http",
     }
     json.dumps(info)

@@ -66,6 +66,12 @@ def test_the_host_becomes_a_base_url(parts, url):
         ({"extra": {"max_attempts": 0}}, "extra max_attempts"),
         ({"extra": {"allow_http": "perhaps"}}, "extra allow_http"),
         ({"extra": {"verify": 7}}, "extra verify"),
+        ({"extra": {"proxy": 3128}}, "extra proxy"),
+        ({"extra": {"proxy": "proxy.example.com:3128"}}, "extra proxy"),
+        ({"extra": {"proxy": "socks5://proxy.example.com"}}, "extra proxy"),
+        ({"extra": {"proxy": "http://llx:llx@proxy.example.com:port"}}, "extra proxy"),
+        ({"extra": {"proxy": "http://proxy.example.com/path"}}, "extra proxy"),
+        ({"extra": {"proxy": "http://proxy.example.com\n"}}, "extra proxy"),
     ],
 )
 def test_a_bad_connection_names_itself_and_the_field_but_never_the_key(parts, field):
@@ -95,6 +101,14 @@ def test_extras_are_read_in_every_spelling_a_form_produces():
 
 def test_the_key_does_not_show_in_the_repr():
     assert "llx-key" not in repr(settings())
+
+
+def test_a_proxys_password_is_a_secret_as_it_is_written_and_as_it_is_meant():
+    read = settings(extra={"proxy": "http://team:p%40ss@proxy.example.com:3128"})
+
+    assert [secret.get_secret_value() for secret in read.secrets] == ["llx-key", "p%40ss", "p@ss"]
+    assert "p%40ss" not in repr(read)
+    assert [len(settings(extra={"proxy": url}).secrets) for url in ("", "http://10.0.0.1:80")] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -132,6 +146,7 @@ def test_the_form_follows_the_settings():
 
     assert set(fields) == set(EXTRA_FIELDS)
     assert fields["allow_http"]["schema"] == {"type": ["boolean", "null"], "default": False}
+    assert fields["proxy"]["schema"] == {"type": ["string", "null"], "format": "password"}
 
 
 def test_the_form_fills_in_no_number_since_it_would_win_over_what_the_deployment_configures():
