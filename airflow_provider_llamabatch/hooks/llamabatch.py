@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow_provider_llamabatch.llamacloud.call import Call
-    from airflow_provider_llamabatch.llamacloud.models import Batch, Page
+    from airflow_provider_llamabatch.llamacloud.models import Batch, Configuration, Page
     from airflow_provider_llamabatch.llamacloud.retries import RetryPolicy
     from airflow_provider_llamabatch.llamacloud.settings import ClientSettings
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient, Client
@@ -219,9 +219,50 @@ class LlamaBatchHook(BaseHook):
                 raise
         return batch
 
+    def _find_configuration(
+        self,
+        name: str,
+        *,
+        job_type: str = "parse_v2",
+        project_id: str | None = None,
+        organization_id: str | None = None,
+    ) -> Flow[Configuration]:
+        """
+        Return the saved configuration of this name and product; its ``id`` is another one in every project.
+
+        Raises ``InvalidInputError`` where there is none, or more than one.
+        """
+        from airflow_provider_llamabatch.llamacloud import calls
+        from airflow_provider_llamabatch.llamacloud.call import Walk
+        from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+
+        walk = Walk(
+            calls.list_configurations(
+                name=name,
+                product_type=job_type,
+                latest_only=True,
+                project_id=project_id,
+                organization_id=organization_id,
+            )
+        )
+        found: dict[str, Configuration] = {}
+        while walk.call is not None:
+            page = yield from send(walk.call)
+            # Whether the API compares names exactly is not documented.
+            found |= {
+                one.id: one for one in walk.items(page) if (one.name, one.product_type) == (name, job_type)
+            }
+        if len(found) != 1:
+            several = f"are {len(found)} ({', '.join(sorted(found)):.200})" if found else "is none"
+            raise InvalidInputError(
+                "name", f"there {several} for {job_type} with the name {name!r:.100} in this project"
+            )
+        return found.popitem()[1]
+
     create_batch, acreate_batch = blocking(_create_batch), awaiting(_create_batch)
     get_batch, aget_batch = blocking(_get_batch), awaiting(_get_batch)
     cancel_batch, acancel_batch = blocking(_cancel_batch), awaiting(_cancel_batch)
+    find_configuration, afind_configuration = blocking(_find_configuration), awaiting(_find_configuration)
 
     def list_batches(
         self,

@@ -9,6 +9,7 @@ from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
+from tests.support.recorder import Asked, Recorder
 
 GET_BATCH = "GET /api/v2/batches/{batch_id}"
 
@@ -53,6 +54,48 @@ def test_batches_are_filtered_by_directory_and_status(hook, make_directory):
 
     assert {batch.id for batch in hook.list_batches(source_directory_id=first)} == set(made[:2])
     assert list(hook.list_batches(status="COMPLETED")) == []
+
+
+async def test_a_configuration_is_found_by_its_name_and_product(hook, emulator):
+    save = calls.create_configuration
+    for name in ("invoices", "invoices of 2025", *(f"other {number}" for number in range(30))):
+        hook.send(
+            save(name=name, parameters={"product_type": "parse_v2", "tier": "fast", "version": "latest"})
+        )
+    schema = {"type": "object", "properties": {"total": {"type": "number"}}}
+    extract = {"product_type": "extract_v2", "tier": "agentic", "data_schema": schema}
+    saved = hook.send(save(name="invoices", parameters=extract))
+
+    found = hook.find_configuration("invoices", job_type="extract_v2")
+
+    assert (found.id, found.version) == (saved.id, saved.version)
+    parsing = hook.find_configuration("invoices")
+    assert parsing.id != saved.id
+    async with LlamaBatchHook() as twin:
+        assert (await twin.afind_configuration("invoices")) == parsing
+    with pytest.raises(
+        e.InvalidInputError, match="there is none for extract_v2 with the name 'invoices of 2025'"
+    ):
+        hook.find_configuration("invoices of 2025", job_type="extract_v2")
+
+
+def test_a_name_that_a_server_gives_to_two_configurations_finds_neither(connect):
+    def answer(asked: Asked) -> dict[str, object]:
+        token = ("page_token", "more") in asked.query
+        names = ("cfg-1", "invoices"), ("cfg-2", "my invoices"), ("cfg-3", "invoices")
+        items = [{"id": id, "name": name, "product_type": "parse_v2"} for id, name in names]
+        return {"items": items[2:] if token else items[:2], "next_page_token": None if token else "more"}
+
+    with Recorder(answer) as server:
+        connect(password="llx-names", host=server.url)
+        with (
+            LlamaBatchHook() as hook,
+            pytest.raises(e.InvalidInputError, match=r"there are 2 \(cfg-1, cfg-3\)"),
+        ):
+            hook.find_configuration("invoices")
+    assert {("name", "invoices"), ("product_type", "parse_v2"), ("latest_only", "true")} <= set(
+        server.asked[0].query
+    )
 
 
 def test_cancelling_too_late_is_no_error(hook, emulator, make_directory):
