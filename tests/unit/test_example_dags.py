@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_llamabatch import example_dags
+
 # Airflow reading .airflowignore and loading @task.sensor: its own use of names that it deprecated itself.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning"),
@@ -12,16 +14,25 @@ pytestmark = [
 ]
 
 EXAMPLES = Path(__file__).parents[2] / "dags_examples"
+SHIPPED = Path(example_dags.__file__).parent
 
 
-@pytest.fixture
-def bag(monkeypatch: pytest.MonkeyPatch) -> Any:
+def dags_in(folder: Path) -> Any:
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # Airflow 2
         from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
+    return DagBag(str(folder))
+
+
+@pytest.fixture(autouse=True)
+def without_airflows_own_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
-    return DagBag(str(EXAMPLES))
+
+
+@pytest.fixture
+def bag() -> Any:
+    return dags_in(EXAMPLES)
 
 
 @pytest.fixture
@@ -102,3 +113,29 @@ def test_there_are_sample_documents_of_every_kind():
     assert len(documents) >= 12
     assert {path.suffix for path in documents} == {".pdf", ".md", ".html", ".csv", ".txt"}
     assert all(path.stat().st_size < 100_000 for path in documents)
+
+
+def test_what_comes_with_the_package_runs_only_when_somebody_starts_it_and_bounds_what_it_sends():
+    bag = dags_in(SHIPPED)
+
+    assert bag.import_errors == {}
+    [dag] = bag.dags.values()
+    assert dag.dag_id == "example_llamabatch_folder"
+    assert type(dag.timetable).__name__ == "NullTimetable"
+    upload = dag.get_task("process_directory.upload")
+    # Whoever may trigger a DAG must not choose what is read: that is for those who may set Variables.
+    assert (upload.source, upload.max_files) == ("{{ var.value.documents_folder }}", 100)
+    assert not dag.params
+
+
+def test_airflow_finds_what_comes_with_the_package():
+    manager = pytest.importorskip("airflow.dag_processing.bundles.manager")
+    if not hasattr(manager, "_add_provider_example_dags_to_bundle"):
+        pytest.skip("this Airflow shows no examples of providers")
+    bundles: list[Any] = []
+
+    manager._add_provider_example_dags_to_bundle(bundles)
+
+    assert ("airflow-provider-llamabatch-example-dags", {"path": str(SHIPPED)}) in [
+        (bundle.name, bundle.kwargs) for bundle in bundles
+    ]
