@@ -24,6 +24,20 @@ def checked_seconds(argument: str, value: float | timedelta) -> float:
     return float(seconds)
 
 
+def poll_as_poke(poll_interval: float | timedelta | None, kwargs: dict[str, Any]) -> None:
+    """
+    Give a sensor's base class ``poll_interval`` as its ``poke_interval``, unless that one is given.
+
+    It is also given where the DAG's ``default_args`` have it: the base class takes it from there.
+    """
+    from airflow_provider_llamabatch import configuration
+
+    if poll_interval is None and "poke_interval" in (kwargs.get("default_args") or {}):
+        return
+    seconds = checked_seconds("poll_interval", configuration.poll_interval(poll_interval))
+    kwargs.setdefault("poke_interval", seconds)
+
+
 def check_word(argument: str, value: Any, words: Sequence[str], *, templated: bool = False) -> None:
     """Check an argument that takes one of a few words; of one that may be templated only a plain text."""
     known_later = not isinstance(value, str) or not value or "{{" in value or "{%" in value

@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnVa
 from airflow_provider_llamabatch import configuration, metrics
 from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_by_airflow
 from airflow_provider_llamabatch.exceptions import JobsFailedError, fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.arguments import checked_seconds
+from airflow_provider_llamabatch.execution.arguments import checked_seconds, poll_as_poke
 from airflow_provider_llamabatch.execution.batch_polling import deadline_in
 from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is_held
 from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, check_jobs_event
@@ -39,7 +39,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
     counts the jobs by status. Without any reference the list is empty. Waits in the triggerer unless told otherwise.
 
     :param job_references: what ``BatchSensor`` returned; several such lists, as from mapped tasks, are fine too.
-    :param poll_interval: seconds between looks.
+    :param poll_interval: seconds between looks; the same as ``poke_interval``, which wins if both are given.
     :param timeout: seconds to wait at most.
     :param deferrable: wait in the triggerer. This, ``poll_interval`` and ``timeout`` are what the deployment configures
         where not given.
@@ -68,12 +68,10 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         llamabatch_conn_id: str = "llamabatch_default",
         **kwargs: Any,
     ) -> None:
-        poll_interval = configuration.poll_interval(poll_interval)
+        poll_as_poke(poll_interval, kwargs)
         self.seconds = checked_seconds("timeout", configuration.wait_timeout(timeout))
-        kwargs.setdefault("poke_interval", checked_seconds("poll_interval", poll_interval))
         super().__init__(timeout=self.seconds + BACKSTOP, **kwargs)
         self.job_references = job_references
-        self.poll_interval = poll_interval
         self.deferrable = configuration.deferrable(deferrable)
         self.with_credits = with_credits
         self.fail_on_partial_error = fail_on_partial_error
@@ -81,6 +79,11 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         self.organization_id = organization_id
         self.llamabatch_conn_id = llamabatch_conn_id
         self.deadline: float | None = None
+
+    @property
+    def poll_interval(self) -> float:
+        """Return the seconds between looks."""
+        return checked_seconds("poll_interval", self.poke_interval)
 
     def execute(self, context: Context) -> Any:
         """Look once, then wait: in the triggerer, or as ``mode`` says."""

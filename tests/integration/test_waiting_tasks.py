@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import (
+    DAG,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -20,6 +22,7 @@ from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.operators.batch import CancelBatchOperator, CreateBatchOperator
 from airflow_provider_llamabatch.polling.backoff import Backoff
 from airflow_provider_llamabatch.sensors.batch import BatchSensor
+from airflow_provider_llamabatch.sensors.jobs import BatchJobsSensor
 
 PARSE = "cfg-PARSE_AGENTIC"
 MODES: dict[str, dict[str, Any]] = {
@@ -362,6 +365,21 @@ def test_poke_interval_and_poll_interval_are_one_thing():
     assert BatchSensor(task_id="a", batch_id="b", poll_interval=7).poke_interval == 7
     assert BatchSensor(task_id="a", batch_id="b", poke_interval=9).poke_interval == 9
     assert BatchSensor(task_id="a", batch_id="b").poke_interval == 30
+    assert BatchJobsSensor(task_id="a", job_references=[], poll_interval=7).poke_interval == 7
+    assert BatchJobsSensor(task_id="a", job_references=[], poke_interval=9).poll_interval == 9
+
+
+@pytest.mark.parametrize(
+    "sensor", [partial(BatchSensor, batch_id="b"), partial(BatchJobsSensor, job_references=[])]
+)
+def test_the_poke_interval_that_a_dag_gives_all_its_sensors_counts(sensor):
+    for given in (300, timedelta(minutes=5)):
+        with DAG("d", schedule=None, default_args={"poke_interval": given}):
+            assert (sensor(task_id="a").poke_interval, sensor(task_id="b").poll_interval) == (300, 300)
+            assert sensor(task_id="c", poll_interval=7).poke_interval == 7
+            assert sensor(task_id="d", poke_interval=9).poll_interval == 9
+    with DAG("d", schedule=None, default_args={"poll_interval": 60}):
+        assert sensor(task_id="a").poke_interval == 60
 
 
 def test_constructors_only_assign():
