@@ -7,12 +7,14 @@ import importlib.util
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider_llamabatch import exceptions
 from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.connection_form import conn_fields
+from airflow_provider_llamabatch.llamacloud.errors import NoResponseError, RateLimitedError, UnavailableError
 from airflow_provider_llamabatch.operators.batch import CancelBatchOperator, CreateBatchOperator
 from airflow_provider_llamabatch.sensors.batch import BatchSensor
 
@@ -65,6 +67,24 @@ def test_every_dag_in_the_pages_can_be_imported(code, tmp_path):
     assert spec is not None
     assert spec.loader is not None
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def test_the_retry_policy_in_the_pages_knows_what_tasks_raise():
+    pytest.importorskip("airflow.sdk.definitions.retry_policy")
+    [code] = [str(snippet.values[0]) for snippet in SNIPPETS if "RetryRule(" in str(snippet.values[0])]
+    names: dict[str, Any] = {}
+    exec(code, names)
+
+    def decided(error: Exception) -> tuple[str, float | None]:
+        with pytest.raises(type(error)) as raised, exceptions.fail_fast_on_permanent_errors():
+            raise error
+        decision = names["patient"].evaluate(raised.value, try_number=1, max_tries=5)
+        return decision.action.value, decision.retry_delay and decision.retry_delay.total_seconds()
+
+    assert decided(RateLimitedError("429", status_code=429)) == ("retry", 900)
+    assert decided(UnavailableError("502", status_code=502)) == ("retry", 300)
+    assert decided(NoResponseError("nothing", reached_server=False)) == ("default", None)
+    assert decided(exceptions.BatchTimeoutError("late")) == ("fail", None)
 
 
 def test_there_are_snippets_and_links_to_check():
