@@ -25,9 +25,14 @@ def settings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
     read = _read(hook, conn_id)
     if isinstance(read, Exception):
         raise read
-    for secret in read.secrets:
-        mask_secret(secret.get_secret_value())
+    mask(read)
     return read
+
+
+def mask(settings: ClientSettings) -> None:
+    """Have Airflow mask a connection's secrets in what this process logs."""
+    for secret in settings.secrets:
+        mask_secret(secret.get_secret_value())
 
 
 async def asettings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
@@ -62,14 +67,14 @@ def _forget(task: asyncio.Task[ClientSettings | LlamaCloudError]) -> None:
 
 def _read(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudError:
     try:
-        return _settings(conn_id, hook.get_connection(conn_id))
+        return settings_in(conn_id, hook.get_connection(conn_id))
     except AirflowNotFoundException:
         return _read_again(hook, conn_id)
 
 
 async def _aread(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudError:
     try:
-        return _settings(conn_id, await get_connection(hook, conn_id))
+        return settings_in(conn_id, await get_connection(hook, conn_id))
     except AirflowNotFoundException:
         return await asyncio.to_thread(_read_again, hook, conn_id)
 
@@ -86,7 +91,7 @@ def _read_again(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudErro
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            return _settings(conn_id, hook.get_connection(conn_id))
+            return settings_in(conn_id, hook.get_connection(conn_id))
     except AirflowNotFoundException:
         return InvalidInputError(
             "llamabatch_conn_id",
@@ -94,7 +99,8 @@ def _read_again(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudErro
         )
 
 
-def _settings(conn_id: str, connection: Connection) -> ClientSettings | LlamaCloudError:
+def settings_in(conn_id: str, connection: Connection) -> ClientSettings | LlamaCloudError:
+    """Return the settings in a connection, with what the deployment configures for empty fields; or what is wrong."""
     from airflow_provider_llamabatch import configuration
     from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
     from airflow_provider_llamabatch.llamacloud.settings import settings_or_problem

@@ -224,7 +224,7 @@ def settings_of(connection_id: str) -> ClientSettings:
     from airflow.models.connection import Connection
     from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
-    from airflow_provider_llamabatch.llamacloud.settings import settings_or_problem
+    from airflow_provider_llamabatch.hooks.connections import mask, settings_in
 
     missing = InvalidInputError(
         "connection", f"there is no Airflow connection {connection_id!r} of the type {CONN_TYPE}"
@@ -235,16 +235,10 @@ def settings_of(connection_id: str) -> ClientSettings:
         raise missing from None
     if connection.conn_type != CONN_TYPE:  # another service's password must not be sent to LlamaCloud
         raise missing
-    read = settings_or_problem(
-        connection_id,
-        password=connection.password,
-        host=connection.host,
-        schema=connection.schema,
-        port=connection.port,
-        extra=connection.extra,
-    )
+    read = settings_in(connection_id, connection)
     if isinstance(read, Exception):
         raise read
+    mask(read)
     return read
 
 

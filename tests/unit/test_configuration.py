@@ -21,6 +21,7 @@ from airflow_provider_llamabatch.operators.directory import UploadDirectoryOpera
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
 from airflow_provider_llamabatch.sensors.batch import BatchSensor
 from airflow_provider_llamabatch.sensors.jobs import BatchJobsSensor
+from airflow_provider_llamabatch.ui import reading
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 GENERAL = "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"
@@ -119,7 +120,9 @@ class TestConnections:
             connection = {"conn_type": "llamabatch", "password": "llx-1", **parts}
             monkeypatch.setenv("AIRFLOW_CONN_LLAMABATCH_DEFAULT", json.dumps(connection))
             hook = LlamaBatchHook()
-            return settings_of(hook, hook.llamabatch_conn_id)
+            read = settings_of(hook, hook.llamabatch_conn_id)
+            assert reading.settings_of(hook.llamabatch_conn_id) == read, "the page asks where the tasks ask"
+            return read
 
         return read
 
