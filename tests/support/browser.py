@@ -36,7 +36,7 @@ def window(
     context.add_cookies([{"name": "_token", "value": token, "url": url}])
     context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)  # ms; long only where the machine does much else
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if _is_error_of_ours(message) else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
