@@ -30,6 +30,7 @@ class JobsPollMixin(LineageMixin):
     project_id: str | None
     organization_id: str | None
     poll_interval: Any
+    cancel_on_kill: bool
 
     if TYPE_CHECKING:
 
@@ -89,6 +90,7 @@ class JobsPollMixin(LineageMixin):
             deadline=deadline,
             first_look_at=now + max(defaults.FIRST_POLL_AFTER, min(interval, 3 * defaults.FIRST_POLL_AFTER)),
             since=now,
+            cancel_on_kill=self.cancel_on_kill,
             project_id=self.project_id,
             organization_id=self.organization_id,
         )

@@ -67,7 +67,8 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         what the deployment configures where not given.
     :param poll_interval: seconds between polls once the batch is no longer young.
     :param timeout: seconds to wait at most.
-    :param cancel_on_kill: cancel the batch when the waiting task is killed (marked failed, or its worker terminated).
+    :param cancel_on_kill: cancel the batch when the waiting task is killed (marked failed, or its worker terminated);
+        its jobs, where those are waited for, when a person marks the deferred task failed (Airflow 3.3 and newer).
     :param cancel_on_timeout: cancel the batch when ``timeout`` has passed.
     :param fail_on_partial_error: fail when some file got no job.
     :param fresh: always submit a new batch, never rejoin one of an earlier try.

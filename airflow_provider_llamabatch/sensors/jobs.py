@@ -44,6 +44,8 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
     :param deferrable: wait in the triggerer. This, ``poll_interval`` and ``timeout`` are what the deployment configures
         where not given.
     :param with_credits: ask for what each job cost, a request per job, eight at once; None where it is not billed yet.
+    :param cancel_on_kill: cancel the jobs that still run when a person marks the task failed while it is deferred
+        (Airflow 3.3 and newer).
     :param fail_on_partial_error: fail when any job did not complete.
     :param project_id: the project, the connection's where None.
     :param organization_id: the organization, the connection's where None.
@@ -62,6 +64,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         timeout: float | timedelta | None = None,
         deferrable: bool | None = None,
         with_credits: bool = False,
+        cancel_on_kill: bool = True,
         fail_on_partial_error: bool = False,
         project_id: str | None = None,
         organization_id: str | None = None,
@@ -74,6 +77,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         self.job_references = job_references
         self.deferrable = configuration.deferrable(deferrable)
         self.with_credits = with_credits
+        self.cancel_on_kill = cancel_on_kill
         self.fail_on_partial_error = fail_on_partial_error
         self.project_id = project_id
         self.organization_id = organization_id

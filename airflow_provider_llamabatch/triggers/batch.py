@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_llamabatch import defaults, metrics, tracing
-from airflow_provider_llamabatch.airflow_compat import task_state
 from airflow_provider_llamabatch.batches.events import WaitEvent
 from airflow_provider_llamabatch.batches.polling import PollState
 from airflow_provider_llamabatch.polling.loop import UNKNOWN_AGE, Subscription, loop_time
 from airflow_provider_llamabatch.polling.sources import Batches
+from airflow_provider_llamabatch.triggers.killing import CancelsOnKill
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+
 MAX_WAIT = 7 * 24 * 3600.0  # seconds, where no deadline is given: Airflow's default for sensors
-MAX_KILL = 25.0  # seconds; Airflow gives a kill 30 s ([triggerer] on_kill_timeout)
 
 _KNOWN_STATUSES = frozenset({"PENDING", "THROTTLED", "RUNNING"})
 
 
-class BatchTrigger(BaseTrigger):
+class BatchTrigger(CancelsOnKill):
     """
     Fires one ``TriggerEvent`` with a ``WaitEvent`` payload once the batch has ended or the deadline has passed.
 
@@ -124,40 +123,11 @@ class BatchTrigger(BaseTrigger):
             created_at=self.created_at,
         )
 
-    async def on_kill(self) -> None:
-        """
-        Cancel the batch if a person has marked the task failed.
-
-        Airflow cancels this coroutine again every second while it runs (seen on 3.3.2), so the work is done in a task
-        of its own that is seen through.
-        """
-        if not self.cancel_on_kill or time.time() >= (self.deadline or float("inf")):
-            return
-        work = asyncio.get_running_loop().create_task(self._cancel_if_failed())
-        while not work.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(work)
-        if not work.cancelled():
-            work.result()
-
-    async def _cancel_if_failed(self) -> None:
-        """
-        Cancel the batch unless the task goes on elsewhere.
-
-        Airflow also asks for the kill after a Clear (whose new try has rejoined the batch by then) and on a triggerer
-        whose triggers were taken over, so the task's state is asked for first.
-        """
-        from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
-
-        async with asyncio.timeout(MAX_KILL):
-            state = await task_state(self.task_instance)
-            if state != "failed":
-                self.log.info("Batch %s is left alone: the task is %s, not failed", self.batch_id, state)
-                return
-            async with LlamaBatchHook(self.llamabatch_conn_id) as hook:
-                batch = await hook.acancel_batch(
-                    self.batch_id, project_id=self.project_id, organization_id=self.organization_id
-                )
+    async def cancel(self, hook: LlamaBatchHook) -> None:
+        """Cancel the batch."""
+        batch = await hook.acancel_batch(
+            self.batch_id, project_id=self.project_id, organization_id=self.organization_id
+        )
         self.log.info("Cancelled batch %s since the task was marked failed; it is %s", batch.id, batch.status)
 
     def _say(self, status: str) -> None:

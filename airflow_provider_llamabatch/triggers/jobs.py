@@ -1,4 +1,4 @@
-"""The trigger: waits in the triggerer for many jobs to end. It only reads."""
+"""The trigger: waits in the triggerer for many jobs to end. It only reads, and cancels when a person ended the task."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.batches.polling import PollState, Reason
 from airflow_provider_llamabatch.polling.loop import Subscription, loop_time
 from airflow_provider_llamabatch.polling.sources import Jobs
+from airflow_provider_llamabatch.triggers.killing import CancelsOnKill
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from airflow_provider_llamabatch.documents.progress import Progress
+    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+    from airflow_provider_llamabatch.llamacloud.call import Call
 
 
-class JobsTrigger(BaseTrigger):
+class JobsTrigger(CancelsOnKill):
     """
     Fires one ``TriggerEvent`` once every job has ended or has reached the deadline.
 
@@ -33,6 +36,7 @@ class JobsTrigger(BaseTrigger):
     :param deadline: when to give up.
     :param first_look_at: when to poll first; at once if not given.
     :param since: when the wait began.
+    :param cancel_on_kill: cancel the jobs that still run when a person marks the task failed (Airflow 3.3 and newer).
     :param project_id: the project, the connection's if not given.
     :param organization_id: the organization, the connection's if not given.
     :param _newer: what a worker one release ahead may say; ignored.
@@ -46,6 +50,7 @@ class JobsTrigger(BaseTrigger):
         deadline: float | None = None,
         first_look_at: float | None = None,
         since: float | None = None,
+        cancel_on_kill: bool = False,
         project_id: str | None = None,
         organization_id: str | None = None,
         **_newer: Any,
@@ -57,8 +62,10 @@ class JobsTrigger(BaseTrigger):
         self.deadline = deadline
         self.first_look_at = first_look_at
         self.since = since
+        self.cancel_on_kill = cancel_on_kill
         self.project_id = project_id
         self.organization_id = organization_id
+        self._ended: set[str] = set()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments that make this trigger again, none of them a secret."""
@@ -71,6 +78,7 @@ class JobsTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "first_look_at": self.first_look_at,
                 "since": self.since,
+                "cancel_on_kill": self.cancel_on_kill,
                 "project_id": self.project_id,
                 "organization_id": self.organization_id,
             },
@@ -116,11 +124,50 @@ class JobsTrigger(BaseTrigger):
         waiting, ended = len(states), 0
         async with Subscription(self.llamabatch_conn_id, source, states, listed_from=since) as subscription:
             while waiting:
-                result = (await subscription.next_update()).result
+                update = await subscription.next_update()
+                result = update.result
                 if result is None:
                     continue
                 waiting -= 1
-                ended += result.reason is not Reason.TIMED_OUT
+                if result.reason is not Reason.TIMED_OUT:
+                    ended += 1
+                    self._ended.add(update.entry.state.key)
                 if line := progress.add(failed=result.reason is not Reason.COMPLETED):
                     self.logger().info("Jobs: %s", line)
         return ended
+
+    async def cancel(self, hook: LlamaBatchHook) -> None:
+        """Cancel the jobs that are not known to have ended, several at once; those that have by then are refused."""
+        from airflow_provider_llamabatch.llamacloud import calls
+        from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+
+        cancels: dict[str, Callable[..., Call[Any]]] = {
+            "parse_v2": calls.cancel_parse_job,
+            "extract_v2": calls.cancel_extract_job,
+        }
+        asked = [
+            cancels[job_type](job_id, project_id=self.project_id, organization_id=self.organization_id)
+            for job_type, ids in self.job_ids.items()
+            for job_id in ids
+            if job_id not in self._ended
+        ]
+        remaining, cancelled, last_error = iter(asked), 0, None
+
+        async def one_after_another() -> None:
+            nonlocal cancelled, last_error
+            for call in remaining:
+                try:
+                    await hook.asend(call)
+                    cancelled += 1
+                except LlamaCloudError as error:
+                    last_error = error
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(defaults.MAX_CONCURRENCY):
+                    group.create_task(one_after_another())
+        finally:  # also when the time for a kill is up
+            refused = f"; the last refusal was: {last_error}" if last_error is not None else ""
+            self.log.info(
+                "Cancelled %s of %s jobs since the task was marked failed%s", cancelled, len(asked), refused
+            )
