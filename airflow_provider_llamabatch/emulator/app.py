@@ -24,7 +24,7 @@ from airflow_provider_llamabatch.emulator.routes import (
     webhook_configs,
 )
 from airflow_provider_llamabatch.emulator.routes.access import Guard, RouteTable, retry_after
-from airflow_provider_llamabatch.emulator.routes.base import KEY_SCHEME
+from airflow_provider_llamabatch.emulator.routes.base import CONTROL_PREFIX, KEY_SCHEME
 
 if TYPE_CHECKING:
     import threading
@@ -46,6 +46,7 @@ RESOURCES = (
     control,
     downloads,
 )
+DOCUMENT_PATH = f"{CONTROL_PREFIX}openapi.json"
 SCOPE = [
     {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
     for name in ("project_id", "organization_id")
@@ -60,11 +61,29 @@ def build(service: EmulatorState, stopping: threading.Event) -> ASGIApp:
     return FaultMiddleware(Guard(app, service, routes), service, routes, stopping)
 
 
+class _Documented(FastAPI):
+    """An application whose document says how the key and the project are sent."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the whole document, with the control."""
+        if self.openapi_schema is None:
+            found = super().openapi()
+            found["components"]["securitySchemes"] = {KEY_SCHEME: {"type": "http", "scheme": "bearer"}}
+            for operations in found["paths"].values():
+                for operation in operations.values():
+                    if "security" in operation:
+                        _add_scope(operation)
+        return super().openapi()
+
+
+def _add_scope(operation: dict[str, Any]) -> None:
+    named = {parameter["name"] for parameter in operation.get("parameters", [])}
+    operation.setdefault("parameters", []).extend(one for one in SCOPE if one["name"] not in named)
+
+
 def api() -> FastAPI:
     """Return the application without what stands before it."""
-    app = FastAPI(
-        title="LlamaCloud emulator", version="2", openapi_url="/_emulator/openapi.json", docs_url=None
-    )
+    app = _Documented(title="LlamaCloud emulator", version="2", openapi_url=DOCUMENT_PATH, docs_url=None)
     app.router.redirect_slashes = False
     for resource in RESOURCES:
         app.include_router(resource.api.router)
@@ -76,16 +95,8 @@ def api() -> FastAPI:
 def document() -> dict[str, Any]:
     """Return the OpenAPI document of the emulated API, without the control."""
     found = api().openapi()
-    found["components"]["securitySchemes"] = {KEY_SCHEME: {"type": "http", "scheme": "bearer"}}
-    for path in [path for path in found["paths"] if path.startswith("/_emulator/")]:
+    for path in [path for path in found["paths"] if path.startswith(CONTROL_PREFIX)]:
         del found["paths"][path]
-    for operations in found["paths"].values():
-        for operation in operations.values():
-            if "security" in operation:
-                named = {parameter["name"] for parameter in operation.get("parameters", [])}
-                operation.setdefault("parameters", []).extend(
-                    one for one in SCOPE if one["name"] not in named
-                )
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
@@ -32,10 +33,14 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Handler = Callable[..., Any]
+Json = dict[str, Any]
 
 CONTROL_PREFIX = "/_emulator/"
 FIXED_SHAPES = frozenset({"items", "results", "job", "job_reference", "config"})
 KEY_SCHEME = "HTTPBearer"
+GUARDED = (400, 401, 403, 404, 413, 429)
+"""How any operation that needs a key may refuse; 422 is where something can be invalid."""
+OPEN = (400, 413)
 
 
 class ApiRequest(Request):
@@ -126,9 +131,29 @@ class Api:
         self._needs_key = needs_key
 
     def route(
-        self, method: str, path: str, model: Any = None, *, status: int = 200, needs_key: bool = True
+        self,
+        method: str,
+        path: str,
+        model: Any = None,
+        *,
+        status: int = 200,
+        needs_key: bool = True,
+        refusals: Iterable[int] = (),
+        media_type: str | None = None,
     ) -> Callable[[Handler], Handler]:
-        """Register a handler. ``model`` is what the document says about the answer; it costs nothing per request."""
+        """
+        Register a handler.
+
+        ``model`` is what the document says about the answer; it costs nothing per request. ``refusals`` are the
+        statuses of this operation beyond those that any may answer, ``media_type`` is that of an answer that is no
+        JSON.
+        """
+        guarded = needs_key and self._needs_key
+        responses: dict[int | str, Json] = {
+            code: {"model": Refused} for code in sorted({*(GUARDED if guarded else OPEN), *refusals})
+        }
+        if media_type is not None:
+            responses[status] = {"description": "The content", "content": {media_type: {}}}
 
         def register(handler: Handler) -> Handler:
             self.router.add_api_route(
@@ -137,8 +162,9 @@ class Api:
                 methods=[method],
                 status_code=status,
                 response_model=model,
-                responses={400: {"model": Refused}, 404: {"model": Refused}} if self._needs_key else None,
-                openapi_extra={"security": [{KEY_SCHEME: []}]} if needs_key and self._needs_key else None,
+                response_class=Response if media_type is not None else JSONResponse,
+                responses=responses,
+                openapi_extra={"security": [{KEY_SCHEME: []}]} if guarded else None,
                 summary=(handler.__doc__ or "").partition(".")[0],
             )
             return handler

@@ -25,7 +25,7 @@ Json = dict[str, Any]
 api = Api("/api/v2/batches", "Batches")
 
 
-@api.route("POST", "", BatchResponse, status=201)
+@api.route("POST", "", BatchResponse, status=201, refusals=[402])
 def create_batch(request: ApiRequest, body: BatchCreate) -> Json:
     """Create a batch; the same request twice makes two."""
     _check_allowance(request)

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 api = Api("/api/v1/beta/directories", "Directories")
 
 
-@api.route("POST", "", DirectoryResponse, status=201)
+@api.route("POST", "", DirectoryResponse, status=201, refusals=[409])
 def create_directory(request: ApiRequest, body: DirectoryCreate) -> Json:
     """Create a directory; the server alone says when an ephemeral one expires."""
     service, settings, now = request.service, request.settings, request.now

@@ -33,7 +33,7 @@ EXPANDABLE = frozenset({"download_url"})
 api = Api("/api/v1/beta/directories/{directory_id}/files", "Directory files")
 
 
-@api.route("POST", "/upload", DirectoryFileResponse, status=201)
+@api.route("POST", "/upload", DirectoryFileResponse, status=201, refusals=[402, 409])
 async def upload_file(
     request: ApiRequest,
     directory_id: str,
@@ -59,7 +59,7 @@ def delete_files(request: ApiRequest, directory_id: str, body: BulkDelete) -> No
         file.deleted_at = request.now
 
 
-@api.route("POST", "", DirectoryFileResponse, status=201)
+@api.route("POST", "", DirectoryFileResponse, status=201, refusals=[409])
 def add_file(request: ApiRequest, directory_id: str, body: FileAdd) -> Json:
     """Put a file of the files API into the directory."""
     request.directory(directory_id)

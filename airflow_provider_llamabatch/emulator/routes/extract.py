@@ -64,7 +64,7 @@ def generate_schema(request: ApiRequest, body: SchemaGenerate) -> Json:
     return {"name": body.name or "generated", "parameters": parameters}
 
 
-@api.route("POST", "", ExtractJobResponse)
+@api.route("POST", "", ExtractJobResponse, refusals=[402])
 def create_job(request: ApiRequest, body: ExtractCreate) -> Json:
     """Extract from a file or from what a parse job read."""
     parameters = _parameters(request, body)
@@ -119,7 +119,7 @@ def cancel_job(request: ApiRequest, job_id: str) -> Json:
     return _job_json(request, making.cancel_job(request, "extract_v2", job_id))
 
 
-@api.route("DELETE", "/{job_id}")
+@api.route("DELETE", "/{job_id}", refusals=[409])
 def delete_job(request: ApiRequest, job_id: str, force: bool = False) -> Json:
     """Delete a job; one that has not ended only with ``force``."""
     making.delete_job(request, "extract_v2", job_id, force=force)

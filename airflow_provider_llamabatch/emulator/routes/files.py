@@ -23,7 +23,7 @@ MAX_EXPIRY = 7 * 24 * 3600
 api = Api("/api/v1/beta/files", "Files")
 
 
-@api.route("POST", "", FileResponse, status=201)
+@api.route("POST", "", FileResponse, status=201, refusals=[402])
 async def create_file(
     request: ApiRequest,
     file: Annotated[UploadFile, File()],

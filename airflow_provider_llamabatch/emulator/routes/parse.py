@@ -50,7 +50,7 @@ def list_versions(request: ApiRequest) -> Json:
     return {**VERSIONS, "latest": {tier: versions[0] for tier, versions in VERSIONS.items()}}
 
 
-@api.route("POST", "", ParseJobResponse)
+@api.route("POST", "", ParseJobResponse, refusals=[402])
 def create_job(request: ApiRequest, body: ParseCreate) -> Json:
     """Parse a file that was uploaded before."""
     parameters = _parameters(request, body)
@@ -64,7 +64,7 @@ def create_job(request: ApiRequest, body: ParseCreate) -> Json:
     return _job_json(request, job)
 
 
-@api.route("POST", "/upload", ParseJobResponse)
+@api.route("POST", "/upload", ParseJobResponse, refusals=[402])
 async def upload_and_create_job(
     request: ApiRequest,
     file: Annotated[UploadFile, File()],
@@ -125,7 +125,7 @@ def cancel_job(request: ApiRequest, job_id: str) -> Json:
     return _job_json(request, making.cancel_job(request, "parse_v2", job_id))
 
 
-@api.route("DELETE", "/{job_id}", ParseJobDeleted)
+@api.route("DELETE", "/{job_id}", ParseJobDeleted, refusals=[409])
 def delete_job(request: ApiRequest, job_id: str) -> Json:
     """Delete a job that has ended, with its results."""
     return {"id": making.delete_job(request, "parse_v2", job_id).id, "project_id": request.project.id}
