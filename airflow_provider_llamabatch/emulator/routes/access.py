@@ -17,6 +17,9 @@ from airflow_provider_llamabatch.emulator.state.service import EmulatorState, Pr
 NO_KEY = "Invalid API key. Check that the key belongs to the region of this host"
 TOO_LARGE = "The request body is too large"
 CUT_OFF = "The client went away"
+NO_HOST = "Invalid host header"
+HOST = re.compile(rb"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?")
+"""A name or an address, and perhaps a port: addresses in answers are made of it."""
 FORM_SLACK = 64 * 1024
 """What a form may add to the file in it."""
 
@@ -60,6 +63,7 @@ class Guard:
         scope["state"]["service"] = service
         route = self._routes.find(scope["method"], scope["path"])
         try:
+            _check_host(scope)
             if route is not None and route.openapi_extra is not None:
                 with service.lock:
                     project = project_of(service, scope)
@@ -125,6 +129,11 @@ def retry_after(settings: Settings, status: int) -> dict[str, str]:
     """Return the header that a 429 carries, where it is switched on."""
     seconds = settings.retry_after_seconds
     return {"retry-after": str(seconds)} if status == 429 and seconds is not None else {}
+
+
+def _check_host(scope: Scope) -> None:
+    if not all(HOST.fullmatch(value) for name, value in scope["headers"] if name == b"host"):
+        raise HTTPException(400, NO_HOST)
 
 
 def _check_rate(service: EmulatorState, project: Project, settings: Settings) -> None:

@@ -109,8 +109,11 @@ class ApiRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Any]:
         """Return the handler with its request wrapped."""
         handle = super().get_route_handler()
+        needs_key = self.openapi_extra is not None
 
         async def with_api_request(request: Request) -> Response:
+            if needs_key and "project" not in request.scope["state"]:
+                raise HTTPException(404, "Not Found")  # what the guard does not know gets nowhere
             try:
                 return await handle(ApiRequest(request.scope, request.receive))
             except (StarletteHTTPException, RequestValidationError):

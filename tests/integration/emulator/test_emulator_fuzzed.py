@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 from typing import TYPE_CHECKING
 
 import httpx
@@ -59,3 +60,18 @@ def test_the_document_that_is_served_says_how_the_key_is_sent(emulator: LlamaClo
     assert needed == {*served["components"]["securitySchemes"]}
     assert served["paths"].keys() == api().openapi()["paths"].keys()
     assert {path for path in served["paths"] if not path.startswith("/_emulator/")} == {*document()["paths"]}
+
+
+@pytest.mark.parametrize("host", ["[", "[::1", "a b", "\xff"])
+@pytest.mark.parametrize(("method", "path"), [("DELETE", "/api/v2/batches"), ("GET", DIRECTORIES)])
+def test_a_host_that_is_none_is_refused(
+    emulator: LlamaCloudEmulator, host: str, method: str, path: str
+) -> None:
+    headers = {"Host": host, "Authorization": f"Bearer {emulator.api_key}"}
+    status, body = raw(emulator, method, path, headers)
+    assert (status, json.loads(body)) == (400, {"detail": "Invalid host header"})
+
+
+@pytest.mark.parametrize("path", ["/api/v2/batches%0A", "/api/v2/parse%0A", f"{DIRECTORIES}%0A"])
+def test_a_path_with_a_line_break_is_no_way_around_the_key(emulator: LlamaCloudEmulator, path: str) -> None:
+    assert httpx.get(emulator.url + path).status_code == 404
