@@ -28,7 +28,7 @@ class Control:
         """The settings in force."""
         return self._service.settings
 
-    def change(self, **changes: Any) -> Settings:
+    def change(self, /, **changes: Any) -> Settings:
         """Change settings by name. Raises pydantic.ValidationError for unknown names or bad values."""
         with self._service.lock:
             self._service.settings = self._service.settings.changed(**changes)
@@ -62,7 +62,7 @@ class Control:
             return self._service.now
 
     def advance(self, seconds: float) -> float:
-        """Move the clock forward and return the new time. Raises ValueError for negative seconds."""
+        """Move the clock forward and return the new time. Raises ValueError for negative seconds or past 8307."""
         with self._service.lock:
             self._service.clock.advance(seconds)
             self._service.on_change()
@@ -83,7 +83,7 @@ class Control:
 
     # Faults
 
-    def add_fault(self, **fault: Any) -> str:
+    def add_fault(self, /, **fault: Any) -> str:
         """Add a fault (fields: see ``Fault``) and return its id. Raises pydantic.ValidationError."""
         with self._service.lock:
             return self._service.faults.add(Fault.model_validate(fault))

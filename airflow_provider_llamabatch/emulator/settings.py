@@ -16,6 +16,9 @@ from pydantic import (
 
 from airflow_provider_llamabatch.emulator.state.records import FileResult
 
+LONGEST_SECONDS = 1e10
+"""Three centuries: with these added to the latest time of the clock, every moment still has a date."""
+Seconds = Annotated[float, Field(ge=0, le=LONGEST_SECONDS)]
 RefusalCode = Literal[400, 401, 402, 403, 404, 409, 413, 422, 429]
 
 
@@ -31,18 +34,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # How long things take, in seconds of the emulator's clock.
-    batch_pending_seconds: NonNegativeFloat = 1
-    batch_throttled_seconds: NonNegativeFloat = 0
-    batch_running_seconds: NonNegativeFloat = 4
-    job_pending_seconds: NonNegativeFloat = 0.2
-    job_running_seconds: NonNegativeFloat = 1
-    cancel_seconds: NonNegativeFloat = 1
-    usage_delay_seconds: NonNegativeFloat = 2
+    batch_pending_seconds: Seconds = 1
+    batch_throttled_seconds: Seconds = 0
+    batch_running_seconds: Seconds = 4
+    job_pending_seconds: Seconds = 0.2
+    job_running_seconds: Seconds = 1
+    cancel_seconds: Seconds = 1
+    usage_delay_seconds: Seconds = 2
 
     # How a batch ends. An unknown word as final status is shown as it is.
     final_status: str = "COMPLETED"
     jobs_finish: Literal["before_completed", "after_completed"] = "before_completed"
-    job_lag_seconds: NonNegativeFloat = 5
+    job_lag_seconds: Seconds = 5
     cancel_stops_jobs: bool = True
     mapping_error_files: tuple[str, ...] = ()
     unresolved_files: tuple[str, ...] = ()
@@ -53,15 +56,15 @@ class Settings(BaseModel):
     results_null_when_completed_looks: NonNegativeInt = 0
     partial_results_while_running: bool = False
     partial_results_when_failed: bool = False
-    new_batch_is_404_seconds: NonNegativeFloat = 0
-    list_hides_new_batches_seconds: NonNegativeFloat = 0
+    new_batch_is_404_seconds: Seconds = 0
+    list_hides_new_batches_seconds: Seconds = 0
 
     # What jobs come to, and what a look at them shows.
     file_results: dict[str, FileResult] = Field(default_factory=dict)
     failed_pages: tuple[PositiveInt, ...] = ()
     allowed_page_failure_ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
     unfinished_results_code: RefusalCode | None = None
-    results_expire_seconds: NonNegativeFloat | None = None
+    results_expire_seconds: Seconds | None = None
 
     # Lists. Files and configurations allow longer pages than the others.
     default_page_size: PositiveInt = 10
@@ -95,7 +98,7 @@ class Settings(BaseModel):
     retry_after_seconds: PositiveInt | None = None
 
     # Directories and their files.
-    ephemeral_lifetime_seconds: NonNegativeFloat = 7 * 24 * 3600
+    ephemeral_lifetime_seconds: Seconds = 7 * 24 * 3600
     expires_at_in_create: Literal["ignore", "refuse"] = "ignore"
     duplicate_unique_id: Literal["add", "replace", "refuse"] = "add"
 
@@ -105,11 +108,11 @@ class Settings(BaseModel):
 
     # Webhooks. The service refuses private addresses; here they are all there is.
     webhook_attempts: PositiveInt = 3
-    webhook_retry_seconds: NonNegativeFloat = 1
-    webhook_timeout_seconds: PositiveFloat = 30
+    webhook_retry_seconds: Seconds = 1
+    webhook_timeout_seconds: Annotated[Seconds, Field(gt=0)] = 30
     webhook_private_targets: bool = True
 
-    def changed(self, **changes: Any) -> Settings:
+    def changed(self, /, **changes: Any) -> Settings:
         """Return a copy with some fields changed. Raises pydantic.ValidationError for unknown names or bad values."""
         return Settings.model_validate({**self.model_dump(), **changes})
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     Act = Callable[[Fault, Scope, Receive, Send], Awaitable[None]]
 
 
+WITHOUT_BODY = frozenset({204, 304})
+"""A client takes what follows their head for the beginning of the next answer."""
+
+
 @dataclass
 class HeldResponse:
     """An answer that has been held back."""
@@ -43,8 +47,10 @@ class HeldResponse:
             self.body += message.get("body", b"")
 
     def with_body(self, body: bytes) -> HeldResponse:
-        """Return the same answer with another body."""
+        """Return the same answer with another body, where its status allows one."""
         headers = [(name, value) for name, value in self.headers if name != b"content-length"]
+        if self.status in WITHOUT_BODY:
+            return HeldResponse(self.status, headers)
         return HeldResponse(self.status, [*headers, (b"content-length", str(len(body)).encode())], body)
 
     async def send_head(self, send: Send) -> None:

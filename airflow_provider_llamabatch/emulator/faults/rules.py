@@ -18,15 +18,24 @@ from pydantic import (
 )
 
 Kind = Literal["delay", "stall", "drop_before", "drop_after", "status", "html", "malformed", "missing_fields"]
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 COMMITS_BY_DEFAULT = frozenset({"delay"})
 
 
 def _pattern(text: str) -> str:
     try:
         re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
     return text
+
+
+def _sendable(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"not a header: {name!r}: {value!r}")
+    return headers
 
 
 class Fault(BaseModel):
@@ -57,7 +66,7 @@ class Fault(BaseModel):
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     detail: Any = None
     body: str = "<html><body><h1>Bad gateway</h1></body></html>"
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: Annotated[dict[str, str], AfterValidator(_sendable)] = Field(default_factory=dict)
     fields: tuple[str, ...] = ("id", "status")
     committed: bool | None = None
     times: PositiveInt | None = None

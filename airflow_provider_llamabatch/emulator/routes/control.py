@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError
 
 from airflow_provider_llamabatch.emulator.control import Control
-from airflow_provider_llamabatch.emulator.errors import invalid_all, not_found
+from airflow_provider_llamabatch.emulator.errors import invalid, invalid_all, not_found
 from airflow_provider_llamabatch.emulator.models.requests import Changes
 from airflow_provider_llamabatch.emulator.routes.base import Api, ApiRequest
 
@@ -28,7 +28,7 @@ class ClockChange(BaseModel):
 class NewKey(BaseModel):
     """Body of a key rotation."""
 
-    api_key: Annotated[str, Field(min_length=1)]
+    api_key: Annotated[str, Field(pattern="^[!-~]+$")]  # what a header can carry
 
 
 class NewProject(BaseModel):
@@ -75,9 +75,12 @@ def get_clock(request: ApiRequest) -> Json:
 def change_clock(request: ApiRequest, body: ClockChange) -> Json:
     """Freeze or release the clock, move it forward."""
     control = _control(request)
+    try:
+        control.advance(body.advance)
+    except ValueError as error:
+        raise invalid("body", "advance", str(error), body.advance) from None
     if body.freeze is not None:
         control.freeze(body.freeze)
-    control.advance(body.advance)
     return control.clock()
 
 
@@ -99,7 +102,7 @@ def clear_faults(request: ApiRequest) -> None:
     _control(request).clear_faults()
 
 
-@api.route("DELETE", "/faults/{fault_id}", status=204)
+@api.route("DELETE", "/faults/{fault_id}", status=204, refusals=[404])
 def remove_fault(request: ApiRequest, fault_id: str) -> None:
     """Remove one fault."""
     try:

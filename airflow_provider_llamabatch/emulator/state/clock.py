@@ -5,11 +5,16 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+LATEST = 2e11
+"""The end of this clock's time, in the year 8307: what lasts for centuries from then on still has a date."""
+
 
 class Clock:
     """Tells the time in seconds since the epoch (UTC), to the microsecond. It never goes backwards by itself."""
 
     def __init__(self, start_time: float | None = None) -> None:
+        if start_time is not None and not 0 <= start_time <= LATEST:
+            raise ValueError(f"the clock goes from 0 to {LATEST:g} (start_time={start_time})")
         self._offset = 0.0 if start_time is None else start_time - time.time()
         self._frozen_at: float | None = None
 
@@ -24,9 +29,15 @@ class Clock:
         return round(time.time() + self._offset if self._frozen_at is None else self._frozen_at, 6)
 
     def advance(self, seconds: float) -> None:
-        """Move time forward. Raises ValueError for negative seconds: records from the future make no sense."""
+        """
+        Move time forward.
+
+        Raises ValueError for negative seconds, as records from the future make no sense, and beyond LATEST.
+        """
         if seconds < 0:
             raise ValueError(f"the clock cannot be turned back (seconds={seconds})")
+        if not self.now() + seconds <= LATEST:
+            raise ValueError(f"the clock ends at {LATEST:g} (seconds={seconds})")
         if self._frozen_at is None:
             self._offset += seconds
         else:

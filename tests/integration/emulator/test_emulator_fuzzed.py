@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -75,3 +76,82 @@ def test_a_host_that_is_none_is_refused(
 @pytest.mark.parametrize("path", ["/api/v2/batches%0A", "/api/v2/parse%0A", f"{DIRECTORIES}%0A"])
 def test_a_path_with_a_line_break_is_no_way_around_the_key(emulator: LlamaCloudEmulator, path: str) -> None:
     assert httpx.get(emulator.url + path).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["self", "__class__", "model_config", ""])
+@pytest.mark.parametrize(("method", "path"), [("PATCH", "settings"), ("POST", "faults")])
+def test_the_control_refuses_every_name_that_it_does_not_know(
+    emulator: LlamaCloudEmulator, name: str, method: str, path: str
+) -> None:
+    answer = httpx.request(method, f"{emulator.url}/_emulator/{path}", json={name: 1})
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"ephemeral_lifetime_seconds": AGES},
+        {"cancel_seconds": AGES},
+        {"batch_pending_seconds": AGES},
+        {"job_running_seconds": AGES},
+    ],
+)
+def test_times_that_no_calendar_has_are_refused(
+    emulator: LlamaCloudEmulator, setting: dict[str, float]
+) -> None:
+    assert httpx.patch(f"{emulator.url}/_emulator/settings", json=setting).status_code == 422
+
+
+def test_the_clock_cannot_be_turned_beyond_the_calendar(
+    emulator: LlamaCloudEmulator, plain: httpx.Client
+) -> None:
+    clock, longest = f"{emulator.url}/_emulator/clock", 200 * 365 * 24 * 3600
+    statuses = {httpx.post(clock, json={"advance": longest}).status_code for _ in range(60)}
+    assert statuses == {200, 422}
+    assert httpx.post(clock, json={"advance": AGES}).status_code == 422
+    plain.patch("/_emulator/settings", json={"ephemeral_lifetime_seconds": longest})
+    answer = plain.post(DIRECTORIES, json={"name": "x", "type": "ephemeral"})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "k\u00e9y", "\u2603", "a\n"])
+def test_a_key_that_no_header_could_carry_is_refused(
+    emulator: LlamaCloudEmulator, plain: httpx.Client, key: str
+) -> None:
+    assert plain.put("/_emulator/api-key", json={"api_key": key}).status_code == 422
+    assert plain.get("/api/v2/batches").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["a{9999999999999}", "(" * 5000 + ")" * 5000])
+def test_a_pattern_that_cannot_be_compiled_is_no_fault(emulator: LlamaCloudEmulator, path: str) -> None:
+    fault = {"kind": "drop_before", "path": path}
+    assert httpx.post(f"{emulator.url}/_emulator/faults", json=fault).status_code == 422
+
+
+@pytest.mark.parametrize("headers", [{"": "x"}, {"a b": "x"}, {"x": "a\r\nb: c"}, {"x": "\u2603"}])
+def test_headers_that_cannot_be_sent_are_no_part_of_a_fault(
+    emulator: LlamaCloudEmulator, headers: dict[str, str]
+) -> None:
+    fault = {"kind": "status", "status": 503, "headers": headers}
+    assert httpx.post(f"{emulator.url}/_emulator/faults", json=fault).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "missing_fields"},
+        {"kind": "malformed"},
+        {"kind": "status", "status": 204},
+        {"kind": "status", "status": 304},
+        {"kind": "html", "status": 204},
+    ],
+)
+def test_a_fault_sends_no_body_where_there_may_be_none(
+    emulator: LlamaCloudEmulator, plain: httpx.Client, fault: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    made = plain.post(DIRECTORIES, json={"name": "x"}).json()["id"]
+    emulator.control.add_fault(**fault, method="DELETE")
+    answer = plain.delete(f"{DIRECTORIES}/{made}")
+    assert (answer.status_code, answer.content) == (fault.get("status", 204), b"")
+    assert plain.get("/api/v2/batches").status_code == 200
+    assert [one.message for one in caplog.records if one.levelno >= logging.WARNING] == []
