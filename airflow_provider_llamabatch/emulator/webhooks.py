@@ -205,12 +205,15 @@ async def _send(client: httpx.AsyncClient, url: str, delivery: Delivery) -> int 
 
     try:
         return (await client.post(url, content=delivery.body, headers=delivery.headers())).status_code
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError):  # headers may be of any type
         return None
 
 
 def _is_private(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return True  # it is nobody's address
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from referencing import Registry
 
 from airflow_provider_llamabatch.emulator.documents.values import Values, fold, names
 
@@ -27,6 +29,10 @@ MAX_DEPTH = 20
 """How often a schema may refer to itself before what it describes ends."""
 
 
+MAX_STEPS, STEPS_PER_ROW = 20_000, 200
+"""How much is tried: a small schema can describe more than could ever be made."""
+
+
 class NoFitError(ValueError):
     """Nothing that validates against the schema could be made."""
 
@@ -39,8 +45,9 @@ def extract(schema: Json, found: Values) -> Json:
     the plainest value that is allowed. Raises NoFitError.
     """
     try:
-        result = _Filler(schema, found).object(schema, found, 0)
-        fits = Draft202012Validator(schema).is_valid(result)
+        filler = _Filler(schema, found)
+        result = filler.object(schema, found, 0)
+        fits = filler.fits(result, schema)
     except Exception as error:
         raise NoFitError(f"the data_schema cannot be used: {str(error)[:200]}") from None
     if not fits:
@@ -58,15 +65,18 @@ class _Filler:
     def __init__(self, schema: Json, found: Values) -> None:
         self._root = schema
         self._rows = found.rows
+        self._left = MAX_STEPS + STEPS_PER_ROW * sum(map(len, found.rows))
+        self._validator = Draft202012Validator(schema, registry=Registry())  # follows no addresses
 
     def object(self, schema: Json, found: Values, depth: int) -> Json:
+        self._step()
         schema = self._resolved(schema)
         required = schema.get("required", [])
         filled: Json = {}
         for name, part in schema.get("properties", {}).items():
             value = self._value(name, part, found, depth + 1)
-            if value is _MISSING and (name in required or self._fits(None, part)):
-                value = None if self._fits(None, part) else self._plain(part, depth + 1)
+            if value is _MISSING and (name in required or self.fits(None, part)):
+                value = None if self.fits(None, part) else self._plain(part, depth + 1)
             if value is not _MISSING:
                 filled[name] = value
         for name in required:
@@ -81,7 +91,7 @@ class _Filler:
             return found.named.get(fold(name), _MISSING)
         for alternative in self._alternatives(schema):
             value = self._typed(name, alternative, found, depth)
-            if value is not _MISSING and self._fits(value, schema):
+            if value is not _MISSING and self.fits(value, schema):
                 return value
         return _MISSING
 
@@ -119,11 +129,12 @@ class _Filler:
 
     def _plain(self, schema: Any, depth: int) -> Any:
         """Return the plainest value that the schema allows."""
+        self._step()
         if not isinstance(schema, dict) or depth > MAX_DEPTH:
             return ""
         for alternative in self._alternatives(schema):
             for value in self._candidates(alternative, depth):
-                if self._fits(value, schema):
+                if self.fits(value, schema):
                     return value
         return None
 
@@ -148,6 +159,7 @@ class _Filler:
 
     def _resolved(self, schema: Any) -> Json:
         """Follow references within the schema and join ``allOf``."""
+        self._step()
         for _ in range(MAX_DEPTH):
             if not isinstance(schema, dict) or "$ref" not in schema:
                 break
@@ -164,8 +176,15 @@ class _Filler:
             joined |= {"required": needed} if needed else {}
         return joined
 
-    def _fits(self, value: Any, schema: Any) -> bool:
-        return bool(Draft202012Validator(self._root).evolve(schema=schema).is_valid(value))
+    def fits(self, value: Any, schema: Any) -> bool:
+        """Whether a value validates against a part of the schema."""
+        self._step()
+        return bool(self._validator.evolve(schema=schema).is_valid(value))
+
+    def _step(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise NoFitError("it describes more than there is in any document")
 
 
 def _keys(name: str, schema: Json) -> list[str]:
@@ -191,6 +210,8 @@ def _scalar(raw: str, schema: Json, kinds: list[str]) -> Any:
     if found is None:
         return _MISSING
     number = float(found.group().replace(",", ""))
+    if not math.isfinite(number):  # JSON has no word for it
+        return _MISSING
     return int(number) if "integer" in kinds else number
 
 

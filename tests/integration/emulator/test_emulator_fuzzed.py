@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import logging
+import socket
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from airflow_provider_llamabatch.emulator.app import api, document
+from airflow_provider_llamabatch.emulator.documents.extraction import NoFitError, extract
+from airflow_provider_llamabatch.emulator.documents.values import Values, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,4 +158,98 @@ def test_a_fault_sends_no_body_where_there_may_be_none(
     answer = plain.delete(f"{DIRECTORIES}/{made}")
     assert (answer.status_code, answer.content) == (fault.get("status", 204), b"")
     assert plain.get("/api/v2/batches").status_code == 200
+    assert [one.message for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+def test_a_document_with_a_number_beyond_all_bounds_gives_json(plain: httpx.Client) -> None:
+    digits = b"Total: " + b"9" * 400
+    file = plain.post("/api/v1/beta/files", files={"file": ("a.txt", digits)}, data={"purpose": "extract"})
+    schema = {"type": "object", "properties": {"total": {"type": "number"}}}
+    body = {"file_input": file.json()["id"], "configuration": {"data_schema": schema}}
+    job = plain.post("/api/v2/extract", json=body).json()["id"]
+    plain.post("/_emulator/clock", json={"advance": 60})
+    answer = plain.get(f"/api/v2/extract/{job}")
+    assert answer.json()["status"] == "COMPLETED"
+    assert "Infinity" not in answer.text
+
+
+@pytest.mark.parametrize("where", ["not", "if", "a"])
+def test_no_address_out_of_a_schema_is_followed(where: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        foreign = {"$ref": f"http://127.0.0.1:{listener.getsockname()[1]}/schema.json"}
+        schema: dict[str, Any] = {"type": "object", "properties": {"total": {"type": "number"}}}
+        schema |= {"properties": {**schema["properties"], "a": foreign}} if where == "a" else {where: foreign}
+        with pytest.raises(NoFitError):
+            extract(schema, values("Total: 1\n\nX: 2"))
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {
+            "type": "object",
+            "properties": {name: {"$ref": "#"} for name in "abcd"},
+            "required": ["a", "b", "c", "d"],
+        },
+        {
+            "type": "object",
+            "properties": {"a": {"$ref": "#/$defs/x"}},
+            "required": ["a"],
+            "$defs": {"x": {"type": "array", "minItems": 1000, "items": {"$ref": "#/$defs/x"}}},
+        },
+        {
+            "type": "object",
+            "properties": {
+                "a": {"anyOf": [{"type": "object", "properties": {"b": {"$ref": "#/properties/a"}}}] * 4}
+            },
+            "required": ["a"],
+        },
+    ],
+    ids=["objects", "arrays", "alternatives"],
+)
+def test_a_schema_that_asks_for_more_than_anybody_has_is_given_up(schema: dict[str, Any]) -> None:
+    with pytest.raises(NoFitError):
+        extract(schema, Values())
+
+
+@pytest.mark.parametrize("headers", [{"X-Count": 5}, {"X-Parts": ["a"]}, {"": "x"}, {"x": "\u2603"}])
+def test_a_webhook_whose_headers_cannot_be_sent_is_a_delivery_that_fails(
+    emulator: LlamaCloudEmulator,
+    plain: httpx.Client,
+    headers: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    emulator.control.change(webhook_attempts=1)
+    file = plain.post("/api/v1/beta/files", files={"file": ("a.txt", b"A")}, data={"purpose": "parse"})
+    hook = {"webhook_url": "http://127.0.0.1:9/", "webhook_headers": headers}
+    body = {
+        "file_id": file.json()["id"],
+        "tier": "fast",
+        "version": "latest",
+        "webhook_configurations": [hook],
+    }
+    assert plain.post("/api/v2/parse", json=body).status_code == 200
+    while not any(one["attempts"] for one in plain.get("/_emulator/deliveries").json()):
+        pass
+    assert {one["delivered"] for one in plain.get("/_emulator/deliveries").json()} == {False}
+    gc.collect()  # tells of tasks that failed unseen
+    assert [one.message for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://"])
+def test_a_webhook_to_what_is_no_address_is_not_called(
+    emulator: LlamaCloudEmulator, plain: httpx.Client, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.control.change(webhook_private_targets=False, webhook_attempts=1)
+    saved = plain.post("/api/v1/beta/webhook-configs", json={"webhook_url": url}).json()["id"]
+    file = plain.post("/api/v1/beta/files", files={"file": ("a.txt", b"A")}, data={"purpose": "parse"})
+    body = {"file_id": file.json()["id"], "tier": "fast", "version": "latest"}
+    plain.post("/api/v2/parse", json={**body, "webhook_configuration_ids": [saved]}).raise_for_status()
+    while not plain.get("/_emulator/deliveries").json():
+        pass
+    assert [one["delivered"] for one in plain.get("/_emulator/deliveries").json()] == [False]
+    gc.collect()
     assert [one.message for one in caplog.records if one.levelno >= logging.WARNING] == []
