@@ -4,6 +4,7 @@ VENV ?= .venv
 PYTHONS ?= 3.13 3.12 3.11 3.14
 AIRFLOW ?= 3.3.2
 HISTORIES ?= 100000
+CASES ?= 10000
 SEED ?= 0
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
@@ -19,7 +20,7 @@ SLOW_TESTS := tests/chaos tests/pages tests/postgres
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-matrix lint types bench chaos scale simulate mutants docs screenshots release release-check clean
+.PHONY: help demo test test-slow test-matrix lint types bench chaos scale simulate fuzz mutants docs screenshots release release-check clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +57,9 @@ scale: $(DISTRIBUTED)/.installed ## load a distributed Airflow on this machine (
 simulate: $(INSTALLED) ## play 100,000 random histories on a virtual clock (HISTORIES=, SEED=)
 	@$(PYTHON) -m tests.simulation --histories $(HISTORIES) --seed $(SEED)
 
+fuzz: $(VENV)/.fuzz ## send the emulator 10,000 requests made up from its own document (CASES=, SEED=)
+	@$(PYTHON) -m tests.fuzz --cases $(CASES) --seed $(SEED)
+
 test-matrix: $(INSTALLED) ## run unit and integration tests on every supported Airflow (CELLS="2.11 3.0")
 	@$(PYTHON) -m tests.matrix $(if $(CELLS),--only $(CELLS))
 
@@ -84,6 +88,10 @@ $(INSTALLED): pyproject.toml .ci/venv
 
 $(VENV)/.mutants: $(INSTALLED)
 	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --group mutants
+	@touch $@
+
+$(VENV)/.fuzz: $(INSTALLED)
+	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --group fuzz
 	@touch $@
 
 $(VENV)/.release: $(INSTALLED)
