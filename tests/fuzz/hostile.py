@@ -48,7 +48,9 @@ def _zipped() -> bytes:
 UPLOADS = [
     ("a.txt", b"Total: 1\n\nDate: 2026-01-31"),
     ("huge.txt", b"Total: " + b"9" * 400),
-    ("deep.md", b"# " * 3000),
+    ("headings.md", b"# a\n" * 3000),
+    ("marks.md", b"* " * 20_000),
+    ("spaces.md", b" " * 20_000 + b"x"),
     ("items.md", b"- a\n" * 500),
     ("table.md", b"| a |\n| - |\n" + b"| 1 |\n" * 200),
     ("empty.txt", b""),

@@ -12,7 +12,9 @@ Json = dict[str, Any]
 
 _HEADING = re.compile(r"(#{1,6})\s+(.*)")
 _BULLET = re.compile(r"\s*(?:[-*+]|(\d+)[.)])\s+(.*)")
-_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*")
+_RULE = re.compile(
+    r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?"
+)  # of a stripped line: no two parts take the same space
 
 
 def items(markdown: str) -> list[Json]:
@@ -30,21 +32,32 @@ def tables(markdown: str) -> list[list[list[str]]]:
 
 
 def _items_of(block: str) -> list[Json]:
-    lines = block.splitlines()
-    heading = _HEADING.fullmatch(lines[0].strip())
-    if heading:
-        first = {"type": "heading", "level": len(heading[1]), "value": heading[2], "md": lines[0].strip()}
-        rest = "\n".join(lines[1:])
-        return [first, *(_items_of(rest) if rest.strip() else [])]
-    for index, line in enumerate(lines[1:], 1):
-        if _HEADING.fullmatch(line.strip()):
-            return [*_items_of("\n".join(lines[:index])), *_items_of("\n".join(lines[index:]))]
-    if len(lines) > 1 and "|" in lines[0] and _RULE.fullmatch(lines[1]):
+    found: list[Json] = []
+    between: list[str] = []
+    for line in block.splitlines():
+        heading = _HEADING.fullmatch(line.strip())
+        if heading is None:
+            between.append(line)
+            continue
+        found += _without_headings(between)
+        between = []
+        found.append({"type": "heading", "level": len(heading[1]), "value": heading[2], "md": line.strip()})
+    return found + _without_headings(between)
+
+
+def _without_headings(lines: list[str]) -> list[Json]:
+    text = "\n".join(lines).strip()
+    if not text:
+        return []
+    if len(lines) > 1 and "|" in lines[0] and _is_rule(lines[1]):
         return [_table(lines)]
     if all(_BULLET.fullmatch(line) for line in lines):
         return [_list(lines)]
-    text = block.strip()
     return [{"type": "text", "value": text, "md": text}]
+
+
+def _is_rule(line: str) -> bool:
+    return _RULE.fullmatch(line.strip()) is not None
 
 
 def _list(lines: list[str]) -> Json:
@@ -59,7 +72,7 @@ def _list(lines: list[str]) -> Json:
 
 
 def _table(lines: list[str]) -> Json:
-    rows = [_cells(line) for line in lines if not _RULE.fullmatch(line)]
+    rows = [_cells(line) for line in lines if not _is_rule(line)]
     target = io.StringIO()
     csv.writer(target, lineterminator="\n").writerows(rows)
     cells = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)

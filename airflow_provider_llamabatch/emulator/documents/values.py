@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch.emulator.documents.items import items
 
-_LINE = re.compile(r"^[\s>#*|-]*([^:|\n]{1,80}?)[\s*]*:[\s*]*(\S.*?)[\s*|]*$", re.MULTILINE)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
+_BEFORE_NAMES = f"{_SPACE}>#*|-"
+_AROUND = f"{_SPACE}*"
+MAX_NAME = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,7 @@ def fold(name: str) -> str:
 def values(markdown: str) -> Values:
     """Read what a text offers; the first of a name wins."""
     found = Values()
-    for name, value in _LINE.findall(markdown):
+    for name, value in _lines(markdown):
         found.named.setdefault(fold(name), value)
     heading = ""
     for item in items(markdown):
@@ -44,6 +50,21 @@ def values(markdown: str) -> Values:
     return found
 
 
+def _lines(markdown: str) -> Iterator[tuple[str, str]]:
+    """Go through the names and values; a value may begin on a line below its name. One look at each line."""
+    lines = iter(markdown.split("\n"))
+    for line in lines:
+        head, colon, rest = line.partition(":")
+        name = head.lstrip(_BEFORE_NAMES).rstrip(_AROUND)
+        if not colon or not name or "|" in name or len(name) > MAX_NAME:
+            continue
+        value = rest.lstrip(_AROUND)
+        while not value and (below := next(lines, None)) is not None:
+            value = below.lstrip(_AROUND)
+        if value := value.rstrip(f"{_AROUND}|"):
+            yield name, value
+
+
 def _add_table(found: Values, rows: list[list[str]]) -> None:
     head = [fold(name) for name in rows[0]]
     found.rows.append([dict(zip(head, row, strict=False)) for row in rows[1:]])
@@ -57,4 +78,4 @@ def _add_table(found: Values, rows: list[list[str]]) -> None:
 
 def names(markdown: str) -> list[str]:
     """Return the names of all ``Name: value`` lines as they are written."""
-    return [name for name, _ in _LINE.findall(markdown)]
+    return [name for name, _ in _lines(markdown)]

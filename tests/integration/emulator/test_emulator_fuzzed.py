@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_llamabatch.emulator.app import api, document
 from airflow_provider_llamabatch.emulator.documents.extraction import NoFitError, extract
+from airflow_provider_llamabatch.emulator.documents.items import items
 from airflow_provider_llamabatch.emulator.documents.values import Values, values
 
 if TYPE_CHECKING:
@@ -213,6 +214,18 @@ def test_no_address_out_of_a_schema_is_followed(where: str) -> None:
 def test_a_schema_that_asks_for_more_than_anybody_has_is_given_up(schema: dict[str, Any]) -> None:
     with pytest.raises(NoFitError):
         extract(schema, Values())
+
+
+@pytest.mark.parametrize("mark", [" ", "* ", "\n", "| ", "> ", "-", "a:\n", "# a\n", "- a\n", "a | b\n"])
+def test_a_document_of_one_mark_over_and_over_is_read(mark: str) -> None:
+    text = mark * 20_000 + "x"
+    assert len(items(text)) <= 20_001
+    assert extract({"properties": {"total": {"type": "number"}}}, values(text)) == {}
+
+
+def test_a_value_may_stand_on_the_line_below_its_name() -> None:
+    text = "**Total**:\n\n  12.50 |\n| Name | Date: no |\n> Due date: **2026-01-31**\nEmpty:"
+    assert values(text).named == {"total": "12.50", "duedate": "2026-01-31"}
 
 
 @pytest.mark.parametrize("headers", [{"X-Count": 5}, {"X-Parts": ["a"]}, {"": "x"}, {"x": "\u2603"}])
