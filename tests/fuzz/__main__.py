@@ -9,6 +9,7 @@ Exits with 1 and prints a request for every kind of failure.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -144,6 +145,7 @@ def report(tally: Tally, seconds: float) -> None:
 def main() -> int:
     """Fuzz and report."""
     chosen = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and end what was started
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="llamabatch-fuzz-") as folder:
         tally = fuzz(chosen, Path(folder))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from airflow_provider_llamabatch.emulator.faults.rules import Fault
 from airflow_provider_llamabatch.emulator.settings import Settings
 from tests.fuzz.judging import shown
-from tests.fuzz.served import DOCUMENTS, populated
+from tests.fuzz.served import DOCUMENTS, sparsely_populated
 from tests.fuzz.story import LISTS
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Controlled:
         self._fill()
 
     def _fill(self) -> None:
-        self.pool: Pool = populated(self._served)
+        self.pool: Pool = sparsely_populated(self._served)
         unmatched = {"kind": "drop_before", "path": "^/never"}
         self.pool.add(self._served.post(f"{PREFIX}faults", json=unmatched)["id"], "fault_id")
 

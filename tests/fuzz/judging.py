@@ -70,6 +70,7 @@ class Tally:
         known = self.failures.get((operation, what))
         if known is None:
             self.failures[operation, what] = Failure(operation, what, detail[:SHOWN], request)
+            print(f"{operation} {what}: {detail[:SHOWN]}", flush=True)
         else:
             known.times += 1
 

@@ -146,6 +146,16 @@ def populated(served: Served) -> Pool:
     return pool
 
 
+def sparsely_populated(served: Served) -> Pool:
+    """Put a directory and a batch into the emulator: quick enough to be done after every change."""
+    pool = Pool(black_hole=served.black_hole)
+    directory = _directory(served, pool, "user")
+    job = {"type": "parse_v2", "configuration_id": "cfg-PARSE_AGENTIC"}
+    body = {"source_directory_id": directory, "config": {"job": job}}
+    pool.add(served.post("/api/v2/batches", json=body)["id"], "batch_id")
+    return pool
+
+
 _CONFIGURATIONS: list[tuple[str, dict[str, Any]]] = [
     ("parse", {"product_type": "parse_v2", "tier": "agentic", "version": "latest"}),
     ("extract", {"product_type": "extract_v2", "data_schema": SCHEMA, "cite_sources": True}),
