@@ -21,6 +21,8 @@ from tests.simulation.world import Excused, Hang, Nature, World
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tests.simulation.clockwork import Process
+
 TROUBLED = 3600.0  # virtual seconds after which all trouble is over
 PATIENCE = 4 * 3600.0  # virtual seconds after that within which everything must have ended
 LARGEST = 3500.0  # seconds by which the clocks of workers and service are apart: documented is an hour
@@ -309,9 +311,17 @@ def _check_end(world: World) -> None:
         triggerer.check_requests()
     for excused in world.excused:
         _check_told(world, excused)
-    left = [process.name for process in world.network.under_way.values() if not process.is_dead]
+    left = [process.name for process in world.network.under_way.values() if not _may_go_on(process)]
     if left:
         world.violate("nothing is left", f"requests of {left} are still under way")
+
+
+def _may_go_on(process: Process) -> bool:
+    """Say so of what has died, and of a try that Airflow gave up while it stood still: its deadline ends it later."""
+    worker = process.poster
+    return process.is_dead or (
+        worker is not None and (worker.was_frozen or worker.number < worker.instance.try_number)
+    )
 
 
 def _check_told(world: World, excused: Excused) -> None:
