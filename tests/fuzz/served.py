@@ -80,8 +80,9 @@ class Served:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def troubles(self) -> list[str]:
-        """Return what it printed that no request may make it print."""
-        return [line for line in self.log().splitlines() if TROUBLE.search(line)]
+        """Return what it printed that no request may make it print, each with what follows it."""
+        lines = self.log().splitlines()
+        return ["\n    ".join(lines[at : at + 25]) for at, line in enumerate(lines) if TROUBLE.search(line)]
 
     def followed(self) -> bool:
         """Tell whether somebody connected to the black hole."""

@@ -157,6 +157,7 @@ class Api:
         }
         if media_type is not None:
             responses[status] = {"description": "The content", "content": {media_type: {}}}
+            responses[206] = {"description": "Parts of it, where a Range asks for them"}
 
         def register(handler: Handler) -> Handler:
             self.router.add_api_route(
