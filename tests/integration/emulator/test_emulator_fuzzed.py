@@ -228,16 +228,22 @@ def test_a_value_may_stand_on_the_line_below_its_name() -> None:
     assert values(text).named == {"total": "12.50", "duedate": "2026-01-31"}
 
 
-@pytest.mark.parametrize("headers", [{"X-Count": 5}, {"X-Parts": ["a"]}, {"": "x"}, {"x": "\u2603"}])
-def test_a_webhook_whose_headers_cannot_be_sent_is_a_delivery_that_fails(
-    emulator: LlamaCloudEmulator,
-    plain: httpx.Client,
-    headers: dict[str, Any],
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"webhook_headers": {"X-Count": 5}},
+        {"webhook_headers": {"X-Parts": ["a"]}},
+        {"webhook_headers": {"": "x"}},
+        {"webhook_headers": {"x": "\u2603"}},
+        {"webhook_url": "http://[::1]:99999/"},
+    ],
+)
+def test_a_webhook_that_cannot_be_sent_is_a_delivery_that_fails(
+    emulator: LlamaCloudEmulator, plain: httpx.Client, odd: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.control.change(webhook_attempts=1)
     file = plain.post("/api/v1/beta/files", files={"file": ("a.txt", b"A")}, data={"purpose": "parse"})
-    hook = {"webhook_url": "http://127.0.0.1:9/", "webhook_headers": headers}
+    hook = {"webhook_url": "http://127.0.0.1:9/", **odd}
     body = {
         "file_id": file.json()["id"],
         "tier": "fast",
