@@ -29,7 +29,7 @@ HEADERS = (
 
 _WORDS = {
     401: "Log in to Airflow first.",
-    403: "You may not see this.",
+    403: "Your rights in Airflow do not go so far. Batches are shown to users who may read their connection.",
     404: "There is nothing here.",
     405: "This address takes no such request.",
 }
