@@ -28,21 +28,24 @@ CANCELLED = {"CANCELLED": 2, "COMPLETED": 1}
 
 
 @pytest.fixture
-async def waiting(
-    line: Line, source: Path, emulator: LlamaCloudEmulator
-) -> AsyncIterator[tuple[JobsTrigger, asyncio.Task[Any]]]:
-    """A trigger that waits for three jobs, of which one has ended and two never do."""
+def job_ids(line: Line, source: Path, emulator: LlamaCloudEmulator) -> list[str]:
+    """Three jobs, of which one ends and two never do."""
     fill(source, {"a.txt": b"alpha", "b.txt": b"beta", "c.txt": b"gamma"})
     emulator.control.change(file_results={"[bc].txt": {"never_ends": True}})
-    await asyncio.to_thread(lambda: line.process(line.upload(source=str(source))))
-    ids = [reference["job_reference"]["id"] for reference in line.references]
+    line.process(line.upload(source=str(source)))
+    return [reference["job_reference"]["id"] for reference in line.references]
+
+
+@pytest.fixture
+async def waiting(job_ids: list[str]) -> AsyncIterator[JobsTrigger]:
+    """A trigger that waits for the jobs and has seen one end."""
     trigger = JobsTrigger(
-        {"parse_v2": ids}, poll_interval=1.0, deadline=time.time() + 60, cancel_on_kill=True
+        {"parse_v2": job_ids}, poll_interval=1.0, deadline=time.time() + 60, cancel_on_kill=True
     )
     run: asyncio.Task[Any] = asyncio.ensure_future(anext(trigger.run()))
     while not trigger._ended:
         await asyncio.sleep(0.02)
-    yield trigger, run
+    yield trigger
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
 
@@ -79,9 +82,8 @@ async def test_jobs_that_still_run_are_cancelled_only_where_the_task_was_marked_
     waiting, hook, emulator, monkeypatch, state, left
 ):
     airflow_says(monkeypatch, state)
-    trigger, _ = waiting
 
-    await trigger.on_kill()
+    await waiting.on_kill()
 
     assert await asyncio.to_thread(statuses, hook) == left
     assert cancels(emulator) == left.get("CANCELLED", 0)
@@ -90,11 +92,10 @@ async def test_jobs_that_still_run_are_cancelled_only_where_the_task_was_marked_
 @pytest.mark.parametrize("changed", [{"cancel_on_kill": False}, {"deadline": 1.0}], ids=["off", "over"])
 async def test_jobs_are_left_alone_where_nobody_wants_them_cancelled(waiting, emulator, monkeypatch, changed):
     airflow_says(monkeypatch, "failed")
-    trigger, _ = waiting
     for name, value in changed.items():
-        setattr(trigger, name, value)
+        setattr(waiting, name, value)
 
-    await trigger.on_kill()
+    await waiting.on_kill()
 
     assert cancels(emulator) == 0
 
@@ -104,9 +105,8 @@ async def test_a_kill_that_airflow_cancels_again_and_again_is_seen_through(
 ):
     airflow_says(monkeypatch, "failed")
     emulator.control.add_fault(kind="delay", seconds=0.3, path=r"/cancel$")
-    trigger, _ = waiting
 
-    killed = asyncio.create_task(trigger.on_kill())
+    killed = asyncio.create_task(waiting.on_kill())
     for _ in range(5):
         await asyncio.sleep(0.02)
         killed.cancel()
@@ -120,9 +120,8 @@ async def test_what_the_service_refuses_to_cancel_is_told_and_holds_nothing_else
 ):
     airflow_says(monkeypatch, "failed")
     emulator.control.add_fault(kind="status", status=400, detail="not now", path=r"/cancel$", times=1)
-    trigger, _ = waiting
 
-    await trigger.on_kill()
+    await waiting.on_kill()
 
     assert (await asyncio.to_thread(statuses, hook))["CANCELLED"] == 1
     assert cancels(emulator) == 2
