@@ -76,7 +76,7 @@ def _row(
         problems.append(f"never came to pass: {fault.moment.name}")
     fault.strike(deployment)
     try:
-        deployment.sleep(pause if fault.lasts else 0.0)
+        deployment.sleep(max(pause, fault.at_least) if fault.lasts else 0.0)
     finally:
         fault.heal(deployment)
     if not pipelines.wait(deployment, lambda: pipelines.all_ended(deployment), seconds=END_PATIENCE):

@@ -55,6 +55,7 @@ class Fault:
     strike: Callable[[Deployment], None]
     heal: Callable[[Deployment], None] = _nothing
     lasts: bool = False
+    at_least: float = 0.0  # seconds that it lasts, however short the others are
     cleared: bool = (
         False  # a person clears what failed, since Airflow itself used up its tries before any task began
     )
@@ -192,7 +193,15 @@ FAULTS = (
     Fault(
         "PostgreSQL restarted", WORKING, _restart_postgres, _revive_all, lasts=True, afterwards=_revive_all
     ),
-    Fault("service gone", WORKING, _service_gone, _service_back, lasts=True),
+    Fault(
+        "service gone for ten minutes; what failed is cleared later",
+        WORKING,
+        _service_gone,
+        _service_back,
+        lasts=True,
+        at_least=600.0,
+        cleared=True,
+    ),
     Fault("key rotated", WAITING, _rotate),
     _cut("worker", "network between a worker and the API server cut", WORKING),
     _cut("triggerer", "network between a triggerer and the service cut", WAITING),
