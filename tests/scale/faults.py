@@ -56,9 +56,7 @@ class Fault:
     heal: Callable[[Deployment], None] = _nothing
     lasts: bool = False
     at_least: float = 0.0  # seconds that it lasts, however short the others are
-    cleared: bool = (
-        False  # a person clears what failed, since Airflow itself used up its tries before any task began
-    )
+    cleared: bool = False  # a person clears what failed: the tries of its tasks were used up
     afterwards: Callable[[Deployment], None] = _nothing
 
 
