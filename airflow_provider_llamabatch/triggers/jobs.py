@@ -65,7 +65,7 @@ class JobsTrigger(CancelsOnKill):
         self.cancel_on_kill = cancel_on_kill
         self.project_id = project_id
         self.organization_id = organization_id
-        self._ended: set[str] = set()
+        self._ended: list[str] = []  # ids, as they end
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments that make this trigger again, none of them a secret."""
@@ -93,11 +93,9 @@ class JobsTrigger(CancelsOnKill):
         total = sum(len(ids) for ids in self.job_ids.values())
         progress = Progress(total, time.monotonic)
         async with asyncio.TaskGroup() as group:
-            waits = [
+            for job_type, ids in self.job_ids.items():
                 group.create_task(self._wait(job_type, ids, now, deadline, progress))
-                for job_type, ids in self.job_ids.items()
-            ]
-        ended = sum(wait.result() for wait in waits)
+        ended = len(self._ended)
         began, reason = self.since or now, metrics.reason_for(ended == total)
         metrics.wait_ended("jobs", reason, time.time() - began)
         tracing.record("llamabatch.wait", began, jobs=total, reason=str(reason))
@@ -106,8 +104,8 @@ class JobsTrigger(CancelsOnKill):
 
     async def _wait(
         self, job_type: str, ids: list[str], now: float, deadline: float, progress: Progress
-    ) -> int:
-        """Wait for the jobs of one type; returns how many have ended in time."""
+    ) -> None:
+        """Wait for the jobs of one type, and note those that end in time."""
         since = now if self.since is None else self.since
         first = now if self.first_look_at is None else self.first_look_at
         states = [
@@ -121,20 +119,17 @@ class JobsTrigger(CancelsOnKill):
             for job_id in ids
         ]
         source = Jobs(job_type, self.project_id, self.organization_id)
-        waiting, ended = len(states), 0
+        waiting = len(states)
         async with Subscription(self.llamabatch_conn_id, source, states, listed_from=since) as subscription:
             while waiting:
                 update = await subscription.next_update()
-                result = update.result
-                if result is None:
+                if (result := update.result) is None:
                     continue
                 waiting -= 1
                 if result.reason is not Reason.TIMED_OUT:
-                    ended += 1
-                    self._ended.add(update.entry.state.key)
+                    self._ended.append(update.entry.state.key)
                 if line := progress.add(failed=result.reason is not Reason.COMPLETED):
                     self.logger().info("Jobs: %s", line)
-        return ended
 
     async def cancel(self, hook: LlamaBatchHook) -> None:
         """Cancel the jobs that are not known to have ended, several at once; those that have by then are refused."""
@@ -145,11 +140,12 @@ class JobsTrigger(CancelsOnKill):
             "parse_v2": calls.cancel_parse_job,
             "extract_v2": calls.cancel_extract_job,
         }
+        ended = set(self._ended)
         asked = [
             cancels[job_type](job_id, project_id=self.project_id, organization_id=self.organization_id)
             for job_type, ids in self.job_ids.items()
             for job_id in ids
-            if job_id not in self._ended
+            if job_id not in ended
         ]
         remaining, cancelled, last_error = iter(asked), 0, None
 
