@@ -213,9 +213,8 @@ class Worker:
             if instance.was_overwritten:
                 world.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1
                 return
-            was_young = (
-                self.began_at < made.poster.posted_at + defaults.MISSING_GRACE
-            )  # it may look for it long
+            # What was young when it first looked counts as young, however long it looks.
+            was_young = self.began_at < made.poster.posted_at + defaults.MISSING_GRACE
             if made.gone_at <= world.now and was_young:
                 world.counts[f"{EXCUSED}{YOUNG_AND_GONE}"] += 1
                 return
