@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import count
 from math import floor
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +55,10 @@ class Entry:
         self.relist_at = 0.0  # not expected on a list before
         self.misses = 0  # lists in a row that should have shown it and did not
 
+    def __lt__(self, other: Entry) -> bool:
+        """Order waits by their deadlines, for the heap of these."""
+        return self.state.deadline < other.state.deadline
+
 
 @dataclass(slots=True)
 class Agenda:
@@ -69,8 +72,7 @@ class Agenda:
     origin: float
     _due: dict[float, list[Entry]] = field(default_factory=dict)
     _times: list[float] = field(default_factory=list)  # a heap of the keys of _due
-    _deadlines: list[tuple[float, int, Entry]] = field(default_factory=list)  # a heap
-    _numbers: Any = field(default_factory=count)
+    _deadlines: list[Entry] = field(default_factory=list)  # a heap
 
     def tick(self, after: float, gap: float) -> float:
         """Return the first tick of a gap that is later than ``after``."""
@@ -101,15 +103,15 @@ class Agenda:
     def watch(self, entry: Entry, entries: int) -> None:
         """Take an entry's deadline in; ``entries`` is how many there are."""
         if len(self._deadlines) > 2 * entries + 64:  # mostly of waits that are long over
-            self._deadlines = [item for item in self._deadlines if item[2].phase is not Phase.OVER]
+            self._deadlines = [other for other in self._deadlines if other.phase is not Phase.OVER]
             heapq.heapify(self._deadlines)
-        heapq.heappush(self._deadlines, (entry.state.deadline, next(self._numbers), entry))
+        heapq.heappush(self._deadlines, entry)
 
     def take_expired(self, now: float) -> list[Entry]:
         """Take out what has reached its deadline."""
         expired: list[Entry] = []
-        while self._deadlines and self._deadlines[0][0] <= now:
-            entry = heapq.heappop(self._deadlines)[2]
+        while self._deadlines and self._deadlines[0].state.deadline <= now:
+            entry = heapq.heappop(self._deadlines)
             if entry.phase is not Phase.OVER:
                 expired.append(entry)
         return expired
@@ -117,5 +119,5 @@ class Agenda:
     @property
     def next_at(self) -> float:
         """Return when something is due or expires, infinity where nothing does."""
-        times = self._times[:1] + [item[0] for item in self._deadlines[:1]]
+        times = self._times[:1] + [entry.state.deadline for entry in self._deadlines[:1]]
         return min(times, default=float("inf"))

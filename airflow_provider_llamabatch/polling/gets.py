@@ -26,7 +26,7 @@ class Gets:
 
     __slots__ = ("_entries", "_queues", "_source")
 
-    def __init__(self, source: Source, entries: Mapping[str, list[Entry]], lanes: Lanes) -> None:
+    def __init__(self, source: Source, entries: Mapping[str, tuple[Entry, ...]], lanes: Lanes) -> None:
         self._source, self._entries = source, entries
         self._queues = ((lanes.gets, deque[str]()), (lanes.retries, deque[str]()))
 

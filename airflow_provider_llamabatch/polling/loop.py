@@ -12,6 +12,8 @@ import contextlib
 import contextvars
 import logging
 import time
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -24,7 +26,7 @@ from airflow_provider_llamabatch.polling.schedule import Schedule
 from airflow_provider_llamabatch.polling.watching import News, WatchedBatches, WatchSchedule
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Coroutine, Iterable
     from typing import Self
 
     from airflow_provider_llamabatch.batches.polling import PollState
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 UNKNOWN_AGE = 3600.0  # seconds before the wait began that something of unknown age is assumed to be made
 MAX_CLOSE = 5.0  # seconds
 PACE_SECONDS = 5.0  # for reading the connection before the first poll; a cold triggerer takes some
-AT_ONCE = 25  # updates passed on before the event loop turns to others: each wakes a trigger
+AT_ONCE = 10  # updates passed on in a turn of the event loop
 TROUBLE_WORTH_A_LINE = 3  # failures in a row after which the log says so
 
 T = TypeVar("T")
@@ -66,7 +68,7 @@ class _Subscriber(Generic[T]):
         if loop is None or loop.is_closing:
             loop = of_loop[self.conn_id] = PollLoop(self.conn_id)
         self._loop = loop
-        loop.join(self.source, self._entries)
+        self.source = loop.join(self.source, self._entries)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -145,7 +147,9 @@ class PollLoop:
         self._conn_id = conn_id
         self._schedules: dict[Source, Any] = {}  # each a Schedule, or a WatchSchedule
         self._under_way: set[asyncio.Task[None]] = set()
-        self._publishing = 0  # how many pass updates on: those waits are over, and not all triggers know
+        self._turn = asyncio.Lock()  # of the response that is taken in now
+        self._untold: deque[Update | News] = deque()  # what triggers are yet to be told
+        self._is_telling = False
         self._wake = asyncio.Event()
         self._wake_at = 0.0
         self._trouble = False
@@ -160,16 +164,18 @@ class PollLoop:
     @property
     def is_needed(self) -> bool:
         """Say whether anybody waits, or is yet to be told."""
-        return bool(self._publishing) or any(schedule.entries for schedule in self._schedules.values())
+        return bool(self._untold) or any(schedule.entries for schedule in self._schedules.values())
 
-    def join(self, source: Source, entries: Iterable[Any]) -> None:
-        """Take waits, or watches, in."""
+    def join(self, source: Source, entries: Iterable[Any]) -> Source:
+        """Take waits, or watches, in; returns the source that all of its kind share."""
         now = self._clock()
         schedule = self._schedules.get(source)
         if schedule is None:
             schedule = self._schedules[source] = _schedule_of(source, now, self._pace)
         if min((schedule.add(entry, now) for entry in entries), default=self._wake_at) < self._wake_at:
             self._wake.set()
+        shared: Source = schedule.source
+        return shared
 
     def leave(self, source: Source, entries: Iterable[Any]) -> None:
         """Let them go."""
@@ -189,7 +195,7 @@ class PollLoop:
             while not self.is_closing:
                 self._wake.clear()
                 self._wake_at = float("inf")  # whoever joins while this plans wakes it again
-                planned = [await self._plan(source) for source in list(self._schedules)]
+                planned = [self._plan(source) for source in list(self._schedules)]
                 self._wake_at = min(planned, default=0.0)
                 await self._rest()
         except Exception as error:  # a defect must not leave the waits hanging
@@ -202,6 +208,8 @@ class PollLoop:
             for task in self._under_way:
                 task.cancel()
             await asyncio.gather(*self._under_way, return_exceptions=True)
+            for update in self._untold:
+                update.entry.subscriber.publish(update)
             await self._hook.aclose()
 
     async def _learn_pace(self) -> None:
@@ -217,7 +225,7 @@ class PollLoop:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _plan(self, source: Source) -> float:
+    def _plan(self, source: Source) -> float:
         """Do what is to be done now for one source; returns when it has to be planned again."""
         schedule = self._schedules[source]
         plan: Plan = schedule.plan(self._clock())
@@ -226,7 +234,7 @@ class PollLoop:
         if plan.asks:  # where requests take turns, the other sources come first next time
             self._schedules[source] = self._schedules.pop(source)
         self._tell_of_trouble(schedule)
-        await self._publish(plan.updates)
+        self._publish(plan.updates)
         return plan.wake_at
 
     async def _rest(self) -> None:
@@ -240,28 +248,31 @@ class PollLoop:
             with metrics.polling("get" if ask.walk is None else "list_page"):
                 value = await self._hook.asend(ask.call, ONCE, within=defaults.POLL_TIMEOUT)
         except LlamaCloudError as error:
-            updates = schedule.on_error(ask, error, self._clock())
+            take = partial(schedule.on_error, ask, error)
         except Exception as error:  # Airflow's own trouble, in reading the connection: waited out as well
             trouble = NoResponseError(f"{type(error).__name__}: {error}", reached_server=False)
-            updates = schedule.on_error(ask, trouble, self._clock())
+            take = partial(schedule.on_error, ask, trouble)
         else:
-            take = schedule.on_item if ask.walk is None else schedule.on_page
-            updates = take(ask, value, self._clock())
-        await self._publish(updates)
-        self._wake.set()
+            take = partial(schedule.on_item if ask.walk is None else schedule.on_page, ask, value)
+        async with self._turn:  # a page takes milliseconds: one in a turn of the event loop
+            self._publish(take(self._clock()))
+            self._wake.set()
+            await asyncio.sleep(0)
 
-    async def _publish(self, updates: Sequence[Update | News]) -> None:
-        remaining = iter(updates)
-        self._publishing += 1
-        try:
-            for number, update in enumerate(remaining, 1):
+    def _publish(self, updates: Iterable[Update | News]) -> None:
+        self._untold.extend(updates)
+        if self._untold and not self._is_telling:
+            self._is_telling = True
+            self._begin(self._tell())
+
+    async def _tell(self) -> None:
+        """Pass updates on, a few in a turn of the event loop: each wakes a trigger."""
+        while self._untold:
+            for _ in range(min(AT_ONCE, len(self._untold))):
+                update = self._untold.popleft()
                 update.entry.subscriber.publish(update)
-                if number % AT_ONCE == 0 and number < len(updates):
-                    await asyncio.sleep(0)
-        finally:  # also when this is cancelled: the schedule has let go of those waits
-            for update in remaining:
-                update.entry.subscriber.publish(update)
-            self._publishing -= 1
+            await asyncio.sleep(0)
+        self._is_telling = False
         self._close_if_idle()
 
     def _tell_of_trouble(self, schedule: Any) -> None:

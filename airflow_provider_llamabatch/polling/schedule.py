@@ -64,7 +64,9 @@ class Schedule:
     source: Source
     origin: float
     random: Callable[[], float] = random.random
-    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    entries: dict[str, tuple[Entry, ...]] = field(
+        default_factory=dict
+    )  # mostly one each, and tuples are smaller
     costs: Costs = field(default_factory=Costs)
     pace: Pace = field(default_factory=Pace)  # of all requests of the connection in this process
     page_sizes: tuple[int, ...] = (defaults.MAX_PAGE_SIZE, defaults.PAGE_SIZE)  # not refused so far
@@ -93,7 +95,8 @@ class Schedule:
         """Take a wait in; returns when the schedule has to be planned for it."""
         if not self.entries:
             self._agenda.origin = max(entry.not_before, now + TOGETHER)
-        self.entries.setdefault(entry.state.key, []).append(entry)
+        key = entry.state.key
+        self.entries[key] = (*self.entries.get(key, ()), entry)
         self._live += 1
         self._agenda.watch(entry, self._live)
         first = self._agenda.tick(max(entry.not_before, now) - 1e-6, entry.state.gap(now))
@@ -106,12 +109,12 @@ class Schedule:
             return
         entry.phase = Phase.OVER
         self._live -= 1
-        of_key = self.entries[entry.state.key]
-        of_key.remove(entry)
-        if not of_key:
-            del self.entries[entry.state.key]
-            if self.sweep is not None:
-                self.sweep.left.discard(entry.state.key)
+        key = entry.state.key
+        others = tuple(other for other in self.entries.pop(key) if other is not entry)
+        if others:
+            self.entries[key] = others
+        elif self.sweep is not None:
+            self.sweep.left.discard(key)
 
     def plan(self, now: float) -> Plan:
         """Return the waits that are over by their deadline, the requests to send now, and when to plan again."""
@@ -183,7 +186,7 @@ class Schedule:
             self.lanes.on_error(ask.lane, now, error)
             touched: Iterable[Entry] = [entry for of_key in self.entries.values() for entry in of_key]
         elif ask.walk is None:
-            touched = list(self.entries.get(ask.key, ()))
+            touched = self.entries.get(ask.key, ())
             if verdict_of(error) is None:  # what the API says of one says nothing of the others
                 self.lanes.on_error(ask.lane, now, error)
         else:
@@ -340,7 +343,7 @@ class Schedule:
 
     def _on_row(self, row: Row, now: float) -> list[Update]:
         updates = []
-        for entry in tuple(self.entries.get(row.key, ())):
+        for entry in self.entries.get(row.key, ()):
             if row.created_at is not None and entry.created_at is None:
                 entry.created_at = entry.listed_from = row.created_at
             entry.recheck_at = now + RECHECK_GAPS * entry.state.gap(now)
@@ -369,10 +372,12 @@ class Schedule:
             self._gets.put(entry)
 
     def _schedule_all(self, entries: Iterable[Entry], now: float) -> None:
+        """Have waits asked for at their next ticks, which many share."""
+        ticks: dict[float, float] = {}
         for entry in entries:
-            self._schedule(entry, now)
-
-    def _schedule(self, entry: Entry, now: float) -> None:
-        """Have a wait asked for at its next tick."""
-        if entry.phase is not Phase.OVER:
-            self._agenda.put(entry, self._agenda.tick(now, entry.state.gap(now)))
+            if entry.phase is not Phase.OVER:
+                gap = entry.state.gap(now)
+                tick = ticks.get(gap)
+                if tick is None:
+                    tick = ticks[gap] = self._agenda.tick(now, gap)
+                self._agenda.put(entry, tick)

@@ -250,7 +250,9 @@ PLANTS: dict[str, tuple[Change, ...]] = {
     "a lane that spins": (_code(lanes.Lane, "opens_at", "if time > now", "if time >= now - 1000"),),
     "polls on no grid": (_code(Agenda, "tick", "return self.origin + ticks * gap", "return after + 0.05"),),
     "waits that a list was read for are forgotten": (
-        _code(Schedule, "_schedule", "if entry.phase is not Phase.OVER:", "if entry.phase is Phase.ASKED:"),
+        _code(
+            Schedule, "_schedule_all", "if entry.phase is not Phase.OVER:", "if entry.phase is Phase.ASKED:"
+        ),
     ),
     "the loop dies of an unknown error": (
         _code(

@@ -15,15 +15,15 @@ from airflow_provider_llamabatch.polling.sources import Batches
 DOWN = e.UnavailableError("503", status_code=503)
 
 
-def queued(*failures: int) -> tuple[Gets, Lanes, dict[str, list[Entry]]]:
+def queued(*failures: int) -> tuple[Gets, Lanes, dict[str, tuple[Entry, ...]]]:
     """Return the queue of waits that failed so often in a row, in this order; ``bat-0`` is the first."""
     lanes = Lanes(lambda: 1.0, Pace())
-    entries: dict[str, list[Entry]] = {}
+    entries: dict[str, tuple[Entry, ...]] = {}
     gets = Gets(Batches(), entries, lanes)
     for number, count in enumerate(failures):
         state = PollState(f"bat-{number}", 1e9, 5.0, since=0.0, next_poll=0.0, failures=count)
         entry = Entry(state, created_at=None, listed_from=0.0)
-        entries[state.key] = [entry]
+        entries[state.key] = (entry,)
         gets.put(entry)
     return gets, lanes, entries
 
