@@ -33,7 +33,7 @@
   let asked = Date.now();
   const refresh = () => {
     const soon = document.querySelector("[data-soon]");
-    const pause = soon ? 1000 : Number(document.body.dataset.refresh);
+    const pause = soon ? 250 : Number(document.body.dataset.refresh);
     const busy = document.hidden || document.querySelector("dialog[open]") || !getSelection().isCollapsed;
     if (busy || Date.now() - asked < pause) return;
     asked = Date.now();
@@ -50,7 +50,7 @@
     }
     refresh();
   };
-  setInterval(tick, 500);
+  setInterval(tick, 250);
 
   // What was typed before htmx was there to see it.
   window.addEventListener("load", () => {
