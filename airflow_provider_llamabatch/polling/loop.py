@@ -75,10 +75,7 @@ class _Subscriber(Generic[T]):
         """Leave; the last one to go sees the connections closed, since its event loop may end right after."""
         loop = self._loop
         loop.leave(self.source, self._entries)
-        if not loop.is_needed:
-            of_loop = _loops.get(asyncio.get_running_loop(), {})
-            if of_loop.get(self.conn_id) is loop:
-                del of_loop[self.conn_id]
+        if loop.is_closing:
             await asyncio.wait({loop.task}, timeout=MAX_CLOSE)
 
     async def next_update(self) -> T:
@@ -187,6 +184,9 @@ class PollLoop:
         if not self.is_needed:
             self.is_closing = True
             self._wake.set()
+            of_loop = _loops.get(asyncio.get_running_loop(), {})
+            if of_loop.get(self._conn_id) is self:
+                del of_loop[self._conn_id]
 
     async def _run(self) -> None:
         try:
@@ -208,8 +208,8 @@ class PollLoop:
             for task in self._under_way:
                 task.cancel()
             await asyncio.gather(*self._under_way, return_exceptions=True)
-            for update in self._untold:
-                update.entry.subscriber.publish(update)
+            while self._untold:
+                self._tell_next()
             await self._hook.aclose()
 
     async def _learn_pace(self) -> None:
@@ -269,11 +269,14 @@ class PollLoop:
         """Pass updates on, a few in a turn of the event loop: each wakes a trigger."""
         while self._untold:
             for _ in range(min(AT_ONCE, len(self._untold))):
-                update = self._untold.popleft()
-                update.entry.subscriber.publish(update)
+                self._tell_next()
             await asyncio.sleep(0)
         self._is_telling = False
         self._close_if_idle()
+
+    def _tell_next(self) -> None:
+        update = self._untold.popleft()
+        update.entry.subscriber.publish(update)
 
     def _tell_of_trouble(self, schedule: Any) -> None:
         if not self._trouble and schedule.failures >= TROUBLE_WORTH_A_LINE:

@@ -69,6 +69,20 @@ async def test_many_waits_that_end_together_leave_the_event_loop_to_others_in_be
     await nothing_is_left()
 
 
+async def test_waits_that_are_let_go_before_they_were_told_leave_nothing_behind(make_batches, emulator):
+    ids = make_batches(100)
+    waits = [asyncio.create_task(fire(a_trigger(batch_id, poll_interval=0.2))) for batch_id in ids]
+    await asyncio.sleep(0.5)
+    emulator.control.advance(600)
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    ends = await asyncio.gather(*waits, return_exceptions=True)
+
+    assert any(isinstance(end, asyncio.CancelledError) for end in ends)
+    await nothing_is_left()
+
+
 @pytest.mark.parametrize(
     "trouble",
     [
