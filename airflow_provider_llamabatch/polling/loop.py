@@ -150,6 +150,7 @@ class PollLoop:
         self._wake = asyncio.Event()
         self._wake_at = 0.0
         self._trouble = False
+        self._defect: BaseException | None = None
         self.is_closing = False
         loop = asyncio.get_running_loop()
         self._clock = loop.time
@@ -223,7 +224,13 @@ class PollLoop:
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._defect = task.exception()
+            self._wake.set()
 
     def _plan(self, source: Source) -> float:
         """Do what is to be done now for one source; returns when it has to be planned again."""
@@ -238,10 +245,13 @@ class PollLoop:
         return plan.wake_at
 
     async def _rest(self) -> None:
+        """Return when there is something to do; raises what a request failed with that only a defect can."""
         timeout = None if self._wake_at == float("inf") else max(0.0, self._wake_at - self._clock())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
+        if self._defect is not None:
+            raise self._defect
 
     async def _request(self, schedule: Any, ask: Ask) -> None:
         try:

@@ -92,10 +92,13 @@ async def test_what_reads_the_first_responses_is_built_off_the_event_loop(make_b
     assert call_module._adapter.cache_info().misses == 2  # the models of a batch and of a list page
 
 
+@pytest.mark.parametrize("step", ["plan", "on_item", "on_error"])
 async def test_a_defect_of_the_loop_fails_the_waits_instead_of_hanging_them(
-    make_batches, emulator, monkeypatch
+    make_batches, emulator, monkeypatch, step
 ):
-    monkeypatch.setattr(schedule.Schedule, "plan", lambda *_: 1 / 0)
+    if step == "on_error":
+        emulator.control.add_fault(kind="status", status=503, method="GET")
+    monkeypatch.setattr(schedule.Schedule, step, lambda *_: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
         await fire(a_trigger(make_batches(1)[0]))
