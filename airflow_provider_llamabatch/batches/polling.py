@@ -116,6 +116,11 @@ class PollState:
             self.next_poll = now + CONFIRM_AFTER
         return self.expired(now)
 
+    def on_accepted(self) -> None:
+        """Take in that the service has answered another poll: what was said of the key before counts no more."""
+        if self.doubted is Reason.NOT_AUTHENTICATED:
+            self.doubted = None
+
     def expired(self, now: float) -> PollResult | None:
         """Say whether the deadline has passed, and never let the next poll lie behind it."""
         if now >= self.deadline:

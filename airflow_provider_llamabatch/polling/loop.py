@@ -50,7 +50,7 @@ _loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, PollLoop]] = Weak
 class _Subscriber(Generic[T]):
     """What one trigger is told by the poll loop of its connection, for as long as this context is open."""
 
-    __slots__ = ("_entries", "_loop", "_reader", "_told", "conn_id", "source")
+    __slots__ = ("_entries", "_loop", "_reader", "_schedule", "_told", "conn_id", "source")
 
     def __init__(self, conn_id: str, source: Source, entries: Iterable[Any]) -> None:
         self.conn_id, self.source = conn_id, source
@@ -68,13 +68,14 @@ class _Subscriber(Generic[T]):
         if loop is None or loop.is_closing:
             loop = of_loop[self.conn_id] = PollLoop(self.conn_id)
         self._loop = loop
-        self.source = loop.join(self.source, self._entries)
+        self._schedule = loop.join(self.source, self._entries)
+        self.source = self._schedule.source  # one for all, not one each
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Leave; the last one to go sees the connections closed, since its event loop may end right after."""
         loop = self._loop
-        loop.leave(self.source, self._entries)
+        loop.leave(self._schedule, self._entries)
         if loop.is_closing:
             await asyncio.wait({loop.task}, timeout=MAX_CLOSE)
 
@@ -102,6 +103,7 @@ class Subscription(_Subscriber["Update"]):
 
     Times in ``states`` are those of the event loop's clock, see ``loop_time``. ``listed_from`` (epoch seconds) is a
     time before which nothing that is waited for was created, by the service's clock; ``created_at`` the same, exactly.
+    Raises ``InvalidInputError`` for an id that is none.
     """
 
     __slots__ = ()
@@ -116,7 +118,9 @@ class Subscription(_Subscriber["Update"]):
         created_at: float | None = None,
     ) -> None:
         exactly = listed_from if created_at is None else created_at
-        entries = (Entry(state, created_at=created_at, listed_from=exactly) for state in states)
+        entries = [Entry(state, created_at=created_at, listed_from=exactly) for state in states]
+        for entry in entries:
+            source.get(entry.state.key)  # what is no id is refused here, where it concerns nobody else
         super().__init__(conn_id, source, entries)
 
 
@@ -126,6 +130,7 @@ class WatchSubscription(_Subscriber[News]):
     __slots__ = ()
 
     def __init__(self, conn_id: str, source: WatchedBatches, watch: Watch) -> None:
+        source.within(watch.directory_id, 0.0)  # as above
         super().__init__(conn_id, source, [watch])
 
 
@@ -150,7 +155,6 @@ class PollLoop:
         self._wake = asyncio.Event()
         self._wake_at = 0.0
         self._trouble = False
-        self._defect: BaseException | None = None
         self.is_closing = False
         loop = asyncio.get_running_loop()
         self._clock = loop.time
@@ -164,21 +168,20 @@ class PollLoop:
         """Say whether anybody waits, or is yet to be told."""
         return bool(self._untold) or any(schedule.entries for schedule in self._schedules.values())
 
-    def join(self, source: Source, entries: Iterable[Any]) -> Source:
-        """Take waits, or watches, in; returns the source that all of its kind share."""
+    def join(self, source: Source, entries: Iterable[Any]) -> Any:
+        """Take waits, or watches, in; returns their schedule."""
         now = self._clock()
         schedule = self._schedules.get(source)
         if schedule is None:
             schedule = self._schedules[source] = _schedule_of(source, now, self._pace)
         if min((schedule.add(entry, now) for entry in entries), default=self._wake_at) < self._wake_at:
             self._wake.set()
-        shared: Source = schedule.source
-        return shared
+        return schedule
 
-    def leave(self, source: Source, entries: Iterable[Any]) -> None:
+    def leave(self, schedule: Any, entries: Iterable[Any]) -> None:
         """Let them go."""
         for entry in entries:
-            self._schedules[source].remove(entry)
+            schedule.remove(entry)
         self._close_if_idle()
 
     def _close_if_idle(self) -> None:
@@ -196,8 +199,8 @@ class PollLoop:
             while not self.is_closing:
                 self._wake.clear()
                 self._wake_at = float("inf")  # whoever joins while this plans wakes it again
-                planned = [self._plan(source) for source in list(self._schedules)]
-                self._wake_at = min(planned, default=0.0)
+                planned = [self._plan(schedule) for schedule in list(self._schedules.values())]
+                self._wake_at = min(planned, default=float("inf"))
                 await self._rest()
         except Exception as error:  # a defect must not leave the waits hanging
             log.exception("Polling on connection %s failed", self._conn_id)
@@ -224,34 +227,37 @@ class PollLoop:
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._under_way.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._under_way.discard)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._defect = task.exception()
-            self._wake.set()
-
-    def _plan(self, source: Source) -> float:
+    def _plan(self, schedule: Any) -> float:
         """Do what is to be done now for one source; returns when it has to be planned again."""
-        schedule = self._schedules[source]
-        plan: Plan = schedule.plan(self._clock())
+        try:
+            plan: Plan = schedule.plan(self._clock())
+        except Exception as error:
+            self._fail(schedule, error)
+            return float("inf")
         for ask in plan.asks:
             self._begin(self._request(schedule, ask))
         if plan.asks:  # where requests take turns, the other sources come first next time
-            self._schedules[source] = self._schedules.pop(source)
+            self._schedules[schedule.source] = self._schedules.pop(schedule.source)
         self._tell_of_trouble(schedule)
         self._publish(plan.updates)
         return plan.wake_at
 
+    def _fail(self, schedule: Any, error: Exception) -> None:
+        """Have a defect end what waits for one source: it must neither leave that hanging nor end anything else."""
+        source = schedule.source
+        log.error("Polling %s on connection %s failed", source, self._conn_id, exc_info=error)
+        if self._schedules.get(source) is schedule:
+            del self._schedules[source]
+        for entry in [entry for of_key in schedule.entries.values() for entry in of_key]:
+            entry.subscriber.publish(error)
+
     async def _rest(self) -> None:
-        """Return when there is something to do; raises what a request failed with that only a defect can."""
         timeout = None if self._wake_at == float("inf") else max(0.0, self._wake_at - self._clock())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
-        if self._defect is not None:
-            raise self._defect
 
     async def _request(self, schedule: Any, ask: Ask) -> None:
         try:
@@ -265,7 +271,10 @@ class PollLoop:
         else:
             take = partial(schedule.on_item if ask.walk is None else schedule.on_page, ask, value)
         async with self._turn:  # a page takes milliseconds: one in a turn of the event loop
-            self._publish(take(self._clock()))
+            try:
+                self._publish(take(self._clock()))
+            except Exception as error:
+                self._fail(schedule, error)
             self._wake.set()
             await asyncio.sleep(0)
 

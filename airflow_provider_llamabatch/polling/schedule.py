@@ -77,6 +77,7 @@ class Schedule:
     recheck_share: float = 0.0  # waits to be looked for on a list of everything
     _wake: float = float("inf")  # when it wanted to be planned again
     _live: int = 0  # waits that are not over
+    _is_refused: bool = False  # the key was not accepted when it was last sent
     _agenda: Agenda = field(init=False)
     _due: list[Entry] = field(default_factory=list)  # due while a sweep is under way
     _gets: Gets = field(init=False)
@@ -141,8 +142,7 @@ class Schedule:
         """Take in a page of a list."""
         assert ask.walk is not None
         assert ask.sweep is not None
-        self._end(ask)
-        self.lanes.on_success(ask.lane)
+        self._answered(ask)
         walk, sweep = ask.walk, ask.sweep
         sweep.pages += 1
         sweep.moved_at = now
@@ -172,8 +172,7 @@ class Schedule:
 
     def on_item(self, ask: Ask, value: Any, now: float) -> list[Update]:
         """Take in the response to a GET."""
-        self._end(ask)
-        self.lanes.on_success(ask.lane)
+        self._answered(ask)
         row = self.source.row(value)
         updates = self._on_row(row, now)
         self._schedule_all(self.entries.get(ask.key, ()), now)
@@ -184,7 +183,8 @@ class Schedule:
         self._end(ask)
         if isinstance(error, (AuthenticationError, InvalidInputError)):
             self.lanes.on_error(ask.lane, now, error)
-            touched: Iterable[Entry] = [entry for of_key in self.entries.values() for entry in of_key]
+            self._is_refused = True
+            touched: Iterable[Entry] = list(self._everybody())
         elif ask.walk is None:
             touched = self.entries.get(ask.key, ())
             if verdict_of(error) is None:  # what the API says of one says nothing of the others
@@ -221,8 +221,7 @@ class Schedule:
         if len(listed) >= self._live:
             return len(listed)
         oldest, newest = (pick(entry.listed_from for entry in listed) for pick in (min, max))
-        waiting = (entry for of_key in self.entries.values() for entry in of_key)
-        return sum(oldest <= entry.listed_from <= newest for entry in waiting)
+        return sum(oldest <= entry.listed_from <= newest for entry in self._everybody())
 
     def _begin(self, kind: Kind, entries: list[Entry], now: float) -> None:
         for entry in entries:
@@ -233,8 +232,7 @@ class Schedule:
     def _finish(self, sweep: Sweep, now: float) -> None:
         """Decide on what a sweep has not shown, and look for a share of it where it should be."""
         self.sweep = None
-        everybody = (entry for of_key in self.entries.values() for entry in of_key)
-        if self.lanes.failures and not any(entry.state.failures for entry in everybody):
+        if self.lanes.failures and not any(entry.state.failures for entry in self._everybody()):
             self.lanes.on_success(self.lanes.gets)  # lists have answered since for what GETs did not
         left = [entry for entry in sweep.entries if entry.phase is Phase.SWEPT]
         if sweep.kind is not Kind.KEYS:
@@ -360,6 +358,18 @@ class Schedule:
     def _over(self, entry: Entry, result: PollResult) -> Update:
         self.remove(entry)
         return Update(entry, result=result)
+
+    def _everybody(self) -> Iterable[Entry]:
+        return (entry for of_key in self.entries.values() for entry in of_key)
+
+    def _answered(self, ask: Ask) -> None:
+        """Take in that a request succeeded: its lane is sound, and the key is accepted."""
+        self._end(ask)
+        self.lanes.on_success(ask.lane)
+        if self._is_refused:
+            self._is_refused = False
+            for entry in self._everybody():
+                entry.state.on_accepted()
 
     def _end(self, ask: Ask) -> None:
         if ask.lane is not None:

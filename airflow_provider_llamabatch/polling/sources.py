@@ -12,6 +12,7 @@ from airflow_provider_llamabatch.llamacloud import calls
 if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.call import Call
 
+MAX_EPOCH = 253_402_300_799.0  # the end of the year 9999
 KEYS_PER_PAGE = 100  # ids in one request: some 5 kB of URL, which servers and proxies take
 
 
@@ -86,14 +87,14 @@ class Batches:
     def row(self, value: Any) -> Row:
         """Return what a batch, or a row of a page, says."""
         made = value.created_at
-        return Row(value.id, value.status, created_at=_epoch(made) if made else None)
+        return Row(value.id, value.status, created_at=epoch_of(made) if made else None)
 
     def bulk(self, query: Query, page_size: int | None) -> Call[Any]:
         """Return the call for the first page of a list of batches."""
         return calls.list_batch_statuses(
             status=query.status,
-            created_at_on_or_after=_date(query.after),
-            created_at_on_or_before=_date(query.before),
+            created_at_on_or_after=None if query.after is None else date_of(query.after),
+            created_at_on_or_before=None if query.before is None else date_of(query.before),
             page_size=page_size,
             project_id=self.project_id,
             organization_id=self.organization_id,
@@ -135,9 +136,11 @@ class Jobs:
         return call
 
 
-def _epoch(date: datetime) -> float:
+def epoch_of(date: datetime) -> float:
+    """Return a date of the service in epoch seconds; one without a time zone is in UTC."""
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
-def _date(epoch: float | None) -> datetime | None:
-    return None if epoch is None else datetime.fromtimestamp(epoch, UTC)
+def date_of(epoch: float) -> datetime:
+    """Return the date of an epoch time, or the nearest that there is: a service may date a batch to the year 1."""
+    return datetime.fromtimestamp(min(max(epoch, 0.0), MAX_EPOCH), UTC)

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import InvalidResponseError
 from airflow_provider_llamabatch.polling.lanes import Health
 from airflow_provider_llamabatch.polling.plan import Ask, Plan
-from airflow_provider_llamabatch.polling.sources import ENDED, Batches, Query
+from airflow_provider_llamabatch.polling.sources import ENDED, MAX_EPOCH, Batches, Query, date_of, epoch_of
 from airflow_provider_llamabatch.polling.sweep import Walk
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class WatchedBatches(Batches):
         """Return the call for the batches made since ``after`` (epoch seconds), of one directory or of all."""
         return calls.list_directory_batches(
             source_directory_id=directory_id,
-            created_at_on_or_after=datetime.fromtimestamp(after, UTC),
+            created_at_on_or_after=date_of(after),
             page_size=defaults.PAGE_SIZE,
             project_id=self.project_id,
             organization_id=self.organization_id,
@@ -89,10 +88,9 @@ class Watch:
 
     def restore(self, state: Any) -> None:
         """Take over what ``state`` of an earlier life was; anything else is as good as nothing."""
-        if not isinstance(state, dict) or not isinstance(state.get("known"), dict):
-            return
-        if isinstance(state.get("since"), (int, float)):
-            self.since, self.known = float(state["since"]), dict(state["known"])
+        since, known = (state.get("since"), state.get("known")) if isinstance(state, dict) else (None, None)
+        if _is_time(since) and isinstance(known, dict) and all(map(_is_time, known.values())):
+            self.since, self.known = float(since), {str(id_): float(time) for id_, time in known.items()}
 
     @property
     def state(self) -> dict[str, Any] | None:
@@ -229,6 +227,10 @@ class WatchSchedule:
         return Walk(Query(after=after), call, call, defaults.PAGE_SIZE)
 
 
+def _is_time(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and abs(value) <= MAX_EPOCH
+
+
 def _seen(row: Any) -> Seen:
     made = row.created_at
-    return Seen(row.id, row.status, row.source_directory_id, made.timestamp() if made else None)
+    return Seen(row.id, row.status, row.source_directory_id, epoch_of(made) if made else None)

@@ -12,9 +12,11 @@ import pytest
 
 from airflow_provider_llamabatch.batches.polling import PollResult, PollState, Reason
 from airflow_provider_llamabatch.llamacloud import call as call_module
-from airflow_provider_llamabatch.polling import loop, schedule
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+from airflow_provider_llamabatch.polling import loop, schedule, watching
 from airflow_provider_llamabatch.polling.sources import Batches
-from tests.support.firing import a_trigger, fire, fire_all
+from airflow_provider_llamabatch.triggers.assets import DirectoryBatchesTrigger
+from tests.support.firing import a_trigger, fire, fire_all, nothing_is_left
 
 TASK = contextvars.ContextVar("which task a log line belongs to", default="none")
 
@@ -85,6 +87,7 @@ async def test_what_reads_the_first_responses_is_built_off_the_event_loop(make_b
 
     here = threading.get_ident()
     assert [(key, thread == here) for key, thread in source.made] == [
+        (batch_id, True),  # is it an id?
         ("warm-up", False),
         ("('warm-up',)", False),
         (batch_id, True),
@@ -102,3 +105,30 @@ async def test_a_defect_of_the_loop_fails_the_waits_instead_of_hanging_them(
 
     with pytest.raises(ZeroDivisionError):
         await fire(a_trigger(make_batches(1)[0]))
+
+
+async def test_what_is_no_id_ends_its_own_wait_alone(make_batches, emulator):
+    (batch_id,) = make_batches(1)
+    healthy = asyncio.create_task(fire(a_trigger(batch_id)))
+    await asyncio.sleep(0.3)
+    for odd in ("{{ var.value.batch }}", "bat/1", "bat 1", ""):
+        with pytest.raises(InvalidInputError, match="batch_id"):
+            await fire(a_trigger(odd))
+    with pytest.raises(InvalidInputError, match="source_directory_id"):
+        await anext(DirectoryBatchesTrigger("{{ var.value.directory }}").run())
+    emulator.control.advance(600)
+
+    assert (await healthy)["reason"] == "completed"
+
+
+async def test_a_defect_in_one_source_ends_no_wait_for_another(make_batches, emulator, monkeypatch):
+    (batch_id,) = make_batches(1)
+    healthy = asyncio.create_task(fire(a_trigger(batch_id)))
+    await asyncio.sleep(0.3)
+    monkeypatch.setattr(watching.WatchSchedule, "plan", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        await anext(DirectoryBatchesTrigger("dir-1").run())
+    emulator.control.advance(600)
+
+    assert (await healthy)["reason"] == "completed"
+    await nothing_is_left()

@@ -93,3 +93,13 @@ def test_the_statuses_that_lists_are_asked_for_are_the_apis_own():
     for source in (Batches(), Jobs("parse_v2")):
         assert source.running == ("PENDING", "THROTTLED", "RUNNING")
     assert (Batches().by_keys, Jobs("parse_v2").by_keys) == (False, True)
+
+
+@pytest.mark.parametrize("made", [datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)])
+def test_a_batch_that_is_dated_to_the_edge_of_all_dates_can_be_looked_for(made):
+    created = Batches().row(SimpleNamespace(id="bat-1", status="RUNNING", created_at=made)).created_at
+    assert created is not None
+    query = dict(Batches().bulk(Query("RUNNING", created - 1.0, created + 1.0), 100).query)
+
+    for bound in ("created_at_on_or_after", "created_at_on_or_before"):
+        assert 1970 <= datetime.fromisoformat(query[bound]).year <= 9999

@@ -117,7 +117,12 @@ def test_an_heir_raises_exactly_what_was_not_confirmed(confirmed: int):
 
 
 @pytest.mark.parametrize(
-    "state", [None, "x", 1, {}, {"since": 1}, {"known": {}}, {"since": "x", "known": {}}]
+    "state",
+    [
+        *(None, "x", 1, {}, {"since": 1}, {"known": {}}, {"since": "x", "known": {}}),
+        *({"since": since, "known": {}} for since in (float("nan"), float("inf"), 1e300, -1e300)),
+        *({"since": NOW, "known": {"bat-1": time}} for time in (None, "x", float("nan"), 1e300)),
+    ],
 )
 def test_a_state_that_makes_no_sense_is_a_first_look(state: Any):
     watch = Watch("dir-a")
@@ -129,6 +134,20 @@ def test_a_state_that_makes_no_sense_is_a_first_look(state: Any):
 def row(id: str, status: str = "COMPLETED", directory: str = "dir-a", created: float = NOW) -> Any:
     made = datetime.fromtimestamp(created, UTC)
     return SimpleNamespace(id=id, status=status, source_directory_id=directory, created_at=made)
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_a_date_at_the_edge_of_all_dates_hurts_no_watcher(year: int):
+    watch = Watch("dir-a")
+    schedule = a_schedule(watch)
+    for now in (0.0, 1000.0, 2000.0):
+        (ask,) = schedule.plan(now).asks
+        shown = row("a", "RUNNING")
+        shown.created_at = datetime(year, 1, 1) if year == 1 else datetime(year, 12, 31, 23, 59, 59)
+        schedule.on_page(ask, page(shown), now)
+    heir = Watch("dir-a")
+    heir.restore(watch.state)
+    assert heir.since is not None
 
 
 def page(*rows: Any, token: str | None = None) -> Any:
