@@ -108,7 +108,9 @@ class LlamaBatchHook(BaseHook):
         client = self.get_conn()
         try:
             return client.send(call, policy, within=within)
-        except AuthenticationError:
+        except AuthenticationError as error:
+            if not (call.repeatable or error.from_api):  # a gateway's: it may have been carried out
+                raise
             renewed = self._connect()
             if renewed.settings == client.settings:
                 renewed.close()
@@ -126,7 +128,9 @@ class LlamaBatchHook(BaseHook):
         client = await self._open(refused=None)
         try:
             return await client.send(call, policy, within=within)
-        except AuthenticationError:
+        except AuthenticationError as error:
+            if not (call.repeatable or error.from_api):
+                raise
             renewed = await self._open(refused=client)
             if renewed is client:
                 raise

@@ -180,6 +180,21 @@ async def test_a_rotated_key_is_read_again_once_asynchronously(connection, emula
         assert [batch async for batch in hook.alist_batches()] == []
 
 
+def test_what_a_gateway_says_of_the_key_sends_no_second_batch_with_another_one(
+    hook, emulator, make_directory, connect
+):
+    directory_id = make_directory(files=1)
+    emulator.control.add_fault(
+        kind="html", method="POST", path="batches$", status=401, committed=True, times=1
+    )
+    list(hook.list_batches())
+    connect(password=emulator.api_key, host=emulator.url, extra={"timeout_seconds": 59})
+
+    with pytest.raises(e.AuthenticationError):
+        hook.create_batch(source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC")
+    assert len(list(hook.list_batches())) == 1
+
+
 def test_a_key_that_stays_wrong_is_one_clear_error(hook, emulator):
     emulator.control.set_api_key("llx-new-key")
 
