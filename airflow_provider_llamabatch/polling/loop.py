@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 UNKNOWN_AGE = 3600.0  # seconds before the wait began that something of unknown age is assumed to be made
 MAX_CLOSE = 5.0  # seconds
-PACE_SECONDS = 5.0  # for reading the connection before the first poll; a cold triggerer takes some
+PREPARE_SECONDS = 5.0  # before the first poll; a cold triggerer takes some
 AT_ONCE = 10  # updates passed on in a turn of the event loop
 TROUBLE_WORTH_A_LINE = 3  # failures in a row after which the log says so
 
@@ -158,7 +158,7 @@ class PollLoop:
         self.is_closing = False
         loop = asyncio.get_running_loop()
         self._clock = loop.time
-        # Nothing is asked before it is known; deadlines do not wait for it.
+        # Nothing is asked before that is known; deadlines do not wait for it.
         self._pace = Pace(next_at=float("inf"))
         # An empty context: the log lines and spans of the loop do not belong to whichever task came first.
         self.task = loop.create_task(self._run(), context=contextvars.Context())
@@ -194,8 +194,7 @@ class PollLoop:
 
     async def _run(self) -> None:
         try:
-            await asyncio.to_thread(_warm_up, list(self._schedules))
-            self._begin(self._learn_pace())
+            self._begin(self._prepare(list(self._schedules)))
             while not self.is_closing:
                 self._wake.clear()
                 self._wake_at = float("inf")  # whoever joins while this plans wakes it again
@@ -216,11 +215,16 @@ class PollLoop:
                 self._tell_next()
             await self._hook.aclose()
 
-    async def _learn_pace(self) -> None:
-        """Read how many requests the connection allows; where it cannot be read now, the first request tells why."""
+    async def _prepare(self, sources: Iterable[Source]) -> None:
+        """
+        Do what the first request needs; where that takes too long or fails, the first request tells why.
+
+        Both take a thread, of a pool that is shared with every other trigger and may be busy.
+        """
         with contextlib.suppress(Exception):
-            async with asyncio.timeout(PACE_SECONDS):
-                self._pace.gap = await self._hook.arequest_gap()
+            async with asyncio.timeout(PREPARE_SECONDS):
+                await asyncio.to_thread(_warm_up, sources)
+                self._pace.gap = await self._hook.arequest_gap()  # how many requests the connection allows
         self._pace.next_at = self._clock()
         self._wake.set()
 

@@ -208,7 +208,7 @@ async def test_a_deadline_does_not_wait_for_a_connection_that_cannot_be_read(mon
         await released.wait()
 
     monkeypatch.setattr(connections, "get_connection", hang)
-    monkeypatch.setattr(loop, "PACE_SECONDS", 60.0)
+    monkeypatch.setattr(loop, "PREPARE_SECONDS", 60.0)
     async with asyncio.timeout(30):
         event = await fire(a_trigger("bat-1", deadline=time.time() - 90))
 

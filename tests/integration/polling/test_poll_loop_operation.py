@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import logging
 import threading
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -132,3 +133,16 @@ async def test_a_defect_in_one_source_ends_no_wait_for_another(make_batches, emu
 
     assert (await healthy)["reason"] == "completed"
     await nothing_is_left()
+
+
+async def test_a_deadline_is_kept_while_others_hold_every_thread_of_the_triggerer(make_batches):
+    (batch_id,) = make_batches(1)
+    release = threading.Event()
+    threads = [asyncio.get_running_loop().run_in_executor(None, release.wait) for _ in range(40)]
+    try:
+        event = await fire(a_trigger(batch_id, deadline=time.time() + 0.5))
+    finally:
+        release.set()
+    await asyncio.gather(*threads)
+
+    assert event["reason"] == "timed_out"
