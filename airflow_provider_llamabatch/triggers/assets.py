@@ -84,7 +84,7 @@ class DirectoryBatchesTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch together with everything else that this process polls, see ``polling.watching``."""
-        interval = max(float(self.poll_interval), defaults.MIN_POLL_INTERVAL)
+        interval = max(defaults.MIN_POLL_INTERVAL, self.poll_interval)
         watch = Watch(self.directory_id, tuple(self.statuses), interval)
         watch.restore(await self._remembered())
         source = WatchedBatches(self.project_id, self.organization_id)

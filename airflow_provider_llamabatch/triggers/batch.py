@@ -109,7 +109,7 @@ class BatchTrigger(CancelsOnKill):
         state = PollState(
             self.batch_id,
             loop_time(deadline, now),
-            self.poll_interval,
+            max(defaults.MIN_POLL_INTERVAL, self.poll_interval),
             since=loop_time(since, now),
             # A worker's clock that is ahead of this one must not delay the first poll by as much.
             next_poll=loop_time(min(first_look_at, now + max(0.0, first_look_at - since)), now),

@@ -112,7 +112,7 @@ class JobsTrigger(CancelsOnKill):
             PollState(
                 job_id,
                 loop_time(deadline, now),
-                self.poll_interval,
+                max(defaults.MIN_POLL_INTERVAL, self.poll_interval),
                 since=loop_time(since, now),
                 next_poll=loop_time(first, now),
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches import polling
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.polling import lanes, schedule
@@ -18,6 +19,7 @@ def short_pauses(monkeypatch):
     monkeypatch.setattr(polling, "CONFIRM_AFTER", 0.1)
     monkeypatch.setattr(polling, "ROTATION_GRACE", 0.5)
     monkeypatch.setattr(schedule, "TOGETHER", 0.02)
+    monkeypatch.setattr(defaults, "MIN_POLL_INTERVAL", 0.02)
 
 
 @pytest.fixture
