@@ -10,7 +10,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch.defaults import MAX_LISTED_FILES, PAGE_SIZE
+from airflow_provider_llamabatch.defaults import JOB_TYPES, MAX_LISTED_FILES, PAGE_SIZE
+from airflow_provider_llamabatch.llamacloud.call import checked_id
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.llamacloud.statuses import is_terminal
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 COMPLETED = "COMPLETED"
 UNKNOWN = "UNKNOWN"  # never seen: not listed, or not asked for yet
+NOT_ASKED_FOR = "its type or its id is none that this version can ask for"
 
 
 @dataclass(slots=True)
@@ -41,11 +44,11 @@ class Jobs:
                 self._seen[job_id] = (reference["status"], reference.get("error_message"))
 
     def pending(self) -> dict[str, list[str]]:
-        """Return the ids of the jobs that have not ended as far as is known, by job type."""
+        """Return the ids of the jobs that can be asked for and have not ended as far as is known, by job type."""
         ids: dict[str, list[str]] = {}
         for reference in self.references:
             job = reference["job_reference"]
-            if not is_terminal(self._status(job["id"])):
+            if can_be_asked_for(job) and not is_terminal(self._status(job["id"])):
                 ids.setdefault(job["type"], []).append(job["id"])
         return ids
 
@@ -92,9 +95,20 @@ class Jobs:
 
     def _outcome(self, reference: Mapping[str, Any], late: str | None) -> dict[str, Any]:
         status, error = self._seen.get(reference["job_reference"]["id"], (UNKNOWN, None))
-        if late is not None and not is_terminal(status):
+        if not can_be_asked_for(reference["job_reference"]):
+            error = NOT_ASKED_FOR
+        elif late is not None and not is_terminal(status):
             error = late
         return {**reference, "status": status, "error_message": error, "credits": reference.get("credits")}
+
+
+def can_be_asked_for(job: Mapping[str, Any]) -> bool:
+    """Say whether a job reference names something that this version knows how to ask for."""
+    try:
+        checked_id("job_id", job["id"])
+    except InvalidInputError:
+        return False
+    return job["type"] in JOB_TYPES
 
 
 def problem_with(outcomes: list[dict[str, Any]], *, fail_on_partial_error: bool) -> str | None:

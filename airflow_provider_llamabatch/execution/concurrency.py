@@ -6,6 +6,8 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_llamabatch.llamacloud.errors import AuthenticationError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 
@@ -50,26 +52,34 @@ async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, 
         raise errors.exceptions[0] from None
 
 
-def send_all(hook: LlamaBatchHook, calls: Sequence[Call[T]]) -> list[T]:
-    """Send calls, at most ``MAX_CONCURRENCY`` at once; return the values in their order. The first error is raised."""
+def send_all(hook: LlamaBatchHook, calls: Sequence[Call[T]], *, within: float | None = None) -> list[T]:
+    """
+    Send repeatable calls, at most ``MAX_CONCURRENCY`` at once; return the values in their order.
+
+    ``within``: seconds for each call, retries included. The first error is raised, but the connection is read again
+    where the key is no longer accepted.
+    """
+    if len(calls) < 2:
+        return [hook.send(call, within=within) for call in calls]
+    try:
+        return run(_send_all(hook.get_conn().settings, calls, within), threads=1)
+    except AuthenticationError:
+        hook.send(calls[0], within=within)  # takes a key that was changed; raises where there is none
+        return run(_send_all(hook.get_conn().settings, calls, within), threads=1)
+
+
+async def _send_all(settings: ClientSettings, calls: Sequence[Call[T]], within: float | None) -> list[T]:
     from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
-    if len(calls) < 2:
-        return [hook.send(call) for call in calls]
-    settings = hook.get_conn().settings
     values: dict[int, T] = {}
+    async with AsyncClient(settings, max_connections=MAX_CONCURRENCY) as client:
 
-    async def work() -> None:
-        async with AsyncClient(settings, max_connections=MAX_CONCURRENCY) as client:
+        async def one(numbered: tuple[int, Call[T]]) -> None:
+            number, call = numbered
+            values[number] = await client.send(call, within=within)
 
-            async def one(numbered: tuple[int, Call[T]]) -> None:
-                number, call = numbered
-                values[number] = await client.send(call)
-
-            await for_each(enumerate(calls), one, limit=MAX_CONCURRENCY)
-
-    run(work(), threads=1)
+        await for_each(enumerate(calls), one, limit=MAX_CONCURRENCY)
     return [values[number] for number in range(len(calls))]
 
 

@@ -90,7 +90,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
 
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             jobs = Jobs(self._pull(context, xcom.JOB_REFERENCES))
-            self.look_at_jobs(hook, jobs)
+            self.read_jobs(hook, jobs)
             self._jobs_done(hook, context, jobs)
         return self._first_batch(context)
 
@@ -137,7 +137,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
             self.recurring(hook, context).ended(rounds[0]["batch_directory_id"], with_job)
         jobs = Jobs(outcomes)
         deadline = deadline_in(checked_seconds("timeout", self.timeout), self.execution_timeout)
-        self.look_at_jobs(hook, jobs)
+        self.look_at_jobs(hook, jobs, deadline)
         if self.deferrable and not jobs.have_ended:
             self.defer_jobs(jobs, deadline, "jobs_complete")
         if not jobs.have_ended:
@@ -150,7 +150,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         began = time.time()
         while not jobs.have_ended and (left := deadline - time.time()) > 0:
             time.sleep(min(left, checked_seconds("poll_interval", self.poll_interval)))
-            self.look_at_jobs(hook, jobs)
+            self.look_at_jobs(hook, jobs, deadline)
         metrics.wait_ended("jobs", metrics.reason_for(jobs.have_ended), time.time() - began)
 
     def round_failed(self, hook: LlamaBatchHook, context: Context, error: Exception) -> None:

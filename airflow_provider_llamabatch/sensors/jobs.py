@@ -99,7 +99,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
                 return super().execute(context)
             deadline = deadline_in(self.seconds, self.execution_timeout)
             jobs = self._jobs()
-            self.look_at_jobs(hook, jobs)
+            self.look_at_jobs(hook, jobs, deadline)
         if not jobs.have_ended:
             self.defer_jobs(jobs, deadline, "execute_complete")
         return self._conclude(context, jobs)
@@ -113,7 +113,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         """Read what became of each job, and return the outcomes."""
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             jobs = self._jobs()
-            self.look_at_jobs(hook, jobs)
+            self.read_jobs(hook, jobs)
         return self._conclude(context, jobs)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -124,9 +124,6 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once; the value is the list of outcomes once all jobs have ended, or at the deadline."""
-        from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
-        from airflow_provider_llamabatch.llamacloud.retries import is_transient
-
         if self.deadline is None:
             began = first_poke_at(context) if self.reschedule else None
             if began is None:
@@ -134,12 +131,9 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
             self.deadline = (began or time.time()) + self.seconds
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             jobs = self._jobs()
-            try:
-                self.look_at_jobs(hook, jobs)
-            except LlamaCloudError as error:
-                if not is_transient(error) or time.time() >= self.deadline:
-                    raise
-                self.log.warning("Could not look at the jobs, will look again: %s", error)
+            trouble = self.look_at_jobs(hook, jobs, self.deadline)
+            if trouble is not None and time.time() >= self.deadline:
+                raise trouble
         if not jobs.have_ended and time.time() < self.deadline:
             return PokeReturnValue(False)
         metrics.wait_ended(

@@ -126,7 +126,7 @@ def ours(stage: Stage, kind: str) -> None:
     elif kind == "look":
         jobs = Jobs(stage.references)
         with LlamaBatchHook() as hook:
-            BatchJobsSensor(task_id="look", job_references=stage.references).look_at_jobs(hook, jobs)
+            BatchJobsSensor(task_id="look", job_references=stage.references).read_jobs(hook, jobs)
         assert jobs.have_ended
     else:
         target = str(stage.new_folder())
