@@ -60,6 +60,7 @@ class Worker:
     is_over: bool = False
     was_killed: bool = False
     was_frozen: bool = False
+    cleared_at: float = -1.0  # a Clear that comes later is none for this try, which may live on for long
     began_at: float = 0.0  # by its own clock, as what follows
     posted_at: float = 0.0
 
@@ -69,6 +70,7 @@ class Worker:
         self.process = Process(world.clockwork, self.name, ahead)  # type: ignore[abstract]
         self.process.poster, self.began = self, world.now
         self.began_at = self.process.clock()
+        self.cleared_at = self.instance.cleared_at
         self.log = Log(world, self.name)
         self.hook = LlamaBatchHook()
 
@@ -209,7 +211,7 @@ class Worker:
             )
             return
         given = instance.given.get(made.key)
-        if given is not None and given < self.number and made.ends_at < instance.cleared_at - STALE:
+        if given is not None and given < self.number and made.ends_at < self.cleared_at - STALE:
             if instance.was_overwritten:
                 world.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1
                 return
