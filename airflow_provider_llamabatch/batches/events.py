@@ -7,7 +7,6 @@ so that a triggerer and a worker one release apart understand each other; a reas
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -62,5 +61,6 @@ def _clean(message: str) -> str:
 
 
 def _time(value: Any) -> float | None:
-    is_time = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_time else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if abs(value) < 1e300 else None  # neither NaN nor what no float can hold

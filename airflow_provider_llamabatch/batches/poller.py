@@ -52,9 +52,9 @@ class BatchPoller:
         known = self.state.status
         try:
             self.batch = yield from self._get()
-        except InvalidInputError:
-            raise
         except LlamaCloudError as error:
+            if self._never_worked(error):
+                raise
             result = self.state.on_error(error, self.clock(), self.random)
             if result is None:
                 self.log.warning(
@@ -76,12 +76,14 @@ class BatchPoller:
         Return what became of the files of a completed batch, or how else the wait ended.
 
         A wait that timed out is polled once more: what has ended since the last poll counts. Collecting the results is
-        part of the wait, so small failures are waited out until the deadline. Raises ``ResultsStayedNullError``.
+        part of the wait, so small failures are waited out until the deadline, and for ``RESULTS_GRACE`` seconds at
+        least. Raises ``ResultsStayedNullError``.
         """
         if result.reason is Reason.TIMED_OUT:
             result = (yield from self.poll()) or result
         if result.reason is not Reason.COMPLETED:
             return result
+        self.state.deadline = max(self.state.deadline, self.clock() + defaults.RESULTS_GRACE)
         return (yield from self._collect())
 
     def _collect(self) -> Flow[PollResult | Outcome]:
@@ -91,9 +93,9 @@ class BatchPoller:
             now = self.clock()
             try:
                 self.batch = yield from self._get(expand_results=True)
-            except InvalidInputError:
-                raise
             except LlamaCloudError as error:
+                if self._never_worked(error):
+                    raise
                 failures += 1
                 result = self.state.on_error(error, self.clock(), self.random)
                 if result is not None:
@@ -112,7 +114,12 @@ class BatchPoller:
                         f"Batch {self.state.key} is COMPLETED, but its results stayed null for "
                         f"{now - null_since:.0f} s; a BatchSensor for this batch can ask again."
                     )
-            yield Sleep(BACKOFF.pause(failures, self.random))
+            pause, left = BACKOFF.pause(failures, self.random), self.state.deadline - self.clock()
+            yield Sleep(min(pause, left) if left > 0 else pause)
+
+    def _never_worked(self, error: LlamaCloudError) -> bool:
+        """Say whether it is about a connection that could not be used at all; one that could is being changed."""
+        return isinstance(error, InvalidInputError) and self.batch is None
 
     def _get(self, *, expand_results: bool = False) -> Flow[Batch]:
         call = calls.get_batch(

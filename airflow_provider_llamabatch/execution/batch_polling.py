@@ -254,12 +254,6 @@ def read_result(event: Any) -> tuple[str, PollResult, float | None]:
     return told.batch_id, told.result, told.deadline
 
 
-def collecting_deadline(result: PollResult, deadline: float | None) -> float:
-    """Return until when (epoch seconds) the results of a wait that ended like this are asked for."""
-    now = time.time()
-    return max(deadline or 0.0, now + defaults.RESULTS_GRACE) if result.reason is Reason.COMPLETED else now
-
-
 def deadline_in(seconds: float, execution_timeout: timedelta | None) -> float:
     """
     Return the epoch time at which a wait that begins now gives up.

@@ -15,7 +15,7 @@ from airflow_provider_llamabatch.batches.submission import Action, Decision
 from airflow_provider_llamabatch.defaults import JOB_TYPES
 from airflow_provider_llamabatch.exceptions import fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.execution.arguments import check_count, check_word, checked_seconds
-from airflow_provider_llamabatch.execution.batch_polling import collecting_deadline, deadline_in, read_result
+from airflow_provider_llamabatch.execution.batch_polling import deadline_in, read_result
 from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is_held
 from airflow_provider_llamabatch.execution.rounds import RoundsMixin
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
@@ -251,7 +251,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         self, batch_id: str, result: PollResult, context: Context, deadline: float | None = None
     ) -> str:
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
-            self.begin_poll(hook, batch_id, deadline=collecting_deadline(result, deadline))
+            self.begin_poll(hook, batch_id, deadline=time.time() if deadline is None else deadline)
             self._collect(hook, context, result)
         return self._first_batch(context) if self.wait_for_jobs else batch_id
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.llamacloud.call import Call
 
+MAX_SEEN = 20_000  # batches of the directories that are watched, in one look
 # How much later than its own time of creation a batch may first be seen on a list.
 LATE = defaults.MAX_LIST_LAG + defaults.CREATED_AT_SPREAD
 
@@ -121,8 +122,10 @@ class Watch:
     def _forget(self, mine: list[Seen], now: float) -> None:
         """Move ``since`` up to the oldest batch that still runs, and forget what lies before."""
         start = now - defaults.LISTED_SECONDS if self.since is None else self.since
-        times = [batch.created_at for batch in mine if batch.created_at is not None]
-        running = [batch.created_at for batch in mine if batch.created_at is not None and not batch.has_ended]
+        # A date that lies ahead, true or not, must not make what comes before it old.
+        dated = [(min(batch.created_at, now), batch) for batch in mine if batch.created_at is not None]
+        times = [time for time, _ in dated]
+        running = [time for time, batch in dated if not batch.has_ended]
         newest = max(times, default=start)
         oldest = max(min(running, default=newest), newest - defaults.WATCH_LOOKBACK)
         self.since = max(start, oldest - LATE) if self.since is not None else min(start, oldest - LATE)
@@ -190,7 +193,10 @@ class WatchSchedule:
         assert ask.walk is not None
         self._asked = False
         self.list_health.on_success()
-        self._seen += [_seen(row) for row in page.items]
+        seen = map(_seen, page.items)
+        self._seen += [batch for batch in seen if batch.directory_id in self.entries]
+        if len(self._seen) > MAX_SEEN:
+            return self.on_error(ask, InvalidResponseError(f"more than {MAX_SEEN:,} batches are listed"), now)
         try:
             ask.walk.on_page(page.next_page_token)
         except InvalidResponseError as error:  # a list without an end

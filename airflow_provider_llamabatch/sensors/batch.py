@@ -20,7 +20,6 @@ from airflow_provider_llamabatch.exceptions import BatchSensorTimeout, fail_fast
 from airflow_provider_llamabatch.execution.arguments import checked_seconds, poll_as_poke
 from airflow_provider_llamabatch.execution.batch_polling import (
     BatchPollMixin,
-    collecting_deadline,
     deadline_in,
     read_result,
 )
@@ -161,5 +160,5 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
         self, context: Context, batch_id: str, result: PollResult, deadline: float | None = None
     ) -> list[JobReferenceEntry]:
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
-            self.begin_poll(hook, batch_id, deadline=collecting_deadline(result, deadline))
+            self.begin_poll(hook, batch_id, deadline=time.time() if deadline is None else deadline)
             return self.conclude_poll(context, result)

@@ -94,11 +94,20 @@ def test_a_verdict_of_the_api_ends_the_wait_when_it_is_repeated():
 
 
 def test_a_connection_that_cannot_be_used_is_the_tasks_failure_at_once():
-    for play in (History.poll, History.wait):
+    for play in (History.poll, History.wait, lambda history: history.conclude(COMPLETED)):
         with pytest.raises(e.InvalidInputError):
             play(History(NO_KEY))
-    with pytest.raises(e.InvalidInputError):
-        History("COMPLETED", NO_KEY).conclude(TIMED_OUT)
+
+
+def test_a_connection_that_could_be_used_may_be_in_the_middle_of_being_changed():
+    assert History("RUNNING", NO_KEY, NO_KEY, "COMPLETED").wait() == COMPLETED
+
+    left = History("RUNNING", NO_KEY)
+    assert left.wait() == PollResult(Reason.NOT_AUTHENTICATED, str(NO_KEY))
+    assert 60.0 <= left.now - BEGAN <= 90.0
+
+    collecting = History("COMPLETED", NO_KEY, ("COMPLETED", DONE))
+    assert isinstance(collecting.conclude(TIMED_OUT), Outcome)
 
 
 def test_a_wait_ends_at_its_deadline_and_no_poll_takes_longer_than_what_is_left():
@@ -197,6 +206,16 @@ def test_a_batch_without_files_has_empty_results():
 )
 def test_what_ends_while_the_results_are_collected(says, result):
     assert History(*says, deadline=BEGAN + 40.0).conclude(COMPLETED) == result
+
+
+@pytest.mark.parametrize("left", [-5.0, 1.0, 40.0])
+def test_the_results_of_a_batch_that_completed_in_time_are_asked_for_ten_minutes_at_least(left):
+    late = History(*[OUTAGE] * 12, ("COMPLETED", DONE), deadline=BEGAN + left)
+    assert isinstance(late.conclude(COMPLETED), Outcome)
+
+    never = History(OUTAGE, deadline=BEGAN + left)
+    assert never.conclude(COMPLETED) == PollResult(Reason.TIMED_OUT, "503")
+    assert 600.0 <= never.now - BEGAN <= 602.0
 
 
 def test_results_that_stay_null_are_an_error_after_ten_minutes_even_past_the_deadline():

@@ -10,10 +10,12 @@ import pytest
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.llamacloud import errors as e
+from airflow_provider_llamabatch.polling import watching
 from airflow_provider_llamabatch.polling.watching import Seen, Watch, WatchedBatches, WatchSchedule
 
 NOW = 1_800_000_000.0
 DAY = 24 * 3600.0
+LATER = NOW + 60 * DAY
 
 
 def a_batch(
@@ -72,24 +74,33 @@ def test_batches_of_other_directories_are_none_of_its_business():
 def test_the_time_it_looks_back_to_follows_the_oldest_batch_that_still_runs():
     watch = a_watch(a_batch("slow", "RUNNING", NOW - DAY))
     for day in range(1, 4):
-        watch.take([a_batch("slow", "RUNNING", NOW - DAY), a_batch(f"{day}", created=NOW + day * DAY)], NOW)
+        watch.take([a_batch("slow", "RUNNING", NOW - DAY), a_batch(f"{day}", created=NOW + day * DAY)], LATER)
     assert watch.since is not None
     assert watch.since <= NOW - DAY
     assert ids(
-        watch.take([a_batch("slow", created=NOW - DAY), a_batch("3", created=NOW + 3 * DAY)], NOW)
+        watch.take([a_batch("slow", created=NOW - DAY), a_batch("3", created=NOW + 3 * DAY)], LATER)
     ) == ["slow"]
     assert watch.since > NOW + 2.9 * DAY
     for id in list(watch.unconfirmed):
         watch.confirm(id)
-    watch.take([a_batch("3", created=NOW + 3 * DAY)], NOW)
+    watch.take([a_batch("3", created=NOW + 3 * DAY)], LATER)
     assert set(watch.known) == {"3"}
 
 
 def test_a_batch_that_runs_for_longer_than_a_week_no_longer_holds_it_back():
     watch = a_watch(a_batch("stuck", "RUNNING", NOW))
-    watch.take([a_batch("stuck", "RUNNING", NOW), a_batch("new", created=NOW + 30 * DAY)], NOW)
+    watch.take([a_batch("stuck", "RUNNING", NOW), a_batch("new", created=NOW + 30 * DAY)], LATER)
     assert watch.since is not None
     assert watch.since > NOW + 22 * DAY
+
+
+def test_a_date_that_lies_ahead_makes_nothing_old_that_comes_before_it():
+    watch = a_watch()
+    for ahead in (300.0, 3e9):
+        watch.take([a_batch(f"odd-{ahead}", created=NOW + ahead)], NOW)
+    assert watch.since is not None
+    assert watch.since <= NOW
+    assert ids(watch.take([a_batch("after", created=NOW + 1)], NOW + 2)) == ["after"]
 
 
 def test_a_batch_that_the_list_shows_late_is_still_news():
@@ -134,6 +145,20 @@ def test_a_state_that_makes_no_sense_is_a_first_look(state: Any):
 def row(id: str, status: str = "COMPLETED", directory: str = "dir-a", created: float = NOW) -> Any:
     made = datetime.fromtimestamp(created, UTC)
     return SimpleNamespace(id=id, status=status, source_directory_id=directory, created_at=made)
+
+
+def test_batches_of_other_directories_are_let_go_at_once_and_a_look_that_shows_too_many_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(watching, "MAX_SEEN", 5)
+    schedule = a_schedule(Watch("dir-a"))
+    (ask,) = schedule.plan(0.0).asks
+    others = [row(f"other-{number}", directory="dir-b") for number in range(1000)]
+    schedule.on_page(ask, page(*others, *(row(f"a-{number}") for number in range(5)), token="more"), 0.0)
+    assert [batch.id for batch in schedule._seen] == [f"a-{number}" for number in range(5)]
+    (ask,) = schedule.plan(0.1).asks
+    assert schedule.on_page(ask, page(row("a-6"), token="and more"), 0.1) == []
+    assert (schedule._seen, schedule.failures) == ([], 1)
 
 
 @pytest.mark.parametrize("year", [1, 9999])
