@@ -6,6 +6,7 @@ import re
 from base64 import b64encode
 from functools import cached_property
 from html import escape
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -38,7 +39,8 @@ class Redactor:
     """
     Redacts secrets in texts: as they are, in another case, and as URLs, JSON, HTML, Python and base64 write them.
 
-    It shows none of them itself; the patterns are built when first needed.
+    It shows none of them itself; the patterns are built when first needed. No text can be read in two ways by one: a
+    text that holds the beginning of a secret would be tried in all of them, twice as many with each character.
     """
 
     def __init__(self, secrets: Iterable[SecretStr | str]) -> None:
@@ -68,11 +70,19 @@ class Redactor:
 
 
 def _forms(secret: str) -> list[str]:
-    forms = ["".join(_sign(sign) for sign in secret)]
+    forms = ["".join(_signs(sign, len(list(run))) for sign, run in groupby(secret))]
     raw = secret.encode("utf-8", "surrogatepass")
     if len(raw) >= MIN_ENCODED_LENGTH:
         forms += [raw.hex(), *(core for offset in range(3) for core in _base64(raw, offset))]
     return forms
+
+
+def _signs(sign: str, count: int) -> str:
+    """Return a pattern for one character ``count`` times in a row."""
+    if sign != "\\":
+        return _sign(sign) * count
+    # How many are escapes of the others cannot be told, so they are counted together.
+    return rf"(?:\\|%5c|\\{{1,8}}u005c|\\{{1,8}}x5c|&#0*92;|&#x0*5c;){{{count},{9 * count}}}"
 
 
 def _sign(sign: str) -> str:
@@ -87,7 +97,7 @@ def _sign(sign: str) -> str:
         "".join(f"{slash}x{byte:02x}" for byte in raw),
         f"&#0*{number};",
         f"&#x0*{number:x};",
-        re.escape(escape(sign)),
+        *([re.escape(written)] if (written := escape(sign)) != sign else ()),
     ]
     if number > 127:
         forms += [re.escape(raw.decode("latin-1")), f"{slash}U{number:08x}"]
