@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import zlib
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from airflow_provider_llamabatch.defaults import MAX_ERROR_BYTES
+from airflow_provider_llamabatch.llamacloud.bodies import Body
 from airflow_provider_llamabatch.llamacloud.errors import (
     InvalidInputError,
     InvalidResponseError,
@@ -118,16 +118,13 @@ class Exchange:
 
     async def _receive(self, response: httpx.Response) -> Response:
         failed = response.status_code >= 400
-        body = _Body(MAX_ERROR_BYTES if failed else self._call.max_bytes, response.headers)
-        if body.problem is None:
-            async for chunk in response.aiter_raw():
-                if not body.add(chunk):
-                    break
-        problem = body.problem or body.end()
+        pieces: list[bytes] = []
+        body = Body(MAX_ERROR_BYTES if failed else self._call.max_bytes, response.headers)
+        problem = await body.read(response.aiter_raw(), pieces.append)
         if problem is not None and not failed:
             kind = ResponseTooLargeError if body.is_too_large else InvalidResponseError
             raise kind(f"{self._call} was answered with {problem}")
-        return Response(response.status_code, response.headers, body.content, complete=problem is None)
+        return Response(response.status_code, response.headers, b"".join(pieces), complete=problem is None)
 
     def _no_response(self, reason: str) -> NoResponseError:
         where = f"{self._call} to {self._http.base_url}"
@@ -137,48 +134,3 @@ class Exchange:
     def _reason(self, error: Exception) -> str:
         text = self._redactor.show(str(error).strip(), 300)
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-class _Body:
-    """A body, gathered and decompressed up to a bound; ``problem`` says what is wrong with it."""
-
-    def __init__(self, limit: int, headers: httpx.Headers) -> None:
-        self._limit = limit
-        self._chunks: list[bytes] = []
-        self._received = self._size = 0
-        self.problem: str | None = None
-        self.is_too_large = False
-        encoding = headers.get("content-encoding", "").strip().lower()
-        self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding in ("gzip", "x-gzip") else None
-        if self._decoder is None and encoding not in ("", "identity"):
-            self.problem = "a content encoding that was not asked for"
-
-    @property
-    def content(self) -> bytes:
-        return b"".join(self._chunks)
-
-    def add(self, chunk: bytes) -> bool:
-        """Take a piece in; returns whether more can be."""
-        self._received += len(chunk)
-        too_long = self._received > self._limit
-        if self._decoder is not None:
-            try:
-                chunk = self._decoder.decompress(chunk, self._limit - self._size + 1)
-            except zlib.error:
-                self.problem, chunk = "broken compression", b""
-        self._size += len(chunk)
-        if too_long or self._size > self._limit:
-            self.problem, self.is_too_large = f"more than {self._limit} bytes; the rest was not read", True
-        else:
-            self._chunks.append(chunk)
-        return self.problem is None
-
-    def end(self) -> str | None:
-        """Return what is wrong with a body that ends here."""
-        if self._decoder is not None and self._received and not self._decoder.eof:
-            return "compressed data that breaks off"
-        return (
-            "compressed data with something behind it"
-            if self._decoder and self._decoder.unused_data
-            else None
-        )

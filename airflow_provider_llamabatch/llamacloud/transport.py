@@ -101,7 +101,7 @@ class AsyncClient:
 
     async def download(self, url: str, file: IO[bytes]) -> None:
         """Write the content behind a presigned URL into a file, without sending the API key along."""
-        await download(self._http, url, file)
+        await download(self._http, url, file, self.settings.timeout_seconds)
 
     async def _attempt(self, call: Call[T], deadline: float | None) -> T:
         now = time.monotonic()

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import pytest
 
-from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud import calls, downloads
 from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from airflow_provider_llamabatch.llamacloud.settings import settings_from_connection
@@ -130,6 +130,63 @@ def test_a_compressed_body_is_read(raw, client):
     raw.pieces = encoded("gzip", gzip.compress(BATCH))
 
     assert client.send(GET).status == "RUNNING"
+
+
+async def downloaded(raw: Raw, seconds: float = 20) -> bytes:
+    """Fetch what the server gives as what is behind a presigned URL; the event loop never stands still for long."""
+    settings = settings_from_connection("c", password=KEY, host=raw.url, extra={"timeout_seconds": seconds})
+    async with AsyncClient(settings) as client:
+        file, longest = BytesIO(), 0.0
+        task = asyncio.create_task(client.download(f"{raw.url}/signed", file))
+        while not task.done():
+            began = asyncio.get_running_loop().time()
+            await asyncio.sleep(0.01)
+            longest = max(longest, asyncio.get_running_loop().time() - began)
+        await task
+    assert longest < 1.0
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "problem"),
+    [
+        (encoded("gzip, gzip", gzip.compress(BOMB)), "content encoding that was not asked for"),
+        (encoded("gzip", BOMB), "more than 1000000 bytes"),
+        (encoded("gzip", gzip.compress(b"text")[:-5]), "breaks off"),
+        (encoded("identity", b"x" * 1_000_001), "more than 1000000 bytes"),
+    ],
+    ids=["nested", "bomb", "torn", "long"],
+)
+async def test_a_download_that_is_not_what_was_asked_for_is_an_error(pieces, problem, raw, monkeypatch):
+    monkeypatch.setattr(downloads, "MAX_DOWNLOAD_BYTES", 1_000_000)
+    raw.pieces = pieces
+
+    with pytest.raises(e.InvalidResponseError, match=problem):
+        await downloaded(raw)
+
+
+async def test_a_download_is_decompressed_as_a_whole(raw):
+    content = b"".join(b"%d," % number for number in range(300_000)) + b" " * 5_000_000
+    raw.pieces = encoded("gzip", gzip.compress(content))
+
+    assert await downloaded(raw) == content
+    assert KEY.encode() not in raw.read
+
+
+@pytest.mark.parametrize("part", DRIPPING)
+async def test_a_download_that_drips_is_given_up(part, raw):
+    raw.pieces, raw.drip = DRIPPING[part], True
+
+    with pytest.raises(e.NoResponseError):
+        await asyncio.wait_for(downloaded(raw, seconds=1.0), 10)
+
+
+async def test_a_download_may_take_longer_the_more_there_is_of_it(raw, monkeypatch):
+    monkeypatch.setattr(downloads, "DOWNLOAD_BYTES_PER_SECOND", 10)
+    length = 100  # dripped in 20 ms each
+    raw.pieces, raw.drip = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length, b"x"], True
+
+    assert await downloaded(raw, seconds=1.0) == b"x" * length
 
 
 def test_a_long_error_is_cut_and_is_no_verdict(raw, client):

@@ -1,0 +1,74 @@
+"""The body of a response, decompressed piece by piece and up to a bound, whatever the server sends."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import TYPE_CHECKING
+
+from airflow_provider_llamabatch.defaults import MAX_BYTES_ON_LOOP
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+
+class Body:
+    """A body of at most ``limit`` bytes, as sent and again decompressed."""
+
+    def __init__(self, limit: int, headers: Mapping[str, str]) -> None:
+        self._limit = limit
+        self._received = self._size = 0
+        self._problem: str | None = None
+        self.is_too_large = False
+        encoding = headers.get("content-encoding", "").strip().lower()
+        self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding in ("gzip", "x-gzip") else None
+        if self._decoder is None and encoding not in ("", "identity"):
+            self._problem = "a content encoding that was not asked for"
+
+    async def read(self, chunks: AsyncIterator[bytes], keep: Callable[[bytes], object]) -> str | None:
+        """Give ``keep`` the content, a piece at a time; returns what is wrong with it, None where nothing is."""
+        if self._problem is None:
+            async for chunk in chunks:
+                for piece in self._pieces(chunk):
+                    keep(piece)
+                    if (
+                        len(piece) == MAX_BYTES_ON_LOOP
+                    ):  # more may come of this chunk: others have a turn before
+                        await asyncio.sleep(0)
+                if self._problem is not None:
+                    break
+        if self._problem is None and self._decoder and self._received and not self._decoder.eof:
+            self._problem = "compressed data that breaks off"
+        return self._problem
+
+    def _pieces(self, chunk: bytes) -> Iterator[bytes]:
+        """Give what a chunk holds, as far as it is within the bound."""
+        self._received += len(chunk)
+        self._bound(self._received)
+        for piece in (chunk,) if self._decoder is None else self._decompressed(chunk):
+            self._size += len(piece)
+            self._bound(self._size)
+            if self._problem is not None:
+                return
+            yield piece
+
+    def _decompressed(self, chunk: bytes) -> Iterator[bytes]:
+        assert self._decoder is not None
+        full = True
+        while full and self._problem is None:
+            try:
+                piece = self._decoder.decompress(chunk, MAX_BYTES_ON_LOOP)
+            except zlib.error:
+                self._problem = "broken compression"
+                return
+            if self._decoder.unused_data:
+                self._problem = "compressed data with something behind it"
+                return
+            yield piece
+            # Where a piece is full the decoder may hold more, also when it has taken the whole chunk in.
+            full, chunk = len(piece) == MAX_BYTES_ON_LOOP, self._decoder.unconsumed_tail
+
+    def _bound(self, size: int) -> None:
+        if size > self._limit:
+            self._problem = f"more than {self._limit} bytes; the rest was not read"
+            self.is_too_large = True
