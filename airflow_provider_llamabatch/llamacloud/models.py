@@ -151,7 +151,7 @@ class Page(ApiModel, Generic[T]):
 
 
 class BatchStatusRow(BaseModel):
-    """What waiting needs of a batch on a list page, and nothing else."""
+    """What waiting needs of a batch, and nothing else."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
@@ -167,13 +167,26 @@ class DirectoryBatchRow(BatchStatusRow):
 
 
 class JobStatusRow(BaseModel):
-    """What waiting needs of a parse or extract job on a list page, and nothing else."""
+    """What waiting needs of a parse or extract job, and nothing else."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
     id: Id
     status: Word
     error_message: Text | None = None
+
+
+class ParseJobStatus(BaseModel):
+    """The same of one parse job, which comes in an envelope."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True)
+
+    job: JobStatusRow
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.job.id
 
 
 class StatusPage(BaseModel, Generic[T]):

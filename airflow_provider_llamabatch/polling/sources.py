@@ -114,7 +114,8 @@ class Jobs:
 
     def get(self, key: str) -> Call[Any]:
         """Return the call that asks for one job."""
-        get = calls.get_parse_job if self.job_type == "parse_v2" else calls.get_extract_job
+        is_parse = self.job_type == "parse_v2"
+        get = calls.get_parse_job_status if is_parse else calls.get_extract_job_status
         call: Call[Any] = get(key, project_id=self.project_id, organization_id=self.organization_id)
         return call
 

@@ -211,6 +211,8 @@ TABLE = [
     Row("cancel_extract_job", "extract.cancel", {"job_id": "ext-1"}),
     Row("delete_extract_job", "extract.delete", {"job_id": "ext-1"}),
     Row("delete_extract_job", "extract.delete", {"job_id": "ext-1", "force": True}),
+    Row("get_parse_job_status", "parsing.get", {"job_id": "pjb-1"}),
+    Row("get_extract_job_status", "extract.get", {"job_id": "ext-1"}),
     Row("list_parse_job_statuses", "parsing.list", {"job_ids": ["pjb-1", "pjb-2"], "page_size": 2}),
     Row("list_extract_job_statuses", "extract.list", {"job_ids": ["ext-1"], "page_size": 2}),
     Row(

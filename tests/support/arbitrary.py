@@ -79,6 +79,8 @@ ANSWERED: list[tuple[Any, Any]] = [
     (calls.get_parse_job("pjb-1"), PARSED),
     (calls.list_extract_jobs(), page_of(EXTRACTED)),
     (calls.get_extract_job("ext-1"), EXTRACTED),
+    (calls.get_parse_job_status("pjb-1"), PARSED),
+    (calls.get_extract_job_status("ext-1"), EXTRACTED),
     (calls.list_configurations(), page_of(PRESET)),
     (calls.get_configuration("cfg-1"), PRESET),
     (calls.list_projects(), PROJECTS),

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch.defaults import JOB_TYPES, MAX_STATUS_PAGE_BYTES, MAX_WEBHOOK_IDS
+from airflow_provider_llamabatch.defaults import (
+    JOB_TYPES,
+    MAX_STATUS_BYTES,
+    MAX_STATUS_PAGE_BYTES,
+    MAX_WEBHOOK_IDS,
+)
 from airflow_provider_llamabatch.llamacloud import models
 from airflow_provider_llamabatch.llamacloud.call import Call, checked_id, scoped
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
@@ -153,7 +158,7 @@ def get_batch_status(
     """Get one batch, reading only its id, its status and when it was made."""
     path = f"{_BATCHES}/{checked_id('batch_id', batch_id)}"
     query = scoped(project_id, organization_id)
-    return Call("GET", path, models.BatchStatusRow, query, expected_id=batch_id)
+    return Call("GET", path, models.BatchStatusRow, query, expected_id=batch_id, max_bytes=MAX_STATUS_BYTES)
 
 
 def cancel_batch(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_llamabatch.defaults import MAX_STATUS_PAGE_BYTES
+from airflow_provider_llamabatch.defaults import (
+    MAX_EXTRACT_STATUS_BYTES,
+    MAX_STATUS_BYTES,
+    MAX_STATUS_PAGE_BYTES,
+)
 from airflow_provider_llamabatch.llamacloud import models
 from airflow_provider_llamabatch.llamacloud.call import Call, checked_id, scoped
 
@@ -64,6 +68,14 @@ def get_parse_job(
     return Call("GET", _parse_path(job_id), models.ParseResult, query, expected_id=job_id)
 
 
+def get_parse_job_status(
+    job_id: str, *, project_id: str | None = None, organization_id: str | None = None
+) -> Call[models.ParseJobStatus]:
+    """Get one parse job, reading only its id, its status and its error message."""
+    path, query = _parse_path(job_id), scoped(project_id, organization_id)
+    return Call("GET", path, models.ParseJobStatus, query, expected_id=job_id, max_bytes=MAX_STATUS_BYTES)
+
+
 def cancel_parse_job(
     job_id: str, *, project_id: str | None = None, organization_id: str | None = None
 ) -> Call[models.ParseJob]:
@@ -119,7 +131,11 @@ def list_extract_job_statuses(
     project_id: str | None = None,
     organization_id: str | None = None,
 ) -> Call[models.JobStatusPage]:
-    """List the extract jobs with these ids, reading only id, status and error message; malformed rows are left out."""
+    """
+    List the extract jobs with these ids, reading only id, status and error message; malformed rows are left out.
+
+    A page may be as long as any response: it brings the results of what has ended along.
+    """
     query = scoped(project_id, organization_id, job_ids=_checked_ids(job_ids), page_size=page_size)
     return Call("GET", _EXTRACT, models.JobStatusPage, query)
 
@@ -134,6 +150,16 @@ def get_extract_job(
     """Get one extract job with its result; ``expand`` may hold ``usage``, ``extract_metadata``, ``configuration``."""
     query = scoped(project_id, organization_id, expand=expand)
     return Call("GET", _extract_path(job_id), models.ExtractJob, query, expected_id=job_id)
+
+
+def get_extract_job_status(
+    job_id: str, *, project_id: str | None = None, organization_id: str | None = None
+) -> Call[models.JobStatusRow]:
+    """Get one extract job, reading only its id, its status and its error message; its result is passed over."""
+    path, query = _extract_path(job_id), scoped(project_id, organization_id)
+    return Call(
+        "GET", path, models.JobStatusRow, query, expected_id=job_id, max_bytes=MAX_EXTRACT_STATUS_BYTES
+    )
 
 
 def cancel_extract_job(

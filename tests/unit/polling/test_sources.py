@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
@@ -68,8 +69,8 @@ def test_a_batch_is_read_with_its_time_of_creation_wherever_the_triggerer_runs(c
 @pytest.mark.parametrize(
     ("job_type", "get", "bulk"),
     [
-        ("parse_v2", calls.get_parse_job, calls.list_parse_job_statuses),
-        ("extract_v2", calls.get_extract_job, calls.list_extract_job_statuses),
+        ("parse_v2", calls.get_parse_job_status, calls.list_parse_job_statuses),
+        ("extract_v2", calls.get_extract_job_status, calls.list_extract_job_statuses),
     ],
 )
 def test_jobs_are_asked_for_by_ids_in_their_project(job_type, get, bulk):
@@ -79,6 +80,19 @@ def test_jobs_are_asked_for_by_ids_in_their_project(job_type, get, bulk):
     assert source.bulk(query, 7) == bulk(job_ids=("job-1", "job-2"), page_size=7, **SCOPE)
     assert source.bulk(query, None) == bulk(job_ids=("job-1", "job-2"), page_size=100, **SCOPE)
     assert Jobs(job_type).get("job-1") == get("job-1")
+
+
+@pytest.mark.parametrize("source", [Batches(), Jobs("parse_v2"), Jobs("extract_v2")])
+def test_what_waits_reads_no_more_of_one_than_its_status_needs(source):
+    call = source.get("job-1")
+    body = {"id": "job-1", "status": "RUNNING", "extract_result": {"pages": [1, 2]}, "config": None}
+    envelope = {"job": body, "markdown": None}
+
+    read = call.parse(json.dumps(envelope if source == Jobs("parse_v2") else body).encode())
+
+    assert source.row(read) == Row("job-1", "RUNNING")
+    assert "pages" not in repr(read)
+    assert call.max_bytes <= (16 if source == Jobs("extract_v2") else 1) * 1024 * 1024
 
 
 @pytest.mark.parametrize("message", ["broken", None])
