@@ -13,6 +13,7 @@ import time
 import weakref
 from concurrent.futures import CancelledError
 from functools import lru_cache
+from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -177,6 +178,13 @@ class _Bearer(httpx.Auth):
         yield request
 
 
+class _NoCookies(CookieJar):
+    """Keeps no cookie and reads none: the API has no use for them, and parsing a hostile one takes seconds."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Pass over what a response sets."""
+
+
 def _client_arguments(settings: ClientSettings, max_connections: int) -> dict[str, Any]:
     timeout, base_url = settings.timeout_seconds, _url(settings.base_url)
     return {
@@ -192,6 +200,7 @@ def _client_arguments(settings: ClientSettings, max_connections: int) -> dict[st
         # Plain http never makes a handshake, and httpx would load the CA bundle for it all the same.
         "verify": base_url.scheme == "https" and ssl_context(settings.verify),
         "follow_redirects": False,
+        "cookies": _NoCookies(),
         "proxy": None if is_loopback(base_url.host) else _proxy(settings),
         "trust_env": not is_loopback(base_url.host),  # the environment's proxies
     }

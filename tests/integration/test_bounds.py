@@ -10,6 +10,7 @@ import logging
 import signal
 import socket
 import threading
+import time
 import traceback
 from dataclasses import replace
 from io import BytesIO
@@ -187,6 +188,20 @@ async def test_a_download_may_take_longer_the_more_there_is_of_it(raw, monkeypat
     raw.pieces, raw.drip = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length, b"x"], True
 
     assert await downloaded(raw, seconds=1.0) == b"x" * length
+
+
+async def test_cookies_are_neither_kept_nor_sent_nor_even_read(raw, client):
+    hostile = b"Set-Cookie: a=b; Path=/\r\nSet-Cookie2: " + b"; " * 30_000 + b"x\r\n"
+    raw.pieces = [b"HTTP/1.1 200 OK\r\n" + hostile + b"Content-Length: 36\r\n\r\n" + BATCH]
+
+    async with AsyncClient(client.settings) as twin:
+        began = time.process_time()
+        for _ in range(3):
+            await twin.send(GET)
+        await twin.download(f"{raw.url}/signed", BytesIO())
+        assert time.process_time() - began < 1.0
+        assert not twin._http.cookies
+    assert b"cookie" not in raw.read.lower()
 
 
 def test_a_long_error_is_cut_and_is_no_verdict(raw, client):
