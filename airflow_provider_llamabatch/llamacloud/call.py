@@ -22,6 +22,7 @@ from airflow_provider_llamabatch.defaults import (
     MAX_RESPONSE_BYTES,
 )
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, InvalidResponseError
+from airflow_provider_llamabatch.llamacloud.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,7 +75,7 @@ class Call(Generic[T]):
         """Return the response's value; raises ``ValueError`` when it is not what the API documents."""
         if self.response is None:
             return None  # type: ignore[return-value]  # T is None for these calls
-        value: T = _adapter(self.response).validate_json(body)
+        value: T = read_json(_adapter(self.response), body)
         if self.expected_id is not None and getattr(value, "id", None) != self.expected_id:
             raise ValueError(f"it is about another id than {self.expected_id}")
         return value

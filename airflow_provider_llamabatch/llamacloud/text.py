@@ -19,6 +19,7 @@ from airflow_provider_llamabatch.defaults import (
 
 CUT = " [...]"
 MAX_NUMBER_BITS = 1024
+MAX_DEPTH = 200  # of nested values; what writes JSON later has a bound as well
 
 _ESCAPE_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -64,20 +65,26 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - len(CUT)] + CUT
 
 
-def clean_content(value: Any) -> Any:
-    """Return a JSON value that is content: texts as documents are cleaned, numbers that JSON does not know are None."""
+def clean_content(value: Any, *, depth: int = 0) -> Any:
+    """
+    Return a JSON value that is content: texts as documents are cleaned, numbers that JSON does not know are None.
+
+    Raises ``ValueError`` for content that is nested too deeply: none of it may be lost without a word.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, str):
         return clean_document(value)
     if isinstance(value, dict):
-        return {clean_document(str(key)): clean_content(held) for key, held in value.items()}
+        return {clean_document(str(key)): clean_content(held, depth=depth + 1) for key, held in value.items()}
     if isinstance(value, list):
-        return [clean_content(held) for held in value]
+        return [clean_content(held, depth=depth + 1) for held in value]
     return _clean_number(value)
 
 
 def clean_metadata(value: dict[str, Any]) -> dict[str, Any]:
     """
-    Return a JSON object that is no content: one-line texts, and no more than 64,000 characters in all.
+    Return a JSON object that is no content: one-line texts, no more than 64,000 characters in all, and 200 levels.
 
     What would go beyond is left out, and ``[...]`` stands there.
     """
@@ -89,18 +96,22 @@ class _Metadata:
     def __init__(self) -> None:
         self._left = MAX_METADATA_CHARACTERS
 
-    def cleaned(self, value: Any) -> Any:
+    def cleaned(self, value: Any, depth: int = 0) -> Any:
         self._left -= 1
+        if depth > MAX_DEPTH:
+            return CUT.strip()
         if isinstance(value, str):
             text = clean_text(value, min(len(value), max(self._left, len(CUT))) + 1)
             self._left -= len(text)
             return text
         if isinstance(value, dict):
             return {
-                self.cleaned(str(key)): self.cleaned(held) for key, held in value.items() if self._left > 0
+                self.cleaned(str(key)): self.cleaned(held, depth + 1)
+                for key, held in value.items()
+                if self._left > 0
             }
         if isinstance(value, list):
-            return [self.cleaned(held) for held in value if self._left > 0]
+            return [self.cleaned(held, depth + 1) for held in value if self._left > 0]
         return _clean_number(value)
 
 
