@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 REDACTED = "***"
-MIN_ENCODED_LENGTH = 8  # shorter secrets are not looked for in base64 and hex: everything would match
+WITHHELD = "(left out, since it repeats a secret)"
+MIN_ENCODED_LENGTH = 8  # shorter secrets are not looked for in base64, hex and pieces: everything would match
+
+# What may stand between the characters of a secret: UTF-16 puts NULs there, MIME line ends, a page tags.
+_GAP = r"[\s\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]+|&(?:nbsp|shy);"
+_ESCAPED_GAP = r"\\{1,8}(?:[nrt]|u00[01][0-9a-f]|x[01][0-9a-f])"
+_GAPS = re.compile(f"{_GAP}|{_ESCAPED_GAP}", re.IGNORECASE)
+_GAPS_AND_TAGS = re.compile(f"<[^<>]*>|{_GAP}|{_ESCAPED_GAP}", re.IGNORECASE)
 
 
 class ApiKey(SecretStr):
@@ -39,6 +46,7 @@ class Redactor:
     """
     Redacts secrets in texts: as they are, in another case, and as URLs, JSON, HTML, Python and base64 write them.
 
+    Of a text that holds one in pieces nothing is shown: where the pieces are cannot be told for sure.
     It shows none of them itself; the patterns are built when first needed. No text can be read in two ways by one: a
     text that holds the beginning of a secret would be tried in all of them, twice as many with each character.
     """
@@ -50,8 +58,11 @@ class Redactor:
         return "Redactor()"
 
     def redact(self, text: str) -> str:
-        """Return the text with every secret replaced by ``***``."""
-        return self._pattern.sub(REDACTED, text) if self._secrets else text
+        """Return the text with every secret replaced by ``***``, or ``WITHHELD`` where one is in it in pieces."""
+        if not self._secrets:
+            return text
+        text = self._pattern.sub(REDACTED, text)
+        return WITHHELD if self._is_in_pieces_in(text) else text
 
     def show(self, text: str, limit: int = MAX_MESSAGE_CHARACTERS) -> str:
         """
@@ -62,6 +73,20 @@ class Redactor:
         redacted = self.redact(text)
         return cut(self.redact(clean_text(redacted, max(len(redacted), 1))), limit)
 
+    def _is_in_pieces_in(self, text: str) -> bool:
+        for gaps in (_GAPS, _GAPS_AND_TAGS):
+            joined = _joined(gaps, text)
+            if any(form in joined for form in self._joined_forms):
+                return True
+        return False
+
+    @cached_property
+    def _joined_forms(self) -> set[str]:
+        secrets = [secret.get_secret_value() for secret in self._secrets]
+        forms = [*secrets, *(form for secret in secrets for form in _encoded(secret))]
+        joined = {_joined(gaps, form) for gaps in (_GAPS, _GAPS_AND_TAGS) for form in forms}
+        return {form for form in joined if len(form) >= MIN_ENCODED_LENGTH}
+
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         longest_first = sorted(self._secrets, key=len, reverse=True)
@@ -69,12 +94,22 @@ class Redactor:
         return re.compile("|".join(forms), re.IGNORECASE | re.DOTALL)
 
 
+def _joined(gaps: re.Pattern[str], text: str) -> str:
+    return gaps.sub("", text).lower()
+
+
 def _forms(secret: str) -> list[str]:
-    forms = ["".join(_signs(sign, len(list(run))) for sign, run in groupby(secret))]
+    """Return a pattern for each way in which a whole secret may be written."""
+    written = "".join(_signs(sign, len(list(run))) for sign, run in groupby(secret))
+    return [written, *(re.escape(form) for form in _encoded(secret))]
+
+
+def _encoded(secret: str) -> list[str]:
+    """Return a secret as hex and as base64 write it."""
     raw = secret.encode("utf-8", "surrogatepass")
-    if len(raw) >= MIN_ENCODED_LENGTH:
-        forms += [raw.hex(), *(core for offset in range(3) for core in _base64(raw, offset))]
-    return forms
+    if len(raw) < MIN_ENCODED_LENGTH:
+        return []
+    return [raw.hex(), *(core for offset in range(3) for core in _base64(raw, offset))]
 
 
 def _signs(sign: str, count: int) -> str:
@@ -110,4 +145,4 @@ def _base64(raw: bytes, offset: int) -> list[str]:
     """Return what base64 makes of a secret that begins ``offset`` bytes into a group of three."""
     text = b64encode(bytes(offset) + raw).decode()
     core = text[(offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6]
-    return [re.escape(core), re.escape(core.replace("+", "-").replace("/", "_"))]
+    return [core, core.replace("+", "-").replace("/", "_")]
