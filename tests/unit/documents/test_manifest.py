@@ -165,3 +165,15 @@ def test_an_unchanged_file_need_not_be_read_where_the_storage_has_versions():
     unversioned = replace(DONE, source_version=None)
     found = reuse.earlier([unversioned], configuration="", outputs=[], present={})
     assert found.content_of(SourceFile("a.pdf", 9)) is None
+
+
+def test_of_doubtful_documents_those_of_which_nothing_is_sure_come_first():
+    half, none = replace(DONE, file="a", confidence=0.5), replace(DONE, file="b", confidence=0.0)
+    assert manifest.doubtful([half, none], below=0.9) == [none, half]
+
+
+def test_a_long_name_that_is_no_text_is_a_partition_too():
+    names = [f"{'x' * 250}\udcff{end}" for end in "ab"]
+    keys = [manifest.partition_key(replace(DONE, file=name)) for name in names]
+    assert [key.rpartition("~")[0] for key in keys] == ["x" * 233] * 2
+    assert len(set(keys)) == 2

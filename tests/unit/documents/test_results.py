@@ -169,3 +169,21 @@ def test_credits_are_a_number_or_not_known_yet(usage, credited):
 )
 def test_each_record_says_which_file_it_is_from(content, records):
     assert results.records_in(content, "x.pdf") == records
+
+
+@pytest.mark.parametrize(
+    ("fields", "lowest"),
+    [
+        (None, None),
+        ({"total": {"confidence": 0.9}}, 0.9),
+        ({"total": {"confidence": 1}, "date": {"confidence": 0}}, 0.0),
+        ({"total": {"confidence": 0.9, "parts": {"net": {"confidence": 0.3}}}}, 0.3),
+        ({"lines": [{"price": {"confidence": 0.8}}, {"price": {"confidence": 0.2}}]}, 0.2),
+        ([{"total": {"confidence": 0.7}}, {"total": {"confidence": 0.6}}], 0.6),
+        ({"total": {"confidence": None}, "date": {"confidence": "low"}, "paid": {"confidence": False}}, None),
+        ({"confidence": {"confidence": 0.5}, "total": {"confidence": True}}, 0.5),
+        ({"total": {"citation": ["0.1"], "page": 3}}, None),
+    ],
+)
+def test_a_document_is_as_sure_as_the_field_that_is_least_sure_however_deep_it_lies(fields, lowest):
+    assert extracted(extract_metadata={"field_metadata": fields, "confidence": 0.01}).confidence == lowest
