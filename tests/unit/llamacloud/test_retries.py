@@ -99,3 +99,30 @@ def test_a_pause_that_would_go_over_the_total_time_is_not_begun():
 def test_waiting_can_be_switched_off_for_tests():
     with retries.no_waiting():
         assert attempts(api(503), retries.RetryPolicy(max_attempts=4)) == [0.0, 0.0, 0.0]
+
+
+@pytest.fixture
+def nobody_observes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "_observers", [])
+
+
+@pytest.mark.usefixtures("nobody_observes")
+def test_an_observer_is_told_why_of_each_request_that_is_sent_again_and_of_no_other():
+    told: list[BaseException | None] = []
+    retries.observe(told.append)
+    error = api(503)
+    attempts(error, retries.RetryPolicy(max_attempts=3, max_seconds=1000))
+    assert told == [error, error]
+    attempts(api(404), retries.RetryPolicy(max_attempts=3))
+    assert told == [error, error]
+
+
+@pytest.mark.usefixtures("nobody_observes")
+def test_every_observer_is_told_once_however_often_it_asks_to_be():
+    one: list[BaseException | None] = []
+    other: list[BaseException | None] = []
+    tell_one, tell_other = one.append, other.append
+    for observer in (tell_one, tell_other, tell_one):
+        retries.observe(observer)
+    attempts(api(503), retries.RetryPolicy(max_attempts=2, max_seconds=1000))
+    assert (len(one), len(other)) == (1, 1)
