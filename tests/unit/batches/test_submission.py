@@ -263,6 +263,14 @@ def test_an_intent_remembers_what_is_as_new_as_the_newest_batch():
     )
 
 
+def test_an_intent_remembers_what_is_exactly_as_old_as_its_floor():
+    known = [batch("newest"), batch("at-floor", created_at=NOW - timedelta(seconds=10))]
+    record = s.new_intent(REQUEST, known, TASK, AT)
+
+    assert (record.floor, record.seen) == (AT - 10, ("newest", "at-floor"))
+    assert s.adoptable(record, REQUEST, known, AT) == []
+
+
 @pytest.mark.parametrize("known", [[], [batch("old", minutes=-61)]])
 def test_an_intent_goes_back_an_hour_at_most(known):
     assert s.new_intent(REQUEST, known, TASK, AT).floor == AT - 3600

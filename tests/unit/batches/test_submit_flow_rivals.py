@@ -267,6 +267,46 @@ def test_what_two_tries_may_have_made_is_looked_for_together(theirs, merged):
     assert play.saved[1] == {**other.to_json(), **merged, "nonce": "me", "try_number": 1}
 
 
+def test_what_three_tries_may_have_made_is_looked_for_together():
+    second = replace(INTENT, unknown=2, floor=AT - 5000)
+    third = replace(INTENT, nonce="third")
+    play, result = played(
+        posts=[LOST],
+        lists=[[]] * 10 + [[batch()]],
+        gets=[batch()],
+        before={AFTER_THE_POST: store(second), AFTER_THE_POST + 20: store(third)},
+    )
+
+    looked_twice = ["load", "save", *asked(*ASK[:-1], 90, 5), "load", "load", "save", *asked(0)]
+    assert play.steps[AFTER_THE_POST - 1 :] == [*looked_twice, "load", "save", "GET bat-1", "list"]
+    assert result.batch_id == "bat-1"
+    assert play.saved[2] == play.saved[1]
+
+
+def test_an_intent_of_its_own_that_the_store_shows_late_is_gone_by_without_being_written_again():
+    def forget(play: Play) -> None:
+        play.stored = None
+
+    def remember(play: Play) -> None:
+        play.stored = play.saved[0]
+
+    play, result = played(lists=[[], [batch()]], gets=[batch()], before={5: forget, 6: remember})
+
+    assert play.steps == [
+        "load",
+        "list",
+        "load",
+        "save",
+        "load",
+        "load",
+        *asked(0),
+        "load",
+        "save",
+        "GET bat-1",
+    ]
+    assert result.decision.action is Action.REJOIN
+
+
 def test_the_id_that_another_try_has_recorded_counts_more_than_an_own_lost_post():
     play, result = played(posts=[LOST], gets=[batch()], before={AFTER_THE_POST: store(SUBMITTED)})
 
