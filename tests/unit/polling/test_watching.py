@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.polling import watching
+from airflow_provider_llamabatch.polling.sources import MAX_EPOCH
 from airflow_provider_llamabatch.polling.watching import Seen, Watch, WatchedBatches, WatchSchedule
 
 NOW = 1_800_000_000.0
@@ -140,6 +141,12 @@ def test_a_state_that_makes_no_sense_is_a_first_look(state: Any):
     watch.restore(state)
     assert watch.since is None
     assert watch.state is None
+
+
+def test_a_state_from_the_very_end_of_time_is_taken_over():
+    watch = Watch("dir-a")
+    watch.restore({"since": MAX_EPOCH, "known": {"bat-1": -MAX_EPOCH}})
+    assert (watch.since, watch.known) == (MAX_EPOCH, {"bat-1": -MAX_EPOCH})
 
 
 def row(id: str, status: str = "COMPLETED", directory: str = "dir-a", created: float = NOW) -> Any:
