@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_llamabatch.batches.polling import PollState
 from airflow_provider_llamabatch.llamacloud.errors import InvalidResponseError
 from airflow_provider_llamabatch.polling.entries import Entry
+from airflow_provider_llamabatch.polling.pace import Pace
 from airflow_provider_llamabatch.polling.sources import Batches, Jobs, Query, Row
 from airflow_provider_llamabatch.polling.sweep import Costs, Kind, Sweep, begin, split
 
@@ -66,12 +67,42 @@ ENDED, RUNNING, ALL = Kind.ENDED, Kind.RUNNING, Kind.ALL
         (500, 500, {ENDED: 20.0, ALL: 40.0}, 11.0, RUNNING),
         (500, 500, {ENDED: 20.0, ALL: 40.0}, 13.0, ENDED),
         (500, 500, {ENDED: 9.0, ALL: 40.0}, 3.0, ENDED),
+        # a list of what runs has no parts of a page, and a second page from 101 on
+        (50, 50, {ENDED: 5.5}, 0.0, RUNNING),
+        (101, 101, {ENDED: 4.75}, 0.0, ALL),
     ],
 )
 def test_the_cheapest_way_is_taken(waits, shown, pages, ended_per_sweep, chosen):
     costs = Costs({**pages}, ended_per_sweep=ended_per_sweep)
 
     assert costs.choose(waits, shown, SOURCE) is chosen
+
+
+@pytest.mark.parametrize(
+    ("rows_per_wait", "chosen"), [(1.0, RUNNING), (2.0, RUNNING), (2.1, ALL), (10.0, ALL)]
+)
+def test_batches_of_others_that_run_make_a_list_of_what_runs_dearer(rows_per_wait, chosen):
+    costs = Costs({ENDED: 5.5}, rows_per_wait=rows_per_wait)
+
+    assert costs.choose(50, 50, SOURCE) is chosen
+
+
+@pytest.mark.parametrize(
+    ("rows", "waits", "per_wait"), [(12, 4, 3.0), (12, 1, 12.0), (12, 0, 12.0), (0, 0, 7.0)]
+)
+def test_how_many_others_run_is_learnt_from_a_page_that_shows_what_runs(rows, waits, per_wait):
+    costs = Costs(rows_per_wait=7.0)
+    costs.on_running(rows, waits)
+
+    assert costs.rows_per_wait == per_wait
+
+
+@pytest.mark.parametrize(("under_way", "given_up_at"), [(0, 102.0), (1, 7.0)])
+def test_a_sweep_that_waits_for_its_turn_does_not_stand_still(under_way, given_up_at):
+    sweep = begin(ALL, entries(5), SOURCE, None, 5.0)
+    sweep.under_way = under_way
+
+    assert sweep.stands_still_at(Pace(next_at=100.0)) == given_up_at
 
 
 def test_the_way_to_ask_for_jobs_is_by_their_ids():
@@ -199,12 +230,12 @@ def test_lists_for_a_wait_of_unknown_age_have_no_end():
     ],
 )
 def test_what_each_kind_of_sweep_reads(kind, statuses):
-    sweep = begin(kind, entries(5), SOURCE, 100, 0.0)
+    sweep = begin(kind, entries(5), SOURCE, 100, 9.0)
 
     assert [query.status for query in queries(sweep)] == statuses
     assert {(query.after, query.before) for query in queries(sweep)} == {(T0 - 0.01, T0 + 4.01)}
     assert list(sweep.waiting) == sweep.walks
-    assert (sweep.kind, sweep.pages, sweep.under_way) == (kind, 0, 0)
+    assert (sweep.kind, sweep.pages, sweep.under_way, sweep.moved_at) == (kind, 0, 0, 9.0)
     for walk in sweep.walks:
         assert walk.first == walk.following == SOURCE.bulk(walk.query, 100)
         assert (walk.page_size, walk.pages, walk.tokens) == (100, 0, set())
