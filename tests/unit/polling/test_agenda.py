@@ -127,3 +127,20 @@ def test_deadlines_of_waits_long_over_are_forgotten_and_no_other():
     assert len(agenda._deadlines) >= 3
     assert agenda.next_at == 998.0
     assert agenda.take_expired(1500.0) == staying[::-1]
+
+
+def test_deadlines_are_gone_through_only_where_most_are_of_waits_long_over():
+    agenda, kept = Agenda(0.0), []
+    for _ in range(74):
+        passing = an_entry(deadline=2000.0)
+        agenda.watch(passing, 4)
+        passing.phase = Phase.OVER
+        kept.append(len(agenda._deadlines))
+
+    assert kept == [*range(1, 2 * 4 + 64 + 2), 1]
+
+
+def test_an_entry_knows_whom_to_tell():
+    waiter = object()
+
+    assert Entry(an_entry().state, created_at=None, listed_from=0.0, subscriber=waiter).subscriber is waiter

@@ -85,3 +85,9 @@ def test_a_place_opens_only_for_what_waits_for_one():
 
     asked(gets, 4.0)
     assert gets.opens_at(4.0) == float("inf")
+
+
+def test_each_is_asked_for_by_the_call_for_its_id():
+    gets, _, _ = queued(0, 0)
+
+    assert [ask.call for ask in gets.asks(0.0)] == [Batches().get("bat-0"), Batches().get("bat-1")]
