@@ -216,6 +216,7 @@ def test_six_list_pages_are_under_way_at_once_and_no_more():
     run = Run(Service(seconds=lambda ask: 1.5), Jobs("parse_v2"))
     for number in range(1000):
         run.wait(f"pjb-{number}", begins=BEGAN)
+    run.at(0.5, lambda: None)  # it is planned once more
     run.until(1.0)
 
     assert (run.lists, run.gets) == (6, 0)

@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
-
 import pytest
 
-from airflow_provider_llamabatch.batches.polling import PollState, Reason
+from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.polling.entries import Entry, Phase
-from airflow_provider_llamabatch.polling.schedule import TOGETHER, Schedule
-from airflow_provider_llamabatch.polling.sources import Batches
 from airflow_provider_llamabatch.polling.sweep import Kind
 from tests.support.schedule_histories import history, some, waiting
+from tests.support.schedule_steps import DOWN, FIRST, a_schedule, an_entry, keys, page, row, swept
 from tests.support.simulated_service import Run, Service
 
-if TYPE_CHECKING:
-    from airflow_provider_llamabatch.polling.plan import Ask
-
-FIRST = TOGETHER  # the first tick of waits that begin at 0
-DOWN = e.UnavailableError("503", status_code=503)
 REFUSED_KEY = e.AuthenticationError("401", status_code=401, from_api=True)
-
-
-def a_schedule(*, lists: bool = True) -> Schedule:
-    no_list_before = 0.0 if lists else 1e9
-    return Schedule(Batches(), origin=0.0, random=lambda: 0.5, no_list_before=no_list_before)
-
-
-def an_entry(key: str = "bat-1", *, created_at: float = 0.0, first_poll: float = 0.0, **state: Any) -> Entry:
-    values = {"deadline": 1e9, "poll_interval": 5.0, "since": 0.0, "next_poll": first_poll, **state}
-    return Entry(PollState(key, **values), created_at=created_at, listed_from=created_at)
-
-
-def row(key: str, status: str = "RUNNING") -> Any:
-    return SimpleNamespace(id=key, status=status, created_at=datetime.fromtimestamp(0, UTC))
-
-
-def page(*rows: Any, token: str | None = None) -> Any:
-    return SimpleNamespace(items=list(rows), next_page_token=token)
-
-
-def keys(asks: list[Ask]) -> list[str]:
-    return [ask.key for ask in asks]
-
-
-def swept(count: int) -> tuple[Schedule, list[Entry], list[Ask]]:
-    """Return a schedule whose waits are asked for by lists at the first tick, and what it asks then."""
-    schedule, entries = a_schedule(), [an_entry(f"bat-{number}") for number in range(count)]
-    for entry in entries:
-        schedule.add(entry, 0.0)
-    return schedule, entries, schedule.plan(FIRST).asks
 
 
 def test_two_waits_for_one_batch_are_asked_for_together_and_both_are_told():
@@ -214,14 +174,15 @@ def test_the_answer_to_a_get_tells_the_time_of_creation_where_it_was_unknown():
     assert entry.recheck_at == FIRST + 20 * 5.0
 
 
+@pytest.mark.parametrize("early_first", [True, False])
 @pytest.mark.parametrize("status", ["RUNNING", "COMPLETED"])
-def test_nothing_is_told_before_a_task_may_be_resumed(status):
+def test_nothing_is_told_before_a_task_may_be_resumed(status, early_first):
     schedule = a_schedule()
     early, later = an_entry(), an_entry(first_poll=30.0)
-    for entry in (early, later):
+    for entry in (early, later) if early_first else (later, early):
         schedule.add(entry, 0.0)
-    (ask,) = schedule.plan(FIRST).asks
-    updates = schedule.on_item(ask, row("bat-1", status), FIRST + 0.1)
+    (ask,) = schedule.plan(6.0).asks
+    updates = schedule.on_item(ask, row("bat-1", status), 6.1)
 
     assert [update.entry for update in updates] == [early]
     assert later.state.status == ""
