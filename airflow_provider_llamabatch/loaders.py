@@ -35,7 +35,7 @@ def documents_from_manifest(
         raise InvalidInputError("manifest", f"there is nothing at {manifest!r}")
     report_read(storage)
     for row in from_lines(content):
-        paths = row.paths_below(storage.url_of(""))
+        paths = row.places
         if not paths or (row.reused and not include_reused):
             continue
         text = (storage.read_bytes(paths[0]) or b"").decode()

@@ -64,6 +64,8 @@ class Storage:
         self.path = path
         self.is_local = path.protocol in _LOCAL
         self._root = os.path.abspath(path.path) if self.is_local else path.path.rstrip("/")  # noqa: PTH100
+        if self.is_local and "://" not in self.url:
+            self.url = self._root  # what a manifest says has to hold in other working directories too
 
     def files(self, pattern: str) -> list[SourceFile]:
         """

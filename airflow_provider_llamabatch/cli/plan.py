@@ -138,8 +138,9 @@ def _compare_with_target(made: Plan, source: Storage, target: Storage, options: 
     with connected(options) as (hook, scope):
         configuration = configuration_of(hook, options.configuration_id, **scope)
     outputs = [output.strip() for output in options.outputs.split(",")]
-    found = earlier_results(target, configuration, outputs)
-    reused, _ = reused_rows(found, source, made.sending(), threads=max_concurrency())
+    threads = max_concurrency()
+    found = earlier_results(target, configuration, outputs, threads=threads)
+    reused, _ = reused_rows(found, source, made.sending(), threads=threads)
     before = {row.file for row in manifest.from_lines(target.read_bytes(MANIFEST) or b"")}
     for file in made.sending():
         made.states[file.path] = UNCHANGED if file.path in reused else CHANGED if file.path in before else NEW

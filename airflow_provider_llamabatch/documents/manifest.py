@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+
+from airflow_provider_llamabatch.documents.result_plan import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,12 +47,13 @@ class Row:
     One document of a manifest.
 
     ``file`` is its path in the source, or its display name in a directory that somebody else filled. ``path`` is the
-    result: the target as it was given, and the path below it; ``bytes`` and ``sha256`` are the result's. With several
-    outputs the first one asked for is there and the others are in ``other_outputs``, by name. ``source_...`` are the
-    document's own. ``credits`` are what the API reports, None where it reports nothing (yet). ``confidence`` is the
-    lowest of all fields extracted from the document, None where the configuration asks for no scores.
-    ``configuration`` is the id of the configuration that was asked for and, where it has one, its version (a further
-    attempt may have used another one). ``attempt`` counts from 1; ``reused`` says that an earlier run made the result.
+    result: the target as it was given (a local one absolute), and the path below it; ``bytes`` and ``sha256`` are the
+    result's. With several outputs the first one asked for is there and the others are in ``other_outputs``, by name.
+    ``source_...`` are the document's own. ``credits`` are what the API reports, None where it reports nothing (yet).
+    ``confidence`` is the lowest of all fields extracted from the document, None where the configuration asks for no
+    scores. ``configuration`` is the id of the configuration that was asked for and, where it has one, its version (a
+    further attempt may have used another one). ``attempt`` counts from 1; ``reused`` says that an earlier run made
+    the result.
     """
 
     file: str
@@ -80,10 +83,25 @@ class Row:
         """Say whether the document has a result."""
         return self.path is not None
 
-    def paths_below(self, folder: str) -> list[str]:
-        """Return the paths of its results, as far as they are below a folder, relative to it."""
+    @property
+    def places(self) -> list[str]:
+        """
+        Return the paths of its results below the folder of the manifest, the one in ``path`` first.
+
+        They are told by the document's name, so they hold however the folder is written and wherever it was moved. A
+        path that is called otherwise points elsewhere and is left out.
+        """
         paths = [self.path, *(more["path"] for more in self.other_outputs.values())]
-        return [path.removeprefix(folder) for path in paths if path and path.startswith(folder)]
+        places = (place_of(path, self.file) for path in paths if path)
+        return [place for place in places if place is not None]
+
+    def below(self, folder: str) -> Row:
+        """Return the row with its results below ``folder``, which ends in ``/``; what points elsewhere stays."""
+        more = {
+            output: {**one, "path": _below(folder, one["path"], self.file)}
+            for output, one in self.other_outputs.items()
+        }
+        return replace(self, path=_below(folder, self.path, self.file), other_outputs=more)
 
 
 def to_lines(rows: Iterable[Row]) -> Iterator[bytes]:
@@ -124,6 +142,11 @@ def reusable(
         and row.configuration == configuration
         and (_is_complete(row, more) or _is_hopeless(row))
     }
+
+
+def _below(folder: str, path: str | None, file: str) -> str | None:
+    place = path and place_of(path, file)
+    return f"{folder}{place}" if place else path
 
 
 def _is_complete(row: Row, more: Iterable[str]) -> bool:

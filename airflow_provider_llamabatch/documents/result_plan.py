@@ -79,6 +79,15 @@ def plan_paths(documents: Iterable[str], outputs: Sequence[str], taken: Iterable
     return planned
 
 
+def place_of(path: str, document: str) -> str | None:
+    """Return the part of a result's path below its target; None where no result of the document is called so."""
+    for candidate in reversed(list(_candidates(document))):  # the longer ones end like the first
+        for suffix in SUFFIXES.values():
+            if f"/{path}".endswith(f"/{candidate}{suffix}"):
+                return candidate + suffix
+    return None
+
+
 def manifest_name(map_index: int | None) -> str:
     """Return what the manifest of a task is called; each instance of a mapped task writes its own."""
     return MANIFEST if map_index is None or map_index < 0 else f"manifest-{map_index}.jsonl"

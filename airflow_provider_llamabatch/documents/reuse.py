@@ -41,8 +41,8 @@ def earlier(
     """
     Return what of a manifest can be used again for ``configuration`` and ``outputs``.
 
-    ``present`` are the sizes of the files that the target really holds, by the paths that the manifest has: a result
-    that somebody deleted or cut short is made again.
+    ``present`` are the sizes of the files that the target really holds, by their paths below it: a result that
+    somebody deleted or cut short is made again.
     """
     usable = manifest.reusable(rows, configuration=configuration, outputs=outputs)
     whole = {key: row for key, row in usable.items() if _is_present(row, present)}
@@ -62,5 +62,8 @@ def configuration_key(configuration_id: str, version: str | None) -> str:
 def _is_present(row: Row, present: Mapping[str, int]) -> bool:
     if row.path is None:
         return True  # there is no result to lose: the content itself is at fault
-    written = {row.path: row.bytes, **{more["path"]: more["bytes"] for more in row.other_outputs.values()}}
-    return all(present.get(path) == size for path, size in written.items())
+    sizes = [row.bytes, *(more["bytes"] for more in row.other_outputs.values())]
+    places = row.places
+    return len(places) == len(sizes) and all(
+        map(lambda place, size: present.get(place) == size, places, sizes)
+    )

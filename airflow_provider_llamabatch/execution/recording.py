@@ -69,10 +69,9 @@ def schema_of(hook: LlamaBatchHook, configuration_id: str | None) -> dict[str, A
 
 def _batches(target: Storage, rows: Sequence[Row], threads: int) -> Iterator[list[dict[str, Any]]]:
     """Read the written results again, in order; each item holds the records of a few dozen documents."""
-    folder = target.url_of("")
 
     def read(row: Row) -> list[dict[str, Any]]:
-        [path, *_] = row.paths_below(folder)
+        [path, *_] = row.places
         return records_in(target.read_bytes(path) or b"[]", row.file)
 
     with ThreadPoolExecutor(threads) as pool:

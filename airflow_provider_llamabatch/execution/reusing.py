@@ -18,15 +18,25 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.storage import Storage
 
 
-def earlier_results(target: Storage, configuration: str, outputs: Sequence[str]) -> Earlier:
-    """Return what the target's manifest has that can be used again; ``configuration`` is what it calls one."""
+def earlier_results(target: Storage, configuration: str, outputs: Sequence[str], *, threads: int) -> Earlier:
+    """
+    Return what the target's manifest has that can be used again; ``configuration`` is what it calls one.
+
+    A result counts by its path below the target. Where the manifest writes the target otherwise (the folder was moved,
+    or is given in other words) the content has to be the one that the manifest tells, so that a file of the same name
+    and size is not taken for a result that lies elsewhere.
+    """
     content = target.read_bytes(MANIFEST)
     if content is None:
         return Earlier()
-    present = {target.url_of(file.path): file.size for file in target.files("**/*")}
-    return earlier(
+    present = {file.path: file.size for file in target.files("**/*")}
+    found = earlier(
         manifest.from_lines(content), configuration=configuration, outputs=outputs, present=present
     )
+    with ThreadPoolExecutor(threads) as pool:
+        rows = list(pool.map(lambda row: _found_in(target, row), found.rows.values()))
+    found.rows = {key: row for key, row in zip(found.rows, rows, strict=True) if row is not None}
+    return found
 
 
 def reused_rows(
@@ -48,3 +58,13 @@ def reused_rows(
     known = {file.path: sha256 for file, sha256 in zip(candidates, contents, strict=True)}
     rows = {file.path: found.row_of(file, known[file.path]) for file in candidates}
     return {path: row for path, row in rows.items() if row is not None}, known
+
+
+def _found_in(target: Storage, row: Row) -> Row | None:
+    """Return the row with its paths as the target is written now; None where other content lies there."""
+    here = row.below(target.url_of(""))
+    digests = [row.sha256, *(more.get("sha256") for more in row.other_outputs.values())]
+    is_same = here == row or all(
+        hash_of(target, place)[0] == digest for place, digest in zip(here.places, digests, strict=True)
+    )
+    return here if is_same else None

@@ -204,7 +204,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         configuration = configuration_of(
             hook, self.configuration_id or "", self.project_id, self.organization_id
         )
-        earlier = earlier_results(target, configuration, self.outputs)
+        earlier = earlier_results(target, configuration, self.outputs, threads=self.max_concurrency)
         reused, known = reused_rows(earlier, source, files, threads=self.max_concurrency)
         self.log.info("%s of %s files already have a result and are reused", len(reused), len(files))
         return reused, known

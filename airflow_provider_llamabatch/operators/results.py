@@ -230,7 +230,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             return others
         report_written(target)
         needed = dict.fromkeys(output for row in rows for output in outputs_for(row.job_type or "", outputs))
-        taken = [path for row in others for path in row.paths_below(target.url_of(""))]
+        taken = [path for row in others for path in row.places]
         stems = plan_paths([row.file for row in rows], list(needed), taken=taken)
         settings = (
             hook.get_conn().settings

@@ -287,7 +287,9 @@ class TestPlan:
         assert states == {"new": 1, "changed": 1, "unchanged": 1}
         assert (code, summary["pages"], summary["directories"]) == (0, 0, 1)
 
-    def test_what_has_a_result_is_unchanged(self, command, source, tmp_path, hook):
+    @pytest.mark.parametrize("spelled", ["{target}", "out", "./out/", "file://{target}"])
+    def test_what_has_a_result_is_unchanged(self, command, source, tmp_path, hook, monkeypatch, spelled):
+        monkeypatch.chdir(tmp_path)
         target = tmp_path / "out"
         target.mkdir()
         text = (source / "b.txt").read_bytes()
@@ -300,7 +302,12 @@ class TestPlan:
         (target / "manifest.jsonl").write_bytes(b"".join(rows))
 
         code, summary, _ = self.plan(
-            command, source, "--target", target, "--configuration-id", "cfg-PARSE_AGENTIC"
+            command,
+            source,
+            "--target",
+            spelled.format(target=target),
+            "--configuration-id",
+            "cfg-PARSE_AGENTIC",
         )
 
         states = {state: summary[state] for state in ("new", "changed", "unchanged")}
@@ -375,6 +382,7 @@ def manifest_row(target, file, content, configuration):
         manifest.COMPLETED,
         path=f"{target}/{file}.md",
         bytes=3,
+        sha256=hashlib.sha256(b"two").hexdigest(),
         configuration=configuration,
         job_type="parse_v2",
         source_sha256=hashlib.sha256(content).hexdigest(),

@@ -104,14 +104,12 @@ def test_costs_are_those_of_this_run_and_unknown_is_not_nothing():
     ],
 )
 def test_only_an_outcome_as_good_as_a_new_one_is_used_again(row: Row, reused: bool):
-    found = reuse.earlier([row], configuration="cfg-1@v2", outputs=["markdown"], present={"/out/a.pdf.md": 7})
+    found = reuse.earlier([row], configuration="cfg-1@v2", outputs=["markdown"], present={"a.pdf.md": 7})
     assert (found.row_of(SourceFile(row.file, 9, "v3"), "s1") is not None) == reused
 
 
 def test_a_row_that_is_used_again_is_about_the_file_as_it_is_now():
-    found = reuse.earlier(
-        [DONE], configuration="cfg-1@v2", outputs=["markdown"], present={"/out/a.pdf.md": 7}
-    )
+    found = reuse.earlier([DONE], configuration="cfg-1@v2", outputs=["markdown"], present={"a.pdf.md": 7})
 
     assert found.row_of(SourceFile("a.pdf", 9, "v3"), "s1") == replace(
         DONE, reused=True, source_version="v3", source_bytes=9
@@ -124,15 +122,29 @@ def test_a_configuration_is_called_by_its_id_and_its_version():
     assert reuse.configuration_key("cfg-1", None) == "cfg-1"
 
 
-def test_the_paths_of_a_documents_results_are_told_as_far_as_they_are_below_a_folder():
+def test_the_places_of_a_documents_results_are_told_by_its_name_wherever_the_folder_was():
     more: dict[str, dict[str, Any]] = {
-        "text": {"path": "/out/a.txt"},
-        "items": {"path": "/else/a.json"},
+        "text": {"path": "/moved/to/a.pdf.txt"},
+        "items": {"path": "/else/b.pdf.items.json"},
         "gone": {"path": None},
     }
+    row = replace(DONE, other_outputs=more)
 
-    assert replace(DONE, other_outputs=more).paths_below("/out/") == ["a.pdf.md", "a.txt"]
-    assert FAILED.paths_below("/out/") == []
+    assert row.places == ["a.pdf.md", "a.pdf.txt"]
+    assert row.below("s3://b/").path == "s3://b/a.pdf.md"
+    assert {name: one["path"] for name, one in row.below("s3://b/").other_outputs.items()} == {
+        "text": "s3://b/a.pdf.txt",
+        "items": "/else/b.pdf.items.json",
+        "gone": None,
+    }
+    assert FAILED.places == []
+    assert FAILED.below("s3://b/") == FAILED
+
+
+def test_a_result_that_lies_elsewhere_is_made_again():
+    row = replace(DONE, path="/out/another.pdf.md")
+    found = reuse.earlier([row], configuration="cfg-1@v2", outputs=["markdown"], present={"a.pdf.md": 7})
+    assert found.row_of(SourceFile("a.pdf", 9), "s1") is None
 
 
 def test_statuses_are_counted_the_most_frequent_first():
@@ -141,14 +153,14 @@ def test_statuses_are_counted_the_most_frequent_first():
     assert list(counted.items()) == [("COMPLETED", 2), ("FAILED", 1)]
 
 
-@pytest.mark.parametrize("present", [{}, {"/out/a.pdf.md": 6}])
+@pytest.mark.parametrize("present", [{}, {"a.pdf.md": 6}])
 def test_a_result_that_is_gone_or_cut_short_is_made_again(present: dict[str, int]):
     found = reuse.earlier([DONE], configuration="cfg-1@v2", outputs=["markdown"], present=present)
     assert found.row_of(SourceFile("a.pdf", 9), "s1") is None
 
 
 def test_a_result_without_all_outputs_is_made_again():
-    present = {"/out/a.pdf.md": 7, "/out/a.pdf.txt": 3}
+    present = {"a.pdf.md": 7, "a.pdf.txt": 3}
     both = replace(DONE, other_outputs={"text": {"path": "/out/a.pdf.txt", "bytes": 3, "sha256": "x"}})
     for row, expected in ((DONE, False), (both, True)):
         found = reuse.earlier([row], configuration="cfg-1@v2", outputs=["markdown", "text"], present=present)
@@ -156,9 +168,7 @@ def test_a_result_without_all_outputs_is_made_again():
 
 
 def test_an_unchanged_file_need_not_be_read_where_the_storage_has_versions():
-    found = reuse.earlier(
-        [DONE], configuration="cfg-1@v2", outputs=["markdown"], present={"/out/a.pdf.md": 7}
-    )
+    found = reuse.earlier([DONE], configuration="cfg-1@v2", outputs=["markdown"], present={"a.pdf.md": 7})
     assert found.content_of(SourceFile("a.pdf", 9, "v1")) == "s1"
     assert found.content_of(SourceFile("a.pdf", 9, "v2")) is None
     assert found.content_of(SourceFile("a.pdf", 9)) is None

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_llamabatch.documents.result_plan import manifest_name, plan_paths, safe_path
+from airflow_provider_llamabatch.documents.result_plan import (
+    manifest_name,
+    place_of,
+    plan_paths,
+    safe_path,
+)
 from tests.support.arbitrary import bounded
 
 
@@ -63,6 +68,8 @@ def test_any_set_of_documents_is_told_apart(documents: set[str]):
 def assert_all_apart(documents: list[str]) -> None:
     planned = plan_paths(documents, ["markdown", "text"])
     assert set(planned) == set(documents)
+    for document, stem in planned.items():
+        assert place_of(f"/any/where/{stem}.txt", document) == f"{stem}.txt"
     written = [f"{stem}{suffix}" for stem in planned.values() for suffix in (".md", ".txt")]
     keys = [unicodedata.normalize("NFC", path.casefold()) for path in written]
     assert len(set(keys)) == len(keys)
@@ -149,3 +156,11 @@ def test_each_instance_of_a_mapped_task_has_its_own_manifest():
         "manifest-0.jsonl",
         "manifest-7.jsonl",
     ]
+
+
+def test_only_what_is_called_like_a_result_of_the_document_has_a_place():
+    assert place_of("s3://bucket/out/sub/a.pdf.md", "sub/a.pdf") == "sub/a.pdf.md"
+    assert place_of("sub/a.pdf.items.json", "sub/a.pdf") == "sub/a.pdf.items.json"
+    assert place_of("/out/a.pdf.md", "sub/a.pdf") is None
+    assert place_of("/out/xa.pdf.md", "a.pdf") is None
+    assert place_of("/out/a.pdf.docx", "a.pdf") is None

@@ -1,0 +1,103 @@
+"""A result counts by its path below the target, however the target is written and wherever it was moved."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_llamabatch.loaders import documents_from_manifest
+from tests.integration.documents.conftest import fill, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.integration.documents.conftest import Line
+
+pytestmark = pytest.mark.usefixtures("connection")
+
+CONFIGURATION = "cfg-PARSE_AGENTIC"
+DOCUMENTS = {"a.txt": b"alpha", "sub/a.txt": b"beta", "sub/#1?.txt": b"gamma"}
+
+
+@pytest.fixture
+def processed(new_line: Callable[[str], Line], source: Path, target: Path) -> Path:
+    """A target with the results of a first night."""
+    fill(source, DOCUMENTS)
+    process(new_line("first"), source, target)
+    return target
+
+
+def process(line: Line, source: Path, target: Any) -> dict[str, Any]:
+    arguments = {"target": str(target), "reuse": True, "configuration_id": CONFIGURATION, "outputs": OUTPUTS}
+    line.process(line.upload(source=str(source), **arguments))
+    return line.save(target, configuration_id=CONFIGURATION, outputs=OUTPUTS)
+
+
+OUTPUTS = ("markdown", "text")
+
+
+@pytest.mark.parametrize("spelled", ["file://{target}", "../{name}", "{target}/", "{target}/../{name}"])
+def test_results_are_reused_however_the_target_is_written(
+    new_line: Callable[[str], Line], source: Path, processed: Path, monkeypatch, spelled: str
+):
+    monkeypatch.chdir(source)
+    written = spelled.format(target=processed, name=processed.name)
+
+    assert process(new_line("second"), source, written)["reused"] == len(DOCUMENTS)
+    assert process(new_line("third"), source, processed)["reused"] == len(DOCUMENTS)
+    assert {row.path for row in rows_of(processed).values()} == {
+        f"{processed}/a.txt.md",
+        f"{processed}/sub/a.txt.md",
+        f"{processed}/sub/_1_.txt.md",
+    }
+
+
+@pytest.mark.parametrize("how", ["moved", "copied", "linked"])
+def test_results_are_reused_from_a_folder_that_was_moved_copied_or_linked(
+    new_line: Callable[[str], Line], source: Path, processed: Path, tmp_path: Path, how: str
+):
+    elsewhere = tmp_path / "else" / "where"
+    elsewhere.parent.mkdir()
+    if how == "moved":
+        processed.rename(elsewhere)
+    elif how == "copied":
+        shutil.copytree(processed, elsewhere)
+    else:
+        elsewhere.symlink_to(processed)
+    texts = [document["text"] for document in documents_from_manifest(f"{elsewhere}/manifest.jsonl")]
+    assert sorted(texts) == ["alpha", "beta", "gamma"]
+
+    assert process(new_line("second"), source, elsewhere)["reused"] == len(DOCUMENTS)
+    assert rows_of(elsewhere)["a.txt"].path == f"{elsewhere}/a.txt.md"
+    assert rows_of(elsewhere)["a.txt"].other_outputs["text"]["path"] == f"{elsewhere}/a.txt.txt"
+
+
+def test_a_file_like_a_result_is_none_where_the_manifest_means_another(
+    new_line: Callable[[str], Line], source: Path, processed: Path, tmp_path: Path
+):
+    """A manifest that was copied alone, beside files of the same names and sizes."""
+    other = tmp_path / "other"
+    shutil.copytree(processed, other)
+    (other / "a.txt.md").write_bytes(b"ALPHA")
+
+    assert process(new_line("second"), source, other)["reused"] == len(DOCUMENTS) - 1
+
+
+def test_results_on_s3_are_reused_from_a_prefix_that_was_copied(
+    new_line: Callable[[str], Line], source: Path, s3
+):
+    fill(source, DOCUMENTS)
+    where = {"target_conn_id": "storage", "configuration_id": CONFIGURATION}
+    monday, tuesday = new_line("monday"), new_line("tuesday")
+    monday.process(monday.upload(source=str(source), target="s3://documents/out", reuse=True, **where))
+    monday.save("s3://documents/out", **where)
+    for entry in s3.list_objects_v2(Bucket="documents")["Contents"]:
+        key = entry["Key"].replace("out/", "moved/", 1)
+        s3.copy_object(Bucket="documents", Key=key, CopySource={"Bucket": "documents", "Key": entry["Key"]})
+
+    target = "s3://storage@documents/moved"
+    arguments = {"source": str(source), "target": target, "configuration_id": CONFIGURATION}
+    assert tuesday.upload(**arguments, reuse=True) == []
