@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import re
 from functools import cache
 from importlib import import_module
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow.providers.common.compat.sdk import BaseHook, Connection, Context
+
+log = logging.getLogger(__name__)
 
 AIRFLOW_3 = importlib.util.find_spec("airflow.sdk") is not None
 
@@ -78,6 +81,36 @@ async def task_state(ti: Any) -> str | None:
     )
     found = [str(state) for of_run in states.values() for state in of_run.values()]
     return found[0] if len(found) == 1 else None
+
+
+def has_xcom(reference: Any, context: Context) -> bool:
+    """Say whether what a task's argument refers to, the XCom of another task, is there."""
+    try:
+        reference.resolve(context)
+    except (
+        Exception
+    ) as error:  # its class moved between Airflow versions, and has no name in every common-compat
+        if type(error).__name__ == "XComNotFound":
+            return False
+        raise
+    return True
+
+
+def states_before(context: Context) -> dict[str, str]:
+    """Return the states of all tasks before this one in its run, by id; empty where Airflow does not tell them."""
+    ti, task = context["ti"], context["ti"].task
+    ids = sorted(task.get_flat_relative_ids(upstream=True))
+    try:
+        if AIRFLOW_3:
+            found = ti.get_task_states(dag_id=ti.dag_id, task_ids=ids, run_ids=[ti.run_id])
+            return {name: str(state) for of_run in found.values() for name, state in of_run.items()}
+        of_airflow_2: Any = context["dag_run"]
+        return {
+            one.task_id: str(one.state) for one in of_airflow_2.get_task_instances() if one.task_id in ids
+        }
+    except Exception:  # they are only for a message
+        log.debug("Airflow does not tell the states of the tasks before this one", exc_info=True)
+        return {}
 
 
 def asset_state(context: Context, uri: str) -> Any:

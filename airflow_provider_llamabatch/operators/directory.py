@@ -346,6 +346,8 @@ class DeleteDirectoryOperator(LineageMixin, BaseOperator):
         directory_ids = [given] if isinstance(given, str) else list(given or ())
         self.note(written=directory_ids)
         if not self.only_after:
+            if not directory_ids:
+                raise AirflowSkipException("There is no directory to delete.")
             raise AirflowSkipException(f"Left alone, since a task before this one failed: {directory_ids}")
         scope = {"project_id": self.project_id, "organization_id": self.organization_id}
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, XComArg
 
 from airflow_provider_llamabatch import configuration, metrics
-from airflow_provider_llamabatch.airflow_compat import add_partitions, has_partitions
+from airflow_provider_llamabatch.airflow_compat import add_partitions, has_partitions, has_xcom, states_before
 from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS, PARQUET
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
@@ -21,6 +21,7 @@ from airflow_provider_llamabatch.xcom import DOUBTFUL, SUMMARY, USAGE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import jinja2
     from airflow.providers.common.compat.sdk import Asset, Context
 
     from airflow_provider_llamabatch.documents.manifest import Row
@@ -125,6 +126,19 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         self.llamabatch_conn_id = llamabatch_conn_id
         check_words("outputs", outputs, ALL_OUTPUTS)
         check_count("max_concurrency", self.max_concurrency)
+
+    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+        """Render; where the upload never ran, end at once: Airflow would fail over its XCom in many words and retry."""
+        if isinstance(self.upload, XComArg) and not has_xcom(self.upload, context):
+            upload, states = self.upload.operator.task_id, states_before(context)  # type: ignore[attr-defined]
+            failed = sorted(name for name, state in states.items() if state == "failed")
+            if not failed and states.get(upload) == "skipped":
+                raise AirflowSkipException(f"{upload} was skipped, so there is no result to save.")
+            reason = f"{', '.join(failed)} failed" if failed else f"{upload} did not run or failed early"
+            raise ResultsMissingError(
+                f"Nothing was uploaded, so there is nothing to save: {reason}; see its log."
+            )
+        super().render_template_fields(context, jinja_env)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch and write what is not written yet, then the manifest."""

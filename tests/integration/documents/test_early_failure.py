@@ -1,0 +1,75 @@
+"""What fails before the upload stays the failure that is seen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, AirflowSkipException, task
+
+from airflow_provider_llamabatch.operators.directory import DeleteDirectoryOperator
+from airflow_provider_llamabatch.task_groups import process_directory
+from tests.integration.documents.conftest import fill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NOTHING = "Nothing was uploaded, so there is nothing to save: find_configuration failed"
+
+# Airflow's own, when a task of a test's DAG is a function.
+pytestmark = [
+    pytest.mark.usefixtures("connection"),
+    pytest.mark.filterwarnings("ignore:.*operator_helpers.determine_kwargs"),
+]
+
+
+def line_after(first: Callable[[], str], source: Path, target: Path) -> Any:
+    """Return a DAG that gives the group its configuration from a task before it."""
+    dag_id = f"after_{first.__name__}"
+    with DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        found: Any = task(first)()
+        process_directory(source=str(source), target=str(target), configuration_id=found)
+    return dag
+
+
+def find_configuration() -> str:
+    raise ValueError("there is no such configuration")
+
+
+def choose() -> str:
+    raise AirflowSkipException("not today")
+
+
+def test_a_task_that_fails_before_the_upload_is_named_by_the_save_without_a_retry(
+    run_dag, source: Path, target: Path, capfd: pytest.CaptureFixture[str]
+):
+    fill(source, {"a.txt": b"alpha"})
+    ran = run_dag(line_after(find_configuration, source, target))
+
+    assert ran.state == "failed"
+    assert ran.tasks == {
+        "find_configuration": "failed",
+        "process_directory.upload": "upstream_failed",
+        "process_directory.create_batch": "upstream_failed",
+        "process_directory.save_results": "failed",
+        "process_directory.delete_directories": "skipped",
+    }
+    said = capfd.readouterr()
+    assert (said.out + said.err).count(NOTHING) == 1, "once, as it is not retried"
+    assert "Exception rendering Jinja template" not in said.out + said.err
+
+
+def test_a_group_that_is_skipped_is_skipped_to_its_end(run_dag, source: Path, target: Path):
+    ran = run_dag(line_after(choose, source, target))
+
+    assert ran.state == "success"
+    assert ran.tasks["process_directory.save_results"] == "skipped"
+
+
+def test_without_directories_there_is_nothing_to_leave_alone(context):
+    delete = DeleteDirectoryOperator(task_id="delete", directory_id=None, only_after=None)
+
+    with pytest.raises(AirflowSkipException, match="There is no directory to delete"):
+        delete.execute(context)
