@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
 
 from airflow_provider_llamabatch.defaults import SMALL_FILE_BYTES, STORAGE_BLOCK_BYTES
+from airflow_provider_llamabatch.documents.result_plan import written_by_us
 from airflow_provider_llamabatch.documents.upload_plan import SourceFile
 from airflow_provider_llamabatch.exceptions import StorageError
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
@@ -71,8 +72,8 @@ class Storage:
         """
         Return the files below the folder whose relative path matches ``pattern`` (``**`` crosses folders), sorted.
 
-        Where the storage is a single file, that one is returned under its own name. Raises ``InvalidInputError`` where
-        there is nothing at all.
+        What this package writes for itself is left out. Where the storage is a single file, that one is returned under
+        its own name. Raises ``InvalidInputError`` where there is nothing at all.
         """
         from fsspec.utils import glob_translate
 
@@ -81,10 +82,11 @@ class Storage:
         if not found and not self._fs.exists(self._root):
             raise InvalidInputError(self._argument, f"there is nothing at {self.url!r}")
         matches = re.compile(glob_translate(pattern)).match
+        written = written_by_us(self._relative(full) for full in found)
         files = []
         for full, info in found.items():
             path = self._relative(full)
-            if info.get("type") == "file" and path and not path.endswith("/"):
+            if info.get("type") == "file" and path and not path.endswith("/") and path not in written:
                 alone = full == self._root
                 if alone or matches(path):
                     files.append(SourceFile(path, int(info.get("size") or 0), _version(info)))
@@ -138,11 +140,27 @@ class Storage:
         return sorted(f"{folder}/{name}" for name in names)
 
     def place_within(self, other: Storage) -> str | None:
-        """Return this folder's path below another one on the same storage, with ``/`` at its end; None outside it."""
-        if self._fs is not other._fs and type(self._fs) is not type(other._fs):
+        """
+        Return this folder's path below another one on the same storage, with ``/`` at its end; None outside it.
+
+        It is empty where both are the same folder.
+        """
+        if self._fs is not other._fs and not self._is_like(other):
             return None
-        outer = f"{other._root.rstrip('/')}/"
-        return f"{self._root}/"[len(outer) :] if f"{self._root}/".startswith(outer) else None
+        outer, inner = other._real_folder(), self._real_folder()
+        return inner[len(outer) :] if inner.startswith(outer) else None
+
+    def _is_like(self, other: Storage) -> bool:
+        """Say whether another storage is the same one: of one kind and, where it has these, at the same address."""
+        fs = self._fs, other._fs
+        return type(fs[0]) is type(fs[1]) and all(
+            getattr(fs[0], name, None) == getattr(fs[1], name, None)
+            for name in ("endpoint_url", "account_name")
+        )
+
+    def _real_folder(self) -> str:
+        root = os.path.realpath(self._root) if self.is_local else self._root
+        return f"{root.rstrip('/')}/"
 
     def url_of(self, path: str) -> str:
         """Return where a file is, in the words of the one who named the folder."""
@@ -185,8 +203,19 @@ class Storage:
 
 
 def files_outside(target: Storage | None, source: Storage, pattern: str) -> list[SourceFile]:
-    """Return the source's files without what an earlier run wrote, where the target lies within the source."""
-    files, within = source.files(pattern), target.place_within(source) if target is not None else None
+    """
+    Return the source's files without what an earlier run wrote, where the target lies within the source.
+
+    Raises ``InvalidInputError`` where both are the same folder: results would be documents of the next run.
+    """
+    within = target.place_within(source) if target is not None else None
+    if target is not None and within == "":
+        raise InvalidInputError(
+            "target",
+            f"{target.url} is the same folder as the source {source.url}, so the next run would take results for "
+            "documents; name another folder, it may lie in the source",
+        )
+    files = source.files(pattern)
     return [file for file in files if not file.path.startswith(within)] if within else files
 
 

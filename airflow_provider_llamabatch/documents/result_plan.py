@@ -33,6 +33,7 @@ STATE_FOLDER = ".llamabatch"  # checkpoints and upload records; nothing of a doc
 
 _MAX_COMPONENT_BYTES = 200  # of the 255 that file systems take; the rest is for suffixes and temporary names
 _MAX_PATH_BYTES = 900  # S3 takes 1,024 for the whole key, the target's own prefix included
+_MANIFESTS = re.compile(r"(.*/)?manifest(-\d+)?\.jsonl", re.DOTALL)
 _UNSAFE = re.compile(r'[\\#?*:|<>"\[\]{}%]')
 
 
@@ -91,6 +92,16 @@ def place_of(path: str, document: str) -> str | None:
 def manifest_name(map_index: int | None) -> str:
     """Return what the manifest of a task is called; each instance of a mapped task writes its own."""
     return MANIFEST if map_index is None or map_index < 0 else f"manifest-{map_index}.jsonl"
+
+
+def written_by_us(paths: Iterable[str]) -> set[str]:
+    """Return which paths of a folder are bookkeeping: below ``.llamabatch``, and the manifests beside such a folder."""
+    listed = list(paths)
+    kept = {path for path in listed if f"/{STATE_FOLDER}/" in f"/{path}"}
+    folders = {f"/{path}".partition(f"/{STATE_FOLDER}/")[0] for path in kept}
+    return kept | {
+        path for path in listed if _MANIFESTS.fullmatch(path) and f"/{path}".rpartition("/")[0] in folders
+    }
 
 
 def safe_path(document: str) -> str:

@@ -318,6 +318,7 @@ class TestPlan:
         [
             (["/nowhere"], "there is nothing at"),
             (["{source}", "--target", "/out"], "--configuration-id"),
+            (["{source}", "--target", "{source}", "--configuration-id", "c"], "is the same folder as"),
             (["{source}", "--max-pages", "1", "--without-pages"], "exclude each other"),
             (["{source}", "--directory-id", "dir-nope"], "404"),
         ],
