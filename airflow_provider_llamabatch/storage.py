@@ -77,6 +77,8 @@ class Storage:
         """
         from fsspec.utils import glob_translate
 
+        if not pattern.strip():
+            raise InvalidInputError("pattern", "is empty, so it matches nothing; **/* matches every file")
         self._fs.invalidate_cache()
         found: dict[str, dict[str, Any]] = self._fs.find(self._root, detail=True)
         if not found and not self._fs.exists(self._root):

@@ -8,6 +8,7 @@ from airflow.providers.common.compat.sdk import TaskGroup, XComArg
 
 from airflow_provider_llamabatch import xcom
 from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY
+from airflow_provider_llamabatch.execution.arguments import check_batch
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.operators.directory import DeleteDirectoryOperator, UploadDirectoryOperator
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
@@ -70,7 +71,17 @@ def process_directory(
     arguments are those of the operators of the same names.
     """
     if (source is None) == (directory_id is None):
-        raise ValueError("process_directory takes either source or directory_id")
+        given = (
+            "neither was given" if source is None else f"both were: {source!r:.100} and {directory_id!r:.100}"
+        )
+        raise ValueError(f"process_directory takes either source or directory_id, and {given}")
+    check_batch(
+        job_type=job_type,
+        poll_interval=poll_interval,
+        timeout=timeout,
+        max_file_attempts=max_file_attempts,
+        retry_configuration_id=retry_configuration_id,
+    )
     common: dict[str, Any] = {
         "project_id": project_id,
         "organization_id": organization_id,
@@ -100,7 +111,11 @@ def process_directory(
         **common,
     }
     retries: dict[str, Any] = {"retries": 2, **(default_args or {})}  # a retry goes on where the last try was
-    with TaskGroup(group_id, **{"default_args": retries, **kwargs}) as group:
+    try:
+        group = TaskGroup(group_id, **{"default_args": retries, **kwargs})
+    except TypeError as error:  # "TaskGroup.__init__() got an unexpected keyword argument 'sourcee'"
+        raise TypeError(f"process_directory() {str(error).rpartition('() ')[2]}") from None
+    with group:
         if directory_id is not None:
             new = CreateBatchOperator(source_directory_id=directory_id, only_new=True, **creating)
             SaveBatchResultsOperator(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_llamabatch.defaults import JOB_TYPES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
@@ -58,6 +60,54 @@ def check_count(argument: str, value: Any, *, highest: int | None = None) -> Non
     wanted = f"a whole number from 1 to {highest}" if highest else "a whole number above 0"
     if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (highest and value > highest):
         raise _wrong(argument, wanted, value)
+
+
+def check_limit(argument: str, value: Any) -> None:
+    """Check an argument that is a whole number from 0, or None for no limit."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise _wrong(argument, "a whole number from 0, or None", value)
+
+
+def check_share(argument: str, value: Any) -> None:
+    """Check an argument that is a number from 0 to 1, or None."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 <= value <= 1):
+        raise _wrong(argument, "a number from 0 to 1, or None", value)
+
+
+def check_pattern(value: Any) -> None:
+    """Check a pattern: an empty one matches nothing."""
+    if isinstance(value, str) and not value.strip():
+        raise _wrong("pattern", "a glob such as **/*.pdf", value)
+
+
+def check_asset(argument: str, value: Any) -> None:
+    """Check an argument that is an asset."""
+    from airflow.providers.common.compat.sdk import Asset
+
+    if not isinstance(value, Asset):
+        raise _wrong(argument, "an Asset", value)
+
+
+def check_batch(
+    *,
+    job_type: Any,
+    poll_interval: float | timedelta | None,
+    timeout: float | timedelta | None,
+    max_file_attempts: Any,
+    retry_configuration_id: Any,
+) -> None:
+    """Check the arguments of ``CreateBatchOperator``, also where it is mapped: then it is made only when it runs."""
+    if timeout is not None:
+        checked_seconds("timeout", timeout)
+    if poll_interval is not None:
+        checked_seconds("poll_interval", poll_interval)
+    check_word("job_type", job_type, JOB_TYPES, templated=True)
+    check_count("max_file_attempts", max_file_attempts)
+    if retry_configuration_id not in (None, "") and max_file_attempts < 2:
+        raise ValueError(
+            "retry_configuration_id is the configuration of further attempts: it needs max_file_attempts=2 or more"
+        )
 
 
 def _wrong(argument: str, wanted: str, value: Any) -> Exception:

@@ -12,9 +12,8 @@ from airflow_provider_llamabatch.airflow_compat import mask_secret, timed_out_by
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.batches.record import RECORD_KEY
 from airflow_provider_llamabatch.batches.submission import Action, Decision
-from airflow_provider_llamabatch.defaults import JOB_TYPES
 from airflow_provider_llamabatch.exceptions import fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.arguments import check_count, check_word, checked_seconds
+from airflow_provider_llamabatch.execution.arguments import check_batch, checked_seconds
 from airflow_provider_llamabatch.execution.batch_polling import deadline_in, read_result
 from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is_held
 from airflow_provider_llamabatch.execution.rounds import RoundsMixin
@@ -57,7 +56,8 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         keeps the status it has.
     :param max_file_attempts: with ``wait_for_jobs``, how often a file is tried in all: files whose job failed or hangs,
         and files without a job, go into a batch of their own. Each entry of ``job_references`` tells its ``attempt``.
-    :param retry_configuration_id: the configuration of further attempts, such as one of a higher tier.
+    :param retry_configuration_id: the configuration of further attempts, such as one of a higher tier; needs
+        ``max_file_attempts`` of 2 or more.
     :param only_new: process only files that are new or changed since earlier runs of this task, at most 1,000 per run,
         in a follow-up directory; skip when there are none. Needs ``wait_for_jobs``, and ``max_active_runs=1`` of the
         DAG. What was processed is kept in an Airflow Variable, or in the directory's asset where the task has it as an
@@ -123,10 +123,13 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
             configuration.wait_timeout(timeout),
             configuration.poll_interval(poll_interval),
         )
-        checked_seconds("timeout", timeout)
-        checked_seconds("poll_interval", poll_interval)
-        check_word("job_type", job_type, JOB_TYPES, templated=True)
-        check_count("max_file_attempts", max_file_attempts)
+        check_batch(
+            job_type=job_type,
+            poll_interval=poll_interval,
+            timeout=timeout,
+            max_file_attempts=max_file_attempts,
+            retry_configuration_id=retry_configuration_id,
+        )
         self.source_directory_id = cast("str", source_directory_id)
         self.configuration_id = cast("str", configuration_id)
         self.job_type = job_type

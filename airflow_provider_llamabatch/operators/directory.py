@@ -11,7 +11,13 @@ from airflow_provider_llamabatch import configuration, metrics
 from airflow_provider_llamabatch.defaults import DIRECTORY_TYPES, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS
 from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.arguments import check_count, check_word, check_words
+from airflow_provider_llamabatch.execution.arguments import (
+    check_count,
+    check_limit,
+    check_pattern,
+    check_word,
+    check_words,
+)
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.lineage import LineageMixin, report_read
 from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
@@ -145,6 +151,13 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         check_words("outputs", outputs, ALL_OUTPUTS)
         check_count("max_concurrency", self.max_concurrency)
         check_count("max_files_per_directory", max_files_per_directory, highest=MAX_FILES_PER_DIRECTORY)
+        check_pattern(pattern)
+        check_limit("max_files", max_files)
+        check_limit("max_pages", max_pages)
+        if mirror and directory_id is None:
+            raise ValueError(
+                "mirror=True needs directory_id: what is no longer in the source is removed there"
+            )
         if reuse and (target is None or configuration_id is None):
             raise ValueError("reuse=True needs target and configuration_id: where results are, and of what")
 

@@ -11,7 +11,7 @@ from airflow_provider_llamabatch.airflow_compat import add_partitions, has_parti
 from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS, PARQUET
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.arguments import check_count, check_words
+from airflow_provider_llamabatch.execution.arguments import check_asset, check_count, check_share, check_words
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.lineage import LineageMixin, report_written
 from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
@@ -106,6 +106,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         if partitions is not None:
             if not has_partitions():
                 raise ValueError("partitions needs Airflow 3.3 or newer")
+            check_asset("partitions", partitions)
             kwargs["outlets"] = [*(kwargs.get("outlets") or ()), partitions]
         super().__init__(**kwargs)
         self.job_references = job_references
@@ -126,6 +127,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         self.llamabatch_conn_id = llamabatch_conn_id
         check_words("outputs", outputs, ALL_OUTPUTS)
         check_count("max_concurrency", self.max_concurrency)
+        check_share("min_confidence", min_confidence)
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render; where the upload never ran, end at once: Airflow would fail over its XCom in many words and retry."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from airflow.providers.common.compat.sdk import DAG, XComArg
 
+from airflow_provider_llamabatch.airflow_compat import has_partitions
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.operators.batch import CancelBatchOperator, CreateBatchOperator
 from airflow_provider_llamabatch.operators.directory import UploadDirectoryOperator
@@ -38,6 +39,11 @@ def jobs_sensor(**arguments):
     return BatchJobsSensor(task_id="a", job_references=[], **arguments)
 
 
+def group(**arguments):
+    with DAG("of_a_group", schedule=None):
+        return process_directory(**{"source": "s", "target": "t", "configuration_id": "c", **arguments})
+
+
 @pytest.mark.parametrize(
     ("make", "argument", "value"),
     [
@@ -60,6 +66,20 @@ def jobs_sensor(**arguments):
         (save, "outputs", ()),
         (save, "outputs", ["markdown", "pdf"]),
         (save, "max_concurrency", 1.5),
+        (upload, "pattern", ""),
+        (upload, "pattern", " "),
+        (upload, "max_files", -1),
+        (upload, "max_files", "5"),
+        (upload, "max_pages", True),
+        (save, "min_confidence", 1.01),
+        (save, "min_confidence", -0.1),
+        (save, "min_confidence", "0.9"),
+        (group, "poll_interval", -1),
+        (group, "timeout", "1h"),
+        (group, "max_file_attempts", "2"),
+        (group, "job_type", "parse"),
+        (group, "max_files", -1),
+        (group, "min_confidence", 90),
     ],
 )
 def test_a_wrong_constant_is_named(make, argument, value):
@@ -79,6 +99,9 @@ def test_a_wrong_constant_is_named(make, argument, value):
         (create, "timeout", timedelta(hours=1)),
         (create, "job_type", "extract_v2"),
         (save, "outputs", ["records", "parquet"]),
+        (save, "min_confidence", 1),
+        (upload, "max_files", 0),
+        (upload, "pattern", "{{ params.pattern }}"),
         (upload, "directory_type", "user"),
     ],
 )
@@ -87,5 +110,40 @@ def test_what_is_right_or_known_later_passes(make, argument, value):
 
 
 def test_the_task_group_finds_it_too():
-    with DAG("another", schedule=None), pytest.raises(InvalidInputError, match="outputs: must be"):
-        process_directory(source="s", target="t", configuration_id="c", outputs=("pdf",))
+    with pytest.raises(InvalidInputError, match="outputs: must be"):
+        group(outputs=("pdf",))
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "problem"),
+    [
+        (upload, {"mirror": True}, "mirror=True needs directory_id"),
+        (create, {"retry_configuration_id": "r"}, "needs max_file_attempts=2 or more"),
+        (group, {"retry_configuration_id": "r"}, "needs max_file_attempts=2 or more"),
+        (group, {"source": None}, "process_directory takes .* and neither was given"),
+        (group, {"directory_id": "dir-1"}, "process_directory takes .* and both were: 's' and 'dir-1'"),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_named(make, arguments, problem):
+    with pytest.raises(ValueError, match=problem):
+        make(**arguments)
+
+
+def test_arguments_that_go_together_pass():
+    upload(mirror=True, directory_id="{{ params.directory_id }}")
+    group(retry_configuration_id="r", max_file_attempts=2)
+    create(retry_configuration_id="r", max_file_attempts=2, wait_for_jobs=True)
+
+
+def test_an_argument_that_the_task_group_does_not_have_is_its_own_mistake():
+    with pytest.raises(
+        TypeError, match=r"^process_directory\(\) got an unexpected keyword argument 'nonsense'$"
+    ):
+        group(nonsense=1)
+
+
+@pytest.mark.skipif(not has_partitions(), reason="Airflow has partitions from 3.3 on")
+@pytest.mark.parametrize("make", [save, group])
+def test_partitions_are_those_of_an_asset(make):
+    with pytest.raises(InvalidInputError, match="partitions: must be an Asset, not 'x'"):
+        make(partitions="x")

@@ -5,9 +5,14 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, ResultsMissingError
+from airflow_provider_llamabatch.exceptions import (
+    DocumentsRefusedError,
+    RequestRefusedError,
+    ResultsMissingError,
+)
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.loaders import documents_from_manifest
+from airflow_provider_llamabatch.operators.directory import UploadDirectoryOperator
 from tests.integration.documents.conftest import fill, rows_of
 
 if TYPE_CHECKING:
@@ -194,6 +199,17 @@ def test_an_empty_folder_does_what_was_asked_for(line: Line, source: Path):
     with pytest.raises(DocumentsRefusedError, match="if_empty"):
         line.upload(source=str(source), if_empty="fail")
     assert line.upload(source=str(source), if_empty="succeed") == []
+
+
+def test_a_pattern_that_turns_out_empty_is_an_error(
+    line: Line, source: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fill(source, {"a.txt": b"1"})
+    upload = UploadDirectoryOperator(task_id="upload", source=str(source), if_empty="succeed")
+    monkeypatch.setattr(upload, "pattern", "")  # what a template has become
+
+    with pytest.raises(RequestRefusedError, match="pattern: is empty"):
+        upload.execute(line.context("upload"))
 
 
 def test_a_surprise_is_refused_before_anything_is_sent(line: Line, source: Path, hook):
