@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _LOCAL = {"", "file", "local"}
+_PACKAGES = {
+    "s3": "apache-airflow-providers-amazon[s3fs]",
+    "s3a": "apache-airflow-providers-amazon[s3fs]",
+    "gs": "apache-airflow-providers-google",
+    "gcs": "apache-airflow-providers-google",
+    **dict.fromkeys(("abfs", "abfss", "adl"), "apache-airflow-providers-microsoft-azure"),
+}
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -61,7 +68,9 @@ class Storage:
             path = ObjectStoragePath(self.url, conn_id=conn_id)
             self._fs: Any = path.fs
         except (ImportError, ValueError) as error:
-            raise InvalidInputError(argument, f"{url!r} cannot be opened: {error}") from error
+            package = _PACKAGES.get(urlsplit(url).scheme)
+            advice = f"; it needs a package: pip install '{package}'" if package else ""
+            raise InvalidInputError(argument, f"{url!r} cannot be opened: {error}{advice}") from error
         self.path = path
         self.is_local = path.protocol in _LOCAL
         self._root = os.path.abspath(path.path) if self.is_local else path.path.rstrip("/")  # noqa: PTH100
