@@ -47,6 +47,15 @@ def check_word(argument: str, value: Any, words: Sequence[str], *, templated: bo
         raise _wrong(argument, f"one of {', '.join(words)}", value)
 
 
+def check_ids(**ids: Any) -> None:
+    """Check constant ids for what is the id of something else; whether they are ids at all shows at run time."""
+    from airflow_provider_llamabatch.llamacloud.call import check_kind
+
+    for argument, value in ids.items():
+        if isinstance(value, str):
+            check_kind(argument, value)
+
+
 def check_words(argument: str, value: Any, words: Sequence[str]) -> None:
     """Check an argument that takes several of a few words, at least one."""
     if isinstance(value, str) or not isinstance(value, (list, tuple, set, frozenset)) or not value:

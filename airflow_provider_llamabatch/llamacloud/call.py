@@ -32,6 +32,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ID = re.compile(r"[A-Za-z0-9_\-]{1,200}")
+_KINDS = {
+    "bat": "batch",
+    "dir": "directory",
+    "cfg": "configuration",
+    "dfl": "directory file",
+    "pjb": "job",
+}  # by the prefix of the id; ids of other shapes tell nothing
+_ARGUMENTS = {
+    "batch_id": "batch",
+    "directory_id": "directory",
+    "source_directory_id": "directory",
+    "target_directory_id": "directory",
+    "configuration_id": "configuration",
+    "retry_configuration_id": "configuration",
+    "directory_file_id": "directory file",
+    "directory_file_ids": "directory file",
+    "job_id": "job",
+    "job_ids": "job",
+}
+_RENDERED = "if it is templated, look at the task's rendered template"
 _KEY = re.compile(r"(?:\s*|.*[^a-z0-9])llx-[a-z0-9]{16,}|\s*llx-", re.IGNORECASE | re.DOTALL)
 
 
@@ -92,19 +112,33 @@ def checked_id(argument: str, value: object) -> str:
     if not isinstance(value, str):
         raise InvalidInputError(argument, f"must be an id as a string, not {value!r}"[:200])
     if not value.strip():
-        raise InvalidInputError(
-            argument, "is empty; if it is templated, look at the task's rendered template"
-        )
-    if looks_like_key(value):
-        raise InvalidInputError(
-            argument, "holds an API key (llx-...), not an id; the key belongs into the connection's password"
-        )
+        raise InvalidInputError(argument, f"is empty; {_RENDERED}")
+    if value.strip() == "None":
+        raise InvalidInputError(argument, f"is the text 'None', not an id; {_RENDERED}")
+    check_kind(argument, value)
     if not _ID.fullmatch(value):
         raise InvalidInputError(
             argument,
             f"{value[:100]!r} is not an id: only letters, digits, '-' and '_' may be in it",
         )
     return value
+
+
+def check_kind(argument: str, value: str) -> None:
+    """Refuse what is known to be no id for this argument: an API key, and an id of another kind."""
+    if looks_like_key(value):
+        raise InvalidInputError(
+            argument, "holds an API key (llx-...), not an id; the key belongs into the connection's password"
+        )
+    wanted, kind = _ARGUMENTS.get(argument), kind_of(value)
+    if wanted is not None and kind not in (None, wanted):
+        raise InvalidInputError(argument, f"must be the id of a {wanted}, not of a {kind} ({value[:100]!r})")
+
+
+def kind_of(value: object) -> str | None:
+    """Return what an id is one of, None where its shape does not tell."""
+    prefix, dash, _ = value.partition("-") if isinstance(value, str) else ("", "", "")
+    return _KINDS.get(prefix) if dash else None
 
 
 def looks_like_key(text: str) -> bool:

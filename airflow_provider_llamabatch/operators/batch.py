@@ -13,7 +13,7 @@ from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.batches.record import RECORD_KEY
 from airflow_provider_llamabatch.batches.submission import Action, Decision
 from airflow_provider_llamabatch.exceptions import fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.arguments import check_batch, checked_seconds
+from airflow_provider_llamabatch.execution.arguments import check_batch, check_ids, checked_seconds
 from airflow_provider_llamabatch.execution.batch_polling import deadline_in, read_result
 from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is_held
 from airflow_provider_llamabatch.execution.rounds import RoundsMixin
@@ -128,6 +128,11 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
             poll_interval=poll_interval,
             timeout=timeout,
             max_file_attempts=max_file_attempts,
+            retry_configuration_id=retry_configuration_id,
+        )
+        check_ids(
+            source_directory_id=source_directory_id,
+            configuration_id=configuration_id,
             retry_configuration_id=retry_configuration_id,
         )
         self.source_directory_id = cast("str", source_directory_id)
@@ -297,6 +302,7 @@ class CancelBatchOperator(LineageMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_ids(batch_id=batch_id)
         self.batch_id = cast("str", batch_id)
         self.llamabatch_conn_id = llamabatch_conn_id
         self.project_id = project_id

@@ -17,7 +17,7 @@ from airflow_provider_llamabatch import configuration, defaults, metrics
 from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_by_airflow
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.exceptions import BatchSensorTimeout, fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.arguments import checked_seconds, poll_as_poke
+from airflow_provider_llamabatch.execution.arguments import check_ids, checked_seconds, poll_as_poke
 from airflow_provider_llamabatch.execution.batch_polling import (
     BatchPollMixin,
     deadline_in,
@@ -77,6 +77,7 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
     ) -> None:
         poll_as_poke(poll_interval, kwargs)
         super().__init__(**kwargs)
+        check_ids(batch_id=batch_id)
         self.batch_id = cast("str", batch_id)
         self.deferrable = configuration.deferrable(deferrable)
         self.cancel_on_kill = cancel_on_kill

@@ -90,6 +90,35 @@ def test_a_wrong_constant_is_named(make, argument, value):
     assert repr(value) in str(raised.value)
 
 
+def cancel(**arguments):
+    return CancelBatchOperator(task_id="a", **arguments)
+
+
+def wait(**arguments):
+    return BatchSensor(task_id="a", **arguments)
+
+
+def create_with(**arguments):
+    return CreateBatchOperator(
+        task_id="a", **{"source_directory_id": "d", "configuration_id": "c", **arguments}
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "argument", "value"),
+    [
+        (create_with, "source_directory_id", "cfg-PARSE_AGENTIC"),
+        (create_with, "configuration_id", "dir-123"),
+        (create_with, "retry_configuration_id", "dir-123"),
+        (cancel, "batch_id", "dir-1"),
+        (wait, "batch_id", "pjb-1"),
+    ],
+)
+def test_a_constant_id_of_something_else_is_found_when_the_dag_is_read(make, argument, value):
+    with pytest.raises(InvalidInputError, match=f"^{argument}: must be the id of a .*, not of a .*{value}"):
+        make(**{argument: value})
+
+
 @pytest.mark.parametrize(
     ("make", "argument", "value"),
     [

@@ -82,6 +82,8 @@ LETTERS = "a/" + "b" * 300
             "llx-abcdefgh",
             "holds an API key (llx-...), not an id; the key belongs into the connection's password",
         ),
+        ("None", "is the text 'None', not an id; if it is templated, look at the task's rendered template"),
+        ("dir-1", "must be the id of a batch, not of a directory ('dir-1')"),
         ("a/b", "'a/b' is not an id: only letters, digits, '-' and '_' may be in it"),
         (LETTERS, f"{LETTERS[:100]!r} is not an id: only letters, digits, '-' and '_' may be in it"),
     ],
@@ -91,6 +93,33 @@ def test_what_is_wrong_with_an_id_is_said_in_a_line(value, text):
         calls.get_batch(value)
     assert str(raised.value) == f"batch_id: {text}"
     assert raised.value.argument == "batch_id"
+
+
+@pytest.mark.parametrize(
+    ("make", "argument"),
+    [
+        (
+            lambda: calls.create_batch(source_directory_id="cfg-1", configuration_id="cfg-1"),
+            "source_directory_id",
+        ),
+        (
+            lambda: calls.create_batch(source_directory_id="dir-1", configuration_id="dir-1"),
+            "configuration_id",
+        ),
+        (lambda: calls.delete_directory("bat-1"), "directory_id"),
+        (lambda: calls.get_parse_job("dfl-1"), "job_id"),
+    ],
+)
+def test_the_id_of_something_else_is_not_sent(make, argument):
+    with pytest.raises(InvalidInputError, match=f"^{argument}: must be the id of a "):
+        make()
+
+
+@pytest.mark.parametrize(
+    "batch_id", ["bat-1", "1234", "batch", "b-1", "xyz-1", "3f0c7a52-1111-4222-8333-444455556666"]
+)
+def test_ids_of_unknown_shapes_go_on_working(batch_id):
+    assert calls.get_batch(batch_id).expected_id == batch_id
 
 
 def test_a_call_is_made_in_the_project_it_names():
