@@ -8,6 +8,7 @@ OpenLineage's naming rules say: the directory ``dir-1`` is ``dir-1`` in ``llamac
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,10 +173,13 @@ def _texts(task: LineageMixin, argument: str) -> list[str]:
 
 def _references(task: LineageMixin) -> list[Mapping[str, Any]]:
     """Return the job references that a task was given, none where they are not known yet."""
-    from airflow_provider_llamabatch.documents.rows import flat
+    from airflow_provider_llamabatch.documents.rows import references_in
+    from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 
     given = getattr(task, "job_references", None)
-    return list(flat(given)) if isinstance(given, (list, tuple)) else []
+    with contextlib.suppress(InvalidInputError):
+        return list(references_in(given)) if isinstance(given, (list, tuple)) else []
+    return []
 
 
 def _report(method: str, storage: Storage) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_llamabatch.documents import manifest
 from airflow_provider_llamabatch.documents.manifest import Row
 from airflow_provider_llamabatch.documents.upload_plan import SOURCE_PATH, SOURCE_SHA256, SOURCE_VERSION
+from airflow_provider_llamabatch.llamacloud.call import kind_of, looks_like_key
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
 
@@ -21,12 +23,45 @@ NOT_IN_ANY_BATCH = "it was uploaded, but no batch says anything about it: its ba
 
 
 def flat(values: Any) -> list[dict[str, Any]]:
-    """Return the entries of a list, of a list of lists (mapped tasks), or of nothing; None in between is left out."""
+    """
+    Return the entries of a list, of a list of lists (mapped tasks), or of nothing; None in between is left out.
+
+    Raises ``TypeError`` for anything else in it, such as a text.
+    """
     if values is None:
         return []
     if isinstance(values, Mapping):
         return [dict(values)]
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"must be a list of dicts, not {type(values).__name__}")
     return [entry for value in values for entry in flat(value)]
+
+
+def references_in(values: Any) -> list[dict[str, Any]]:
+    """Return the entries of a task's ``job_references``, as ``flat`` does; ``InvalidInputError`` for anything else."""
+    try:
+        references = flat(values)
+    except TypeError:
+        wrong = values
+    else:
+        strange = [one for one in references if not _is_reference(one)]
+        if values is not None and not strange:
+            return references
+        wrong = strange[0] if strange else values
+    shown = "an API key" if looks_like_key(str(wrong)) else f"{wrong!r:.100}"
+    hint = ""
+    if wrong is None:
+        hint = " (nothing: what the task before returned is not there)"
+    elif kind_of(wrong) == "batch":
+        hint = " (a batch id: use a BatchSensor first)"
+    raise InvalidInputError(
+        "job_references", f"must be the list that BatchSensor returned, not {shown}{hint}"
+    )
+
+
+def _is_reference(entry: Mapping[str, Any]) -> bool:
+    job = entry.get("job_reference")
+    return "source_directory_file_id" in entry and isinstance(job, Mapping) and {"id", "type"} <= job.keys()
 
 
 def from_directory_file(file: DirectoryFile, directory_id: str) -> Row:

@@ -154,7 +154,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             push_link(context, hook, self.project_id)
             outputs = tuple(self.outputs)
             target = Storage(self.target, self.target_conn_id)
-            references = rows.flat(self.job_references)
+            references = [] if self.job_references is None else rows.references_in(self.job_references)
             self.note(job_references=references)
             checkpoints = Checkpoints(target, f"{result_plan.STATE_FOLDER}/saves/{identity}")
             documents = rows.rows_of(

@@ -143,9 +143,9 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
 
     def _jobs(self) -> Jobs:
         from airflow_provider_llamabatch.batches.jobs import Jobs
-        from airflow_provider_llamabatch.documents.rows import flat
+        from airflow_provider_llamabatch.documents.rows import references_in
 
-        return Jobs(flat(self.job_references))
+        return Jobs(references_in(self.job_references))
 
     def _conclude(self, context: Context, jobs: Jobs) -> list[dict[str, Any]]:
         from airflow_provider_llamabatch.batches.jobs import problem_with

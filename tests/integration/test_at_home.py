@@ -166,3 +166,24 @@ class TestFailures:
             create("dir-nope").execute(context)
 
         assert "llamacloud/transport.py" in caplog.text
+
+
+@pytest.mark.parametrize("given", ["bat-1", [{"a": 1}], None])
+@pytest.mark.parametrize("kind", [BatchJobsSensor, SaveBatchResultsOperator])
+def test_what_are_no_job_references_fails_at_once_without_a_request(
+    kind, given, emulator, connection, context, tmp_path
+):
+    more = {"target": str(tmp_path)} if kind is SaveBatchResultsOperator else {}
+    task = kind(task_id="a", job_references=given, **more)
+    if (
+        kind is SaveBatchResultsOperator and given is None
+    ):  # the task before failed, and trigger_rule is all_done
+        assert task.execute(context)["saved"] == 0
+        return
+
+    with pytest.raises(
+        RequestRefusedError, match=r"^job_references: must be the list that BatchSensor returned"
+    ):
+        task.execute(context)
+
+    assert emulator.control.requests() == []

@@ -6,6 +6,7 @@ import pytest
 
 from airflow_provider_llamabatch.documents import rows
 from airflow_provider_llamabatch.documents.manifest import Row
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
 
 
@@ -154,3 +155,34 @@ def test_lists_of_mapped_tasks_are_flattened():
     assert rows.flat({"a": 1}) == [{"a": 1}]
     assert rows.flat([[{"a": 1}, {"b": 2}], None, [], ({"c": 3},)]) == [{"a": 1}, {"b": 2}, {"c": 3}]
     assert rows.flat(None) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("bat-1", "not 'bat-1' (a batch id: use a BatchSensor first)"),
+        (["bat-1"], "not ['bat-1']"),
+        ([{"a": 1}], "not {'a': 1}"),
+        ([{"source_directory_file_id": "dfl-1", "job_reference": None}], "'job_reference': None"),
+        (None, "not None (nothing: what the task before returned is not there)"),
+        (7, "not 7"),
+        ("llx-0123456789abcdef0123", "not an API key"),
+    ],
+)
+def test_what_are_no_job_references_is_named_in_one_sentence(given, said):
+    with pytest.raises(InvalidInputError) as raised:
+        rows.references_in(given)
+
+    assert str(raised.value).startswith("job_references: must be the list that BatchSensor returned, not ")
+    assert said in str(raised.value)
+    assert "llx-" not in str(raised.value)
+
+
+@pytest.mark.parametrize("given", [[], [[]], [None, []], ()])
+def test_no_references_at_all_are_an_empty_list(given):
+    assert rows.references_in(given) == []
+
+
+def test_the_references_of_mapped_tasks_become_one_list():
+    one, two = reference("dfl-1"), reference("dfl-2")
+    assert rows.references_in([[one], None, [two]]) == [one, two]
