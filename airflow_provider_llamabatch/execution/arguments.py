@@ -56,6 +56,13 @@ def check_ids(**ids: Any) -> None:
             check_kind(argument, value)
 
 
+def check_conn_id(value: Any) -> None:
+    """Check that no API key is given as the name of the connection; it is not shown."""
+    from airflow_provider_llamabatch.llamacloud import call
+
+    call.check_conn_id("llamabatch_conn_id", value)
+
+
 def check_words(argument: str, value: Any, words: Sequence[str]) -> None:
     """Check an argument that takes several of a few words, at least one."""
     if isinstance(value, str) or not isinstance(value, (list, tuple, set, frozenset)) or not value:

@@ -22,6 +22,7 @@ _abandoned: set[asyncio.Task[ClientSettings | LlamaCloudError]] = set()
 
 def settings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
     """Return the settings in connection ``conn_id``; raises ``InvalidInputError``."""
+    _refuse_key(conn_id)
     read = _read(hook, conn_id)
     if isinstance(read, Exception):
         raise read
@@ -44,6 +45,7 @@ async def asettings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
     """
     from airflow_provider_llamabatch.llamacloud.errors import NoResponseError
 
+    _refuse_key(conn_id)
     task = asyncio.create_task(_aread(hook, conn_id))
     _abandoned.add(task)
     task.add_done_callback(_forget)
@@ -57,6 +59,13 @@ async def asettings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
     if isinstance(read, Exception):
         raise read
     return read
+
+
+def _refuse_key(conn_id: str) -> None:
+    """Refuse a key in place of a connection's name before Airflow is asked for it, which would log it."""
+    from airflow_provider_llamabatch.llamacloud.call import check_conn_id
+
+    check_conn_id("llamabatch_conn_id", conn_id)
 
 
 def _forget(task: asyncio.Task[ClientSettings | LlamaCloudError]) -> None:

@@ -135,6 +135,16 @@ def check_kind(argument: str, value: str) -> None:
         raise InvalidInputError(argument, f"must be the id of a {wanted}, not of a {kind} ({value[:100]!r})")
 
 
+def check_conn_id(argument: str, value: object) -> None:
+    """Refuse an API key as the name of a connection; it is not shown."""
+    if isinstance(value, str) and looks_like_key(value):
+        raise InvalidInputError(
+            argument,
+            "holds an API key (llx-...), not the name of an Airflow connection; the key belongs into a connection's "
+            "password, and should be replaced where others may have seen it",
+        )
+
+
 def kind_of(value: object) -> str | None:
     """Return what an id is one of, None where its shape does not tell."""
     prefix, dash, _ = value.partition("-") if isinstance(value, str) else ("", "", "")

@@ -13,7 +13,12 @@ from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.batches.record import RECORD_KEY
 from airflow_provider_llamabatch.batches.submission import Action, Decision
 from airflow_provider_llamabatch.exceptions import fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.arguments import check_batch, check_ids, checked_seconds
+from airflow_provider_llamabatch.execution.arguments import (
+    check_batch,
+    check_conn_id,
+    check_ids,
+    checked_seconds,
+)
 from airflow_provider_llamabatch.execution.batch_polling import deadline_in, read_result
 from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is_held
 from airflow_provider_llamabatch.execution.rounds import RoundsMixin
@@ -159,6 +164,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         self.fail_on_partial_error = fail_on_partial_error
         self.fresh = fresh
         self.llamabatch_conn_id = llamabatch_conn_id
+        check_conn_id(llamabatch_conn_id)
         self.project_id = project_id
         self.organization_id = organization_id
 
@@ -305,6 +311,7 @@ class CancelBatchOperator(LineageMixin, BaseOperator):
         check_ids(batch_id=batch_id)
         self.batch_id = cast("str", batch_id)
         self.llamabatch_conn_id = llamabatch_conn_id
+        check_conn_id(llamabatch_conn_id)
         self.project_id = project_id
         self.organization_id = organization_id
 

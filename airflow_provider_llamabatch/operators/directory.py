@@ -12,6 +12,7 @@ from airflow_provider_llamabatch.defaults import DIRECTORY_TYPES, MAX_FILES_PER_
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS
 from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.execution.arguments import (
+    check_conn_id,
     check_count,
     check_limit,
     check_pattern,
@@ -146,6 +147,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         self.project_id = project_id
         self.organization_id = organization_id
         self.llamabatch_conn_id = llamabatch_conn_id
+        check_conn_id(llamabatch_conn_id)
         for argument, words in _WORDS.items():
             check_word(argument, getattr(self, argument), words)
         check_words("outputs", outputs, ALL_OUTPUTS)
@@ -349,6 +351,7 @@ class DeleteDirectoryOperator(LineageMixin, BaseOperator):
         self.project_id = project_id
         self.organization_id = organization_id
         self.llamabatch_conn_id = llamabatch_conn_id
+        check_conn_id(llamabatch_conn_id)
 
     def execute(self, context: Context) -> list[str]:
         """Delete the directories."""

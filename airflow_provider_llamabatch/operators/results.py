@@ -11,7 +11,13 @@ from airflow_provider_llamabatch.airflow_compat import add_partitions, has_parti
 from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS, PARQUET
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.arguments import check_asset, check_count, check_share, check_words
+from airflow_provider_llamabatch.execution.arguments import (
+    check_asset,
+    check_conn_id,
+    check_count,
+    check_share,
+    check_words,
+)
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.lineage import LineageMixin, report_written
 from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
@@ -125,6 +131,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         self.project_id = project_id
         self.organization_id = organization_id
         self.llamabatch_conn_id = llamabatch_conn_id
+        check_conn_id(llamabatch_conn_id)
         check_words("outputs", outputs, ALL_OUTPUTS)
         check_count("max_concurrency", self.max_concurrency)
         check_share("min_confidence", min_confidence)

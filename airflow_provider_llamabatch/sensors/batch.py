@@ -17,7 +17,12 @@ from airflow_provider_llamabatch import configuration, defaults, metrics
 from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_by_airflow
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.exceptions import BatchSensorTimeout, fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.arguments import check_ids, checked_seconds, poll_as_poke
+from airflow_provider_llamabatch.execution.arguments import (
+    check_conn_id,
+    check_ids,
+    checked_seconds,
+    poll_as_poke,
+)
 from airflow_provider_llamabatch.execution.batch_polling import (
     BatchPollMixin,
     deadline_in,
@@ -84,6 +89,7 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
         self.cancel_on_timeout = cancel_on_timeout
         self.fail_on_partial_error = fail_on_partial_error
         self.llamabatch_conn_id = llamabatch_conn_id
+        check_conn_id(llamabatch_conn_id)
         self.project_id = project_id
         self.organization_id = organization_id
 

@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnVa
 from airflow_provider_llamabatch import configuration, metrics
 from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_by_airflow
 from airflow_provider_llamabatch.exceptions import JobsFailedError, fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.arguments import checked_seconds, poll_as_poke
+from airflow_provider_llamabatch.execution.arguments import check_conn_id, checked_seconds, poll_as_poke
 from airflow_provider_llamabatch.execution.batch_polling import deadline_in
 from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is_held
 from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, check_jobs_event
@@ -82,6 +82,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         self.project_id = project_id
         self.organization_id = organization_id
         self.llamabatch_conn_id = llamabatch_conn_id
+        check_conn_id(llamabatch_conn_id)
         self.deadline: float | None = None
 
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers import base
 
 from airflow_provider_llamabatch import defaults
+from airflow_provider_llamabatch.llamacloud.call import check_conn_id
 from airflow_provider_llamabatch.polling.backoff import Backoff
 from airflow_provider_llamabatch.polling.loop import WatchSubscription
 from airflow_provider_llamabatch.polling.sources import ENDED
@@ -59,6 +60,7 @@ class DirectoryBatchesTrigger(BaseEventTrigger):
         **_newer: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        check_conn_id("llamabatch_conn_id", llamabatch_conn_id)
         if not statuses or any(status not in ENDED for status in statuses):
             raise ValueError(f"statuses must be some of {', '.join(ENDED)}, not {statuses!r:.200}")
         self.directory_id = directory_id

@@ -10,6 +10,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.batches.events import WaitEvent
 from airflow_provider_llamabatch.batches.polling import PollState
+from airflow_provider_llamabatch.llamacloud.call import check_conn_id
 from airflow_provider_llamabatch.polling.loop import UNKNOWN_AGE, Subscription, loop_time
 from airflow_provider_llamabatch.polling.sources import Batches
 from airflow_provider_llamabatch.triggers.killing import CancelsOnKill
@@ -60,6 +61,7 @@ class BatchTrigger(CancelsOnKill):
         **_newer: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        check_conn_id("llamabatch_conn_id", llamabatch_conn_id)
         self.batch_id = batch_id
         self.llamabatch_conn_id = llamabatch_conn_id
         self.poll_interval = poll_interval

@@ -10,6 +10,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.batches.polling import PollState, Reason
+from airflow_provider_llamabatch.llamacloud.call import check_conn_id
 from airflow_provider_llamabatch.polling.loop import Subscription, loop_time
 from airflow_provider_llamabatch.polling.sources import Jobs
 from airflow_provider_llamabatch.triggers.killing import CancelsOnKill
@@ -56,6 +57,7 @@ class JobsTrigger(CancelsOnKill):
         **_newer: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        check_conn_id("llamabatch_conn_id", llamabatch_conn_id)
         self.job_ids = job_ids
         self.llamabatch_conn_id = llamabatch_conn_id
         self.poll_interval = poll_interval

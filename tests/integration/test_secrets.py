@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -22,7 +23,14 @@ from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from airflow_provider_llamabatch.llamacloud.transport import AsyncClient, Client
-from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
+from airflow_provider_llamabatch.operators.batch import CancelBatchOperator, CreateBatchOperator
+from airflow_provider_llamabatch.operators.directory import DeleteDirectoryOperator, UploadDirectoryOperator
+from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
+from airflow_provider_llamabatch.sensors.batch import BatchSensor
+from airflow_provider_llamabatch.sensors.jobs import BatchJobsSensor
+from airflow_provider_llamabatch.triggers.assets import DirectoryBatchesTrigger
+from airflow_provider_llamabatch.triggers.batch import BatchTrigger
+from airflow_provider_llamabatch.triggers.jobs import JobsTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,6 +130,35 @@ def creating(directory_id: str) -> Any:
         configuration_id="cfg-PARSE_AGENTIC",
         webhook_configurations=WEBHOOKS,
     )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: CreateBatchOperator(
+            task_id="a", source_directory_id="d", configuration_id="c", llamabatch_conn_id=KEY
+        ),
+        lambda: CancelBatchOperator(task_id="a", batch_id="b", llamabatch_conn_id=KEY),
+        lambda: UploadDirectoryOperator(task_id="a", source="s", llamabatch_conn_id=KEY),
+        lambda: DeleteDirectoryOperator(task_id="a", directory_id="d", llamabatch_conn_id=KEY),
+        lambda: SaveBatchResultsOperator(task_id="a", job_references=[], target="t", llamabatch_conn_id=KEY),
+        lambda: BatchSensor(task_id="a", batch_id="b", llamabatch_conn_id=KEY),
+        lambda: BatchJobsSensor(task_id="a", job_references=[], llamabatch_conn_id=KEY),
+        lambda: BatchTrigger("b", llamabatch_conn_id=KEY),
+        lambda: JobsTrigger({}, llamabatch_conn_id=KEY),
+        lambda: DirectoryBatchesTrigger("d", llamabatch_conn_id=KEY),
+        lambda: LlamaBatchHook(KEY).get_conn(),
+        lambda: asyncio.run(LlamaBatchHook(KEY).aget_batch("bat-1")),
+    ],
+)
+def test_a_key_in_place_of_the_connections_name_is_refused_unseen(make, logged):
+    with pytest.raises(LlamaCloudError) as raised:
+        make()
+
+    assert str(raised.value).startswith(
+        "llamabatch_conn_id: holds an API key (llx-...), not the name of an Airflow"
+    )
+    assert KEY not in str(raised.value) + logged()
 
 
 def test_the_log_shows_every_loggers_lines(logged, hook):
