@@ -49,6 +49,10 @@ def create_batch(
         "source_directory_id": checked_id("source_directory_id", source_directory_id),
     }
     if webhook_configuration_ids is not None:
+        if not isinstance(webhook_configuration_ids, (list, tuple)):
+            raise InvalidInputError(
+                "webhook_configuration_ids", f"must be a list of ids, not {webhook_configuration_ids!r:.100}"
+            )
         ids = [checked_id("webhook_configuration_ids", value) for value in webhook_configuration_ids]
         if len(ids) > MAX_WEBHOOK_IDS:
             raise InvalidInputError(

@@ -69,6 +69,15 @@ def test_an_id_never_leaves_its_place_in_the_path(batch_id):
             make(batch_id)
 
 
+def test_webhook_ids_are_a_list_and_not_counted_in_letters():
+    with pytest.raises(
+        InvalidInputError, match="webhook_configuration_ids: must be a list of ids, not 'whc-1'"
+    ):
+        calls.create_batch(
+            source_directory_id="dir-1", configuration_id="cfg-1", webhook_configuration_ids="whc-1"
+        )
+
+
 LETTERS = "a/" + "b" * 300
 
 
