@@ -30,13 +30,21 @@ def poll_as_poke(poll_interval: float | timedelta | None, kwargs: dict[str, Any]
     """
     Give a sensor's base class ``poll_interval`` as its ``poke_interval``, unless that one is given.
 
-    It is also given where the DAG's ``default_args`` have it: the base class takes it from there.
+    It is also given where the DAG's ``default_args`` have it: the base class takes it from there. Two that differ are
+    refused, unless ``poll_interval`` is only what the DAG gives all its tasks.
     """
     from airflow_provider_llamabatch import configuration
 
-    if poll_interval is None and "poke_interval" in (kwargs.get("default_args") or {}):
+    given_to_all = kwargs.get("default_args") or {}
+    if poll_interval is None and "poke_interval" in given_to_all:
         return
     seconds = checked_seconds("poll_interval", configuration.poll_interval(poll_interval))
+    if poll_interval is not None and poll_interval != given_to_all.get("poll_interval"):
+        poke_interval = checked_seconds("poke_interval", kwargs.get("poke_interval", seconds))
+        if poke_interval != seconds:
+            raise _wrong(
+                "poll_interval", f"the same as poke_interval ({poke_interval:g}), or only one given", seconds
+            )
     kwargs.setdefault("poke_interval", seconds)
 
 
@@ -69,6 +77,14 @@ def check_words(argument: str, value: Any, words: Sequence[str]) -> None:
         raise _wrong(argument, f"a list of some of {', '.join(words)}", value)
     if not all(word in words for word in value):
         raise _wrong(argument, f"some of {', '.join(words)}", value)
+
+
+def check_booleans(**values: Any) -> None:
+    """Check arguments that are True or False (any text would count as true); ``deferrable`` may be None."""
+    for argument, value in values.items():
+        left_open = value is None and argument == "deferrable"
+        if not isinstance(value, bool) and not left_open:
+            raise _wrong(argument, "True or False", value)
 
 
 def check_count(argument: str, value: Any, *, highest: int | None = None) -> None:

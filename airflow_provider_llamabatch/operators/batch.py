@@ -15,6 +15,7 @@ from airflow_provider_llamabatch.batches.submission import Action, Decision
 from airflow_provider_llamabatch.exceptions import fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.execution.arguments import (
     check_batch,
+    check_booleans,
     check_conn_id,
     check_ids,
     checked_seconds,
@@ -134,6 +135,16 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
             timeout=timeout,
             max_file_attempts=max_file_attempts,
             retry_configuration_id=retry_configuration_id,
+        )
+        check_booleans(
+            wait_for_completion=wait_for_completion,
+            wait_for_jobs=wait_for_jobs,
+            only_new=only_new,
+            deferrable=deferrable,
+            cancel_on_kill=cancel_on_kill,
+            cancel_on_timeout=cancel_on_timeout,
+            fail_on_partial_error=fail_on_partial_error,
+            fresh=fresh,
         )
         check_ids(
             source_directory_id=source_directory_id,

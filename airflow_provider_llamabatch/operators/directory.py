@@ -12,6 +12,7 @@ from airflow_provider_llamabatch.defaults import DIRECTORY_TYPES, MAX_FILES_PER_
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS
 from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.execution.arguments import (
+    check_booleans,
     check_conn_id,
     check_count,
     check_limit,
@@ -150,6 +151,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         check_conn_id(llamabatch_conn_id)
         for argument, words in _WORDS.items():
             check_word(argument, getattr(self, argument), words)
+        check_booleans(changed_only=changed_only, mirror=mirror, reuse=reuse)
         check_words("outputs", outputs, ALL_OUTPUTS)
         check_count("max_concurrency", self.max_concurrency)
         check_count("max_files_per_directory", max_files_per_directory, highest=MAX_FILES_PER_DIRECTORY)

@@ -13,6 +13,7 @@ from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS, PARQUET
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.execution.arguments import (
     check_asset,
+    check_booleans,
     check_conn_id,
     check_count,
     check_share,
@@ -132,6 +133,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         self.organization_id = organization_id
         self.llamabatch_conn_id = llamabatch_conn_id
         check_conn_id(llamabatch_conn_id)
+        check_booleans(keep_earlier=keep_earlier, fail_on_partial_error=fail_on_partial_error)
         check_words("outputs", outputs, ALL_OUTPUTS)
         check_count("max_concurrency", self.max_concurrency)
         check_share("min_confidence", min_confidence)

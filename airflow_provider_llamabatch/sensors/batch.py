@@ -18,6 +18,7 @@ from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.exceptions import BatchSensorTimeout, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.execution.arguments import (
+    check_booleans,
     check_conn_id,
     check_ids,
     checked_seconds,
@@ -51,7 +52,7 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
     results and errors. COMPLETED says that every file was mapped to a job, not that the jobs are done.
 
     :param batch_id: the batch to wait for.
-    :param poll_interval: seconds between polls; the same as ``poke_interval``, which wins if both are given.
+    :param poll_interval: seconds between polls; the same as ``poke_interval``; two that differ are an error.
     :param deferrable: wait in the triggerer; as the deployment configures it where not given, like ``poll_interval``.
     :param cancel_on_kill: cancel the batch when the task is killed while it waits.
     :param cancel_on_timeout: cancel the batch when ``timeout`` has passed.
@@ -83,6 +84,12 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
         poll_as_poke(poll_interval, kwargs)
         super().__init__(**kwargs)
         check_ids(batch_id=batch_id)
+        check_booleans(
+            deferrable=deferrable,
+            cancel_on_kill=cancel_on_kill,
+            cancel_on_timeout=cancel_on_timeout,
+            fail_on_partial_error=fail_on_partial_error,
+        )
         self.batch_id = cast("str", batch_id)
         self.deferrable = configuration.deferrable(deferrable)
         self.cancel_on_kill = cancel_on_kill

@@ -10,7 +10,12 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnVa
 from airflow_provider_llamabatch import configuration, metrics
 from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_by_airflow
 from airflow_provider_llamabatch.exceptions import JobsFailedError, fail_fast_on_permanent_errors
-from airflow_provider_llamabatch.execution.arguments import check_conn_id, checked_seconds, poll_as_poke
+from airflow_provider_llamabatch.execution.arguments import (
+    check_booleans,
+    check_conn_id,
+    checked_seconds,
+    poll_as_poke,
+)
 from airflow_provider_llamabatch.execution.batch_polling import deadline_in
 from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is_held
 from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, check_jobs_event
@@ -39,7 +44,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
     counts the jobs by status. Without any reference the list is empty. Waits in the triggerer unless told otherwise.
 
     :param job_references: what ``BatchSensor`` returned; several such lists, as from mapped tasks, are fine too.
-    :param poll_interval: seconds between looks; the same as ``poke_interval``, which wins if both are given.
+    :param poll_interval: seconds between looks; the same as ``poke_interval``; two that differ are an error.
     :param timeout: seconds to wait at most.
     :param deferrable: wait in the triggerer. This, ``poll_interval`` and ``timeout`` are what the deployment configures
         where not given.
@@ -74,6 +79,12 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         poll_as_poke(poll_interval, kwargs)
         self.seconds = checked_seconds("timeout", configuration.wait_timeout(timeout))
         super().__init__(timeout=self.seconds + BACKSTOP, **kwargs)
+        check_booleans(
+            deferrable=deferrable,
+            with_credits=with_credits,
+            cancel_on_kill=cancel_on_kill,
+            fail_on_partial_error=fail_on_partial_error,
+        )
         self.job_references = job_references
         self.deferrable = configuration.deferrable(deferrable)
         self.with_credits = with_credits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from airflow.providers.common.compat.sdk import DAG, XComArg
 from airflow_provider_llamabatch.airflow_compat import has_partitions
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.operators.batch import CancelBatchOperator, CreateBatchOperator
-from airflow_provider_llamabatch.operators.directory import UploadDirectoryOperator
+from airflow_provider_llamabatch.operators.directory import DeleteDirectoryOperator, UploadDirectoryOperator
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
 from airflow_provider_llamabatch.sensors.batch import BatchSensor
 from airflow_provider_llamabatch.sensors.jobs import BatchJobsSensor
@@ -56,6 +57,11 @@ def group(**arguments):
         (batch_sensor, "poll_interval", True),
         (jobs_sensor, "timeout", -1),
         (jobs_sensor, "poll_interval", "often"),
+        (create, "fresh", "False"),
+        (create, "wait_for_jobs", 1),
+        (create, "deferrable", "no"),
+        (create, "cancel_on_kill", None),
+        (create, "fail_on_partial_error", "{{ true }}"),
         (upload, "directory_type", "forever"),
         (upload, "if_empty", "ignore"),
         (upload, "on_unsupported", 7),
@@ -176,3 +182,45 @@ def test_an_argument_that_the_task_group_does_not_have_is_its_own_mistake():
 def test_partitions_are_those_of_an_asset(make):
     with pytest.raises(InvalidInputError, match="partitions: must be an Asset, not 'x'"):
         make(partitions="x")
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        CreateBatchOperator,
+        CancelBatchOperator,
+        UploadDirectoryOperator,
+        DeleteDirectoryOperator,
+        SaveBatchResultsOperator,
+        BatchSensor,
+        BatchJobsSensor,
+    ],
+)
+def test_every_argument_that_is_true_or_false_is_checked(operator):
+    parameters = inspect.signature(inspect.unwrap(operator.__init__)).parameters
+    arguments = {
+        name: "a"
+        for name, parameter in parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+    }
+    switches = [
+        name for name, parameter in parameters.items() if str(parameter.annotation).startswith("bool")
+    ]
+
+    for switch in switches:
+        with pytest.raises(InvalidInputError, match=f"^{switch}: must be True or False, not 'False'"):
+            operator(task_id="a", **arguments, **{switch: "False"})
+
+
+@pytest.mark.parametrize("make", [batch_sensor, jobs_sensor])
+def test_two_intervals_of_a_sensor_that_differ_are_an_error(make):
+    with pytest.raises(InvalidInputError, match=r"poll_interval: must be the same as poke_interval \(9\)"):
+        make(poll_interval=7, poke_interval=9)
+
+    assert make(poll_interval=9, poke_interval=timedelta(seconds=9)).poll_interval == 9
+
+
+@pytest.mark.parametrize("make", [batch_sensor, jobs_sensor])
+def test_a_sensors_own_poke_interval_wins_over_the_poll_interval_of_all_tasks(make):
+    with DAG("intervals", schedule=None, default_args={"poll_interval": 7}):
+        assert make(poke_interval=9).poll_interval == 9
