@@ -156,6 +156,8 @@ def _status_error(call: Call[Any], response: Response, redactor: Redactor) -> St
         advice = _GATEWAY
     elif kind is RefusedError:
         advice = advice or call.advice
+    if kind is AuthenticationError and "region" in (detail or "").lower():
+        advice = advice.replace("region (host)", "host")  # the service has named the region already
     correlation_id = _correlation_id(response.headers, detail, redactor)
     message = f"{call} was answered with {status}: {detail or 'no reason given'}"
     if correlation_id and correlation_id not in message:

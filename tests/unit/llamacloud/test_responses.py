@@ -118,3 +118,11 @@ def test_a_good_status_with_a_strange_body_is_not_understood(body):
 )
 def test_retry_after_is_read_in_every_form(headers, seconds):
     assert retry_after_seconds(headers, now=100.0) == seconds
+
+
+@pytest.mark.parametrize("detail", ["Invalid API key", "Invalid API key. Check the region of this host"])
+def test_a_key_that_is_refused_names_the_region_once(detail):
+    error = answer(401, {"detail": detail})
+
+    assert str(error).lower().count("region") == 1
+    assert "check the connection's password (API key) and its" in str(error)
