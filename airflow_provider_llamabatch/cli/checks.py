@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch.defaults import LISTED_SECONDS, MAX_FILES_PER_DIRECTORY, MAX_INTENT_AGE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from airflow_provider_llamabatch.llamacloud.models import Project
 
@@ -29,6 +30,25 @@ class Finding:
     def row(self) -> dict[str, str]:
         """Return it as it is printed."""
         return {"check": self.check, "result": self.result, "found": self.found, "what to do": self.advice}
+
+
+def of_connection(conn_id: str, base_url: str, extras: Iterable[str], known: Sequence[str]) -> Finding:
+    """Judge a connection that can be used; ``extras`` are the names of what it holds beside host and key."""
+    found = f"{conn_id} leads to {base_url}"
+    unread = [_with_likely_name(name, known) for name in extras if name not in known]
+    if not unread:
+        return Finding("connection", OK, found)
+    return Finding(
+        "connection",
+        WARN,
+        f"{found}; nothing reads its {'extra' if len(unread) == 1 else 'extras'} {', '.join(unread)}",
+        f"correct or remove it; the extras are {', '.join(known)}",
+    )
+
+
+def _with_likely_name(name: str, known: Sequence[str]) -> str:
+    likely = get_close_matches(name.lower().replace("-", "_"), known, n=1)
+    return f"{name!r:.100}" + (f" (did you mean {likely[0]}?)" if likely else "")
 
 
 def of_clock(date: str | None, now: float) -> Finding:

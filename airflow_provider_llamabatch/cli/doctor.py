@@ -12,6 +12,7 @@ from airflow_provider_llamabatch.cli.checks import (
     UNKNOWN,
     Finding,
     of_clock,
+    of_connection,
     of_max_map_length,
     of_projects,
     of_triggerers,
@@ -73,12 +74,14 @@ def _service(options: Namespace) -> Iterator[Finding]:
     """Check what can be asked of LlamaCloud: connection, key and plan, project, clock; each needs the one before."""
     from airflow_provider_llamabatch.llamacloud import calls
     from airflow_provider_llamabatch.llamacloud.retries import ONCE
+    from airflow_provider_llamabatch.llamacloud.settings import EXTRA_FIELDS
 
     left: tuple[str, ...] = ("connection", "key", "project", "clock")
     try:
         with connected(options) as (hook, scope):
             client = hook.get_conn()
-            yield Finding(left[0], OK, f"{options.conn_id} leads to {client.settings.base_url}")
+            extras = hook.get_connection(options.conn_id).extra_dejson
+            yield of_connection(options.conn_id, client.settings.base_url, extras, EXTRA_FIELDS)
             left = left[1:]
             hook.send(calls.list_batches(page_size=1, **scope), ONCE)
             now = time.time()

@@ -28,6 +28,31 @@ def test_the_clock_is_judged_by_what_a_lost_submission_tolerates(ahead, result):
     assert bool(finding.advice) is (result != OK)
 
 
+KNOWN = ("project_id", "timeout_seconds", "verify")
+
+
+@pytest.mark.parametrize(
+    ("extras", "result", "said"),
+    [
+        ({}, OK, "c leads to https://h"),
+        ({"project_id": "", "verify": True}, OK, "c leads to https://h"),
+        (
+            {"timout_seconds": 5},
+            WARN,
+            "nothing reads its extra 'timout_seconds' (did you mean timeout_seconds?)",
+        ),
+        ({"Project-Id": 5}, WARN, "'Project-Id' (did you mean project_id?)"),
+        ({"projectid": 5, "zzz": 1}, WARN, "extras 'projectid' (did you mean project_id?), 'zzz'"),
+    ],
+)
+def test_an_extra_that_nothing_reads_is_named_with_what_was_meant(extras, result, said):
+    finding = checks.of_connection("c", "https://h", extras, KNOWN)
+
+    assert finding.result == result
+    assert finding.found.endswith(said)
+    assert bool(finding.advice) is (result == WARN)
+
+
 @pytest.mark.parametrize("date", [None, "", "yesterday"])
 def test_a_response_without_a_date_says_nothing_of_the_clock(date):
     assert checks.of_clock(date, NOW).result == UNKNOWN

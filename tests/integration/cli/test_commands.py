@@ -348,6 +348,14 @@ class TestDoctor:
         assert "401" in found["key"]["found"]
         assert "llx-wrong" not in json.dumps(found)
 
+    def test_an_extra_with_a_slip_in_its_name_is_a_warning(self, command, connect, emulator):
+        connect(password=emulator.api_key, host=emulator.url, extra={"timout_seconds": 5})
+
+        code, found = self.checks(command)
+
+        assert (code, found["connection"]["result"]) == (0, "warn")
+        assert "did you mean timeout_seconds?" in found["connection"]["found"]
+
     def test_a_plan_without_batches_is_found(self, command, emulator):
         emulator.control.add_fault(kind="status", status=403, method="GET", path="/batches$", times=1)
 
