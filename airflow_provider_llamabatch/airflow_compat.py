@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import os
 import re
+import sys
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,14 @@ def mask_secret(secret: str) -> None:
             mask = import_module(module).mask_secret
             break
     mask(secret)
+
+
+def sees_only_the_environment() -> bool:
+    """Say whether connections of the metadata database are out of reach: in a plain script on Airflow 3."""
+    if not AIRFLOW_3 or os.environ.get("_AIRFLOW_PROCESS_CONTEXT") in ("server", "client"):
+        return False
+    runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    return getattr(runner, "SUPERVISOR_COMMS", None) is None
 
 
 async def get_connection(hook: BaseHook, conn_id: str) -> Connection:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
-from airflow_provider_llamabatch.airflow_compat import get_connection, mask_secret
+from airflow_provider_llamabatch.airflow_compat import get_connection, mask_secret, sees_only_the_environment
 from airflow_provider_llamabatch.defaults import CONNECTION_TIMEOUT
 
 if TYPE_CHECKING:
@@ -102,10 +102,18 @@ def _read_again(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudErro
             warnings.simplefilter("ignore", DeprecationWarning)
             return settings_in(conn_id, hook.get_connection(conn_id))
     except AirflowNotFoundException:
-        return InvalidInputError(
-            "llamabatch_conn_id",
-            f"there is no Airflow connection {conn_id!r}; create one of type llamabatch with the API key as password",
-        )
+        return InvalidInputError("llamabatch_conn_id", _no_connection(conn_id))
+
+
+def _no_connection(conn_id: str) -> str:
+    created = "create one of type llamabatch with the API key as password"
+    if not sees_only_the_environment():
+        return f"there is no Airflow connection {conn_id!r}; {created}"
+    return (
+        f"there is no Airflow connection {conn_id!r} here: outside a task Airflow 3 reads connections only from the "
+        f"environment (AIRFLOW_CONN_{conn_id.upper()}) and from secrets backends, not from its database; set it "
+        f"there, or run this in a task. If it is in neither, {created}"
+    )
 
 
 def settings_in(conn_id: str, connection: Connection) -> ClientSettings | LlamaCloudError:

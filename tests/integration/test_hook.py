@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from airflow_provider_llamabatch.airflow_compat import AIRFLOW_3
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud import errors as e
@@ -261,3 +262,21 @@ def test_the_project_of_the_connection_is_sent_with_every_call(emulator, connect
 
     with LlamaBatchHook() as hook, pytest.raises(e.PermissionDeniedError):
         hook.get_batch("bat-1")
+
+
+@pytest.mark.skipif(not AIRFLOW_3, reason="a script of Airflow 2 reads the database")
+@pytest.mark.parametrize(
+    ("process", "only_the_environment"), [(None, True), ("server", False), ("client", False)]
+)
+def test_a_script_that_finds_no_connection_is_told_that_it_sees_only_the_environment(
+    process, only_the_environment, monkeypatch
+):
+    if process is None:
+        monkeypatch.delenv("_AIRFLOW_PROCESS_CONTEXT", raising=False)
+    else:
+        monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", process)
+
+    with pytest.raises(e.InvalidInputError, match="there is no Airflow connection 'nope'") as raised:
+        LlamaBatchHook("nope").get_conn()
+
+    assert ("AIRFLOW_CONN_NOPE" in str(raised.value)) is only_the_environment
