@@ -32,10 +32,10 @@ def list_batches(options: Namespace) -> int:
         listed = hook.list_batches(
             source_directory_id=options.directory,
             status=options.status,
-            created_at_on_or_after=since(options.since, datetime.now(UTC)),
+            created_at_on_or_after=options.since,
             **scope,
         )
-        show([_row_of(batch) for batch in islice(listed, max(0, options.limit))], options.output)
+        show([_row_of(batch) for batch in islice(listed, options.limit)], options.output)
     return 0
 
 
@@ -75,15 +75,13 @@ def cancel_batch(options: Namespace) -> int:
     return 0
 
 
-def since(text: str | None, now: datetime) -> datetime | None:
+def since(text: str, now: datetime) -> datetime:
     """Read ``--since``: an ISO 8601 time, UTC where it has no zone, or how long ago (``90m``, ``24h``, ``7d``)."""
-    if text is None:
-        return None
-    if ago := _AGO.fullmatch(text.strip()):
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
+        if ago := _AGO.fullmatch(text.strip()):
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         time = datetime.fromisoformat(text.strip())
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InvalidInputError(
             "--since",
             f"must be an ISO 8601 time such as 2026-01-31T06:00, or 90m, 24h or 7d, not {text!r:.100}",

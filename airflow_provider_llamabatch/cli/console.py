@@ -7,9 +7,11 @@ import functools
 import logging
 import os
 import sys
+import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_llamabatch.defaults import MAX_RETRY_SECONDS
 from airflow_provider_llamabatch.documents.manifest import ManifestUnreadableError
 from airflow_provider_llamabatch.exceptions import StorageError
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+
+
+_silent = threading.Event()  # set while a command runs that has not told of a retry yet
 
 
 def command(function: Callable[[Namespace], int], *, failed: int = 1) -> Callable[[Namespace], None]:
@@ -33,8 +38,12 @@ def command(function: Callable[[Namespace], int], *, failed: int = 1) -> Callabl
     def run(options: Namespace) -> None:
         act_as_airflow()
         try:
-            with contextlib.nullcontext() if options.verbose else _quiet():
+            with contextlib.nullcontext() if options.verbose else _quiet(), _retries_told():
                 code = function(options)
+                sys.stdout.flush()
+        except BrokenPipeError:  # who reads what is printed has enough of it, such as ``head``
+            _print_no_more()
+            code = 1
         except (LlamaCloudError, ManifestUnreadableError, StorageError, OSError) as error:
             if options.verbose:
                 logging.getLogger(__name__).exception("The command failed")
@@ -43,6 +52,31 @@ def command(function: Callable[[Namespace], int], *, failed: int = 1) -> Callabl
         sys.exit(code)
 
     return run
+
+
+def _print_no_more() -> None:
+    """Let what is still in the buffer go nowhere, as rich does it: Python would complain of it at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _retries_told() -> Iterator[None]:
+    """Say on stderr, once, that a request is sent again: it may take minutes until the command ends."""
+    from airflow_provider_llamabatch.llamacloud import retries
+
+    retries.observe(_tell)
+    _silent.set()
+    try:
+        yield
+    finally:
+        _silent.clear()
+
+
+def _tell(error: BaseException | None) -> None:
+    if _silent.is_set():
+        _silent.clear()
+        print(f"Trying again, for {MAX_RETRY_SECONDS:.0f} s at most: {error}", file=sys.stderr, flush=True)
 
 
 def act_as_airflow() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from argparse import ArgumentTypeError
+from typing import TYPE_CHECKING
+
 from airflow.cli.cli_config import (
     ARG_OUTPUT,
     ARG_VERBOSE,
@@ -12,28 +16,92 @@ from airflow.cli.cli_config import (
     lazy_load_command,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
 _COMMANDS = "airflow_provider_llamabatch.cli"
+_STATUSES = ("PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED")
+
+
+def _id_of(argument: str) -> Callable[[str], str]:
+    """Return what reads an id; a wrong one ends the command with 2, as every wrong argument, before any request."""
+
+    def read(text: str) -> str:
+        from airflow_provider_llamabatch.llamacloud.call import checked_id
+
+        with _as_argument_error():
+            return checked_id(argument, text)
+
+    return read
+
+
+def _conn_id(text: str) -> str:
+    from airflow_provider_llamabatch.llamacloud.call import check_conn_id
+
+    with _as_argument_error():
+        check_conn_id("--conn-id", text)
+    return text
+
+
+def _since(text: str) -> datetime:
+    from datetime import UTC, datetime
+
+    from airflow_provider_llamabatch.cli.batches import since
+
+    with _as_argument_error():
+        return since(text, datetime.now(UTC))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"must be a whole number above 0, not {text!r:.100}")
+    return int(text)
+
+
+@contextlib.contextmanager
+def _as_argument_error() -> Iterator[None]:
+    from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+
+    try:
+        yield
+    except InvalidInputError as error:
+        problem = str(error).removeprefix(f"{error.argument}: ")
+    else:
+        return
+    raise ArgumentTypeError(problem)
+
 
 _CONN_ID = Arg(
-    ("--conn-id",), default="llamabatch_default", help="the Airflow connection (default: llamabatch_default)"
+    ("--conn-id",),
+    type=_conn_id,
+    default="llamabatch_default",
+    help="the Airflow connection (default: llamabatch_default)",
 )
-_PROJECT = Arg(("--project-id",), help="the project, the connection's if not given")
-_ORGANIZATION = Arg(("--organization-id",), help="the organization, the connection's if not given")
+_PROJECT = Arg(
+    ("--project-id",), type=_id_of("project_id"), help="the project, the connection's if not given"
+)
+_ORGANIZATION = Arg(
+    ("--organization-id",),
+    type=_id_of("organization_id"),
+    help="the organization, the connection's if not given",
+)
 _ACCESS = (_CONN_ID, _PROJECT, _ORGANIZATION, ARG_VERBOSE)
-_BATCH = Arg(("batch_id",), help="the batch", metavar="BATCH")
+_BATCH = Arg(("batch_id",), type=_id_of("batch_id"), help="the batch", metavar="BATCH")
 
 _LIST = ActionCommand(
     name="list",
     help="List batches, newest first",
     func=lazy_load_command(f"{_COMMANDS}.batches.list_batches"),
     args=(
-        Arg(("--status",), help="only of this status: PENDING, THROTTLED, RUNNING, COMPLETED, ..."),
-        Arg(("--directory",), help="only over this directory"),
+        Arg(("--status",), type=str.upper, choices=_STATUSES, help="only of this status"),
+        Arg(("--directory",), type=_id_of("directory_id"), help="only over this directory"),
         Arg(
             ("--since",),
+            type=_since,
             help="only created since then: an ISO 8601 time (UTC without a zone), or 90m, 24h, 7d",
         ),
-        Arg(("--limit",), type=int, default=100, help="at most so many (default: 100)"),
+        Arg(("--limit",), type=_count, default=100, help="at most so many (default: 100)"),
         ARG_OUTPUT,
         *_ACCESS,
     ),
@@ -74,9 +142,17 @@ _PLAN = ActionCommand(
         Arg(("--source-conn-id",), help="the Airflow connection of the source's storage"),
         Arg(("--target",), help="where results are: leaves out what has one (needs --configuration-id)"),
         Arg(("--target-conn-id",), help="the Airflow connection of the target's storage"),
-        Arg(("--configuration-id",), help="the configuration of the results in --target"),
+        Arg(
+            ("--configuration-id",),
+            type=_id_of("configuration_id"),
+            help="the configuration of the results in --target",
+        ),
         Arg(("--outputs",), default="markdown", help="what is saved of each document (default: markdown)"),
-        Arg(("--directory-id",), help="an existing directory: leaves out what it holds unchanged"),
+        Arg(
+            ("--directory-id",),
+            type=_id_of("directory_id"),
+            help="an existing directory: leaves out what it holds unchanged",
+        ),
         Arg(("--max-files",), type=int, help="more files to send than this are an error"),
         Arg(("--max-pages",), type=int, help="more pages of PDFs to send than this are an error"),
         Arg(("--max-files-per-directory",), type=int, default=1000, help="as of UploadDirectoryOperator"),

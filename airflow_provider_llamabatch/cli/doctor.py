@@ -18,7 +18,7 @@ from airflow_provider_llamabatch.cli.checks import (
     of_triggerers,
 )
 from airflow_provider_llamabatch.cli.console import command, connected, show
-from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, StatusError
+from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, NoResponseError, StatusError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -101,6 +101,10 @@ def _service(options: Namespace) -> Iterator[Finding]:
 
 
 def _advice(error: LlamaCloudError) -> str:
+    if isinstance(error, NoResponseError):
+        return (
+            "the service does not answer: check the connection's host, the network and proxies, or try later"
+        )
     if isinstance(error, StatusError) and not error.from_api:
         return "check the connection's host, and what lies between here and there"
     return "correct the connection, as docs/connection.md says"

@@ -105,6 +105,21 @@ class TestProcesses:
         assert "pages: 3" in shown.stdout
         assert emulator.control.requests() == []
 
+    def test_a_pipe_that_nobody_reads_any_more_ends_it_quietly(self, source):
+        reading, writing = os.pipe()
+        os.close(reading)
+        shown = subprocess.run(
+            [*COMMAND, "plan", str(source), "--all", "--output", "plain"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        os.close(writing)
+
+        assert [line for line in shown.stderr.splitlines() if "alembic" not in line] == []
+        assert shown.returncode == 1
+
     def test_doctor(self, connection, tmp_path):
         environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path)}
         shown = started("doctor", "--output", "json", env=environment)
@@ -162,13 +177,39 @@ class TestList:
         assert batch.id not in command("list", "--directory", "dir-other")[1]
         assert batch.id not in command("list", "--status", "FAILED")[1]
         assert batch.id in command("list", "--since", "1h")[1]
-        assert "No data found" in command("list", "--limit", "0")[1]
+        assert batch.id not in command("list", "--status", "failed")[1]
 
-    def test_a_time_that_cannot_be_read_is_named(self, command):
-        code, _, error = command("list", "--since", "yesterday")
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (("list", "--since", "yesterday"), "--since: must be an ISO 8601 time"),
+            (("list", "--since", "999999d"), "--since: must be an ISO 8601 time"),
+            (("list", "--status", "NOPE"), "'NOPE'"),
+            (("list", "--limit", "0"), "--limit: must be a whole number above 0"),
+            (("list", "--limit", "ten"), "--limit: must be a whole number above 0"),
+            (("list", "--directory", "bat-1"), "--directory: must be the id of a directory, not of a batch"),
+            (("list", "--project-id", "a/b"), "--project-id: 'a/b' is not an id"),
+            (("list", "--conn-id", KEY), "--conn-id: holds an API key"),
+            (("show", "dir-123"), "BATCH: must be the id of a batch, not of a directory"),
+            (("cancel", "dir-123"), "BATCH: must be the id of a batch, not of a directory"),
+        ],
+    )
+    def test_a_wrong_argument_ends_with_2_before_any_request(self, command, emulator, arguments, said):
+        code, out, error = command(*arguments)
 
-        assert code == 1
-        assert "--since: must be an ISO 8601 time" in error
+        assert code == 2
+        assert said in error
+        assert out == ""
+        assert emulator.control.requests() == []
+
+    def test_that_a_request_is_sent_again_is_said_once(self, command, emulator, no_waiting):
+        emulator.control.add_fault(kind="status", status=503, method="GET", times=3)
+
+        code, _, error = command("list")
+
+        assert code == 0
+        assert error.count("Trying again, for 120 s at most: GET /api/v2/batches was answered with 503") == 1
+        assert len(error.splitlines()) == 1
 
 
 class TestShow:
@@ -355,6 +396,14 @@ class TestDoctor:
 
         assert (code, found["connection"]["result"]) == (0, "warn")
         assert "did you mean timeout_seconds?" in found["connection"]["found"]
+
+    def test_a_service_that_does_not_answer_is_no_fault_of_the_connection(self, command, connect, emulator):
+        connect(password=emulator.api_key, host="http://127.0.0.1:1")
+
+        code, found = self.checks(command)
+
+        assert (code, found["key"]["result"]) == (1, "fail")
+        assert found["key"]["what to do"].startswith("the service does not answer: ")
 
     def test_a_plan_without_batches_is_found(self, command, emulator):
         emulator.control.add_fault(kind="status", status=403, method="GET", path="/batches$", times=1)
