@@ -33,8 +33,15 @@ class Runner(Protocol):
 
 @pytest.fixture
 def llamacloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[LlamaCloudEmulator]:
-    """Serve a local LlamaCloud, and make the Airflow connection ``llamabatch_default`` to it."""
+    """
+    Serve a local LlamaCloud, and make the Airflow connection ``llamabatch_default`` to it.
+
+    Tasks look for no triggerer meanwhile: what Airflow this machine runs is none of the test's.
+    """
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
+    from airflow_provider_llamabatch.execution import deferring
+
+    monkeypatch.setattr(deferring, "last_seen", lambda: None)
 
     with LlamaCloudEmulator() as emulator:
         parts = {"conn_type": "llamabatch", "host": emulator.url, "password": emulator.api_key}

@@ -29,8 +29,12 @@ class DagResult:
     tasks: dict[str, str]
 
     def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
-        """Return an XCom, or None when there is none."""
+        """Return an XCom, or None when there is none; raises ``KeyError`` for a task that the run does not have."""
         from airflow.utils.session import create_session
+
+        known = sorted({name.partition("[")[0] for name in self.tasks})
+        if task_id not in known:
+            raise KeyError(f"{task_id!r} is no task of this run; its tasks are {', '.join(known)}")
 
         model = _first("airflow.models.xcom:XComModel", "airflow.models.xcom:BaseXCom")
 

@@ -121,6 +121,11 @@ class TestTriggerers:
         assert "No triggerer is alive (last heartbeat: 2026-01-01T00:00:00Z)" in caplog.text
         assert "airflow triggerer" in caplog.text
 
+    def test_a_test_with_the_pytest_plugin_asks_nobody(self, api_server, llamacloud, caplog):
+        deferring.warn_without_triggerer(logging.getLogger("a.task"))  # type: ignore[arg-type]  # also has .warning
+
+        assert (api_server.asked, caplog.text) == ([], "")
+
     def test_a_wait_on_the_worker_asks_nobody(
         self, make_directory, context, api_server, emulator, monkeypatch
     ):
