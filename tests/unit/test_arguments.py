@@ -106,7 +106,10 @@ def wait(**arguments):
 
 def create_with(**arguments):
     return CreateBatchOperator(
-        task_id="a", **{"source_directory_id": "d", "configuration_id": "c", **arguments}
+        task_id="a",
+        wait_for_jobs=True,
+        max_file_attempts=2,
+        **{"source_directory_id": "d", "configuration_id": "c", **arguments},
     )
 
 

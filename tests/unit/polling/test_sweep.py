@@ -17,11 +17,13 @@ SOURCE = Batches()
 T0 = 1_800_000_000.5  # not a whole second
 
 
-def entries(count: int, *, known: bool = True, start: float = T0, step: float = 1.0) -> list[Entry]:
+def entries(
+    count: int, *, known: bool = True, start: float = T0, step: float = 1.0, prefix: str = "bat"
+) -> list[Entry]:
     made = [start + number * step for number in range(count)]
     return [
         Entry(
-            PollState(f"bat-{number}", 1e9, 30.0, since=0.0, next_poll=0.0),
+            PollState(f"{prefix}-{number}", 1e9, 30.0, since=0.0, next_poll=0.0),
             created_at=time if known else None,
             listed_from=time,
         )
@@ -197,12 +199,12 @@ def test_a_sweep_never_becomes_much_dearer_than_a_get_each(kind, count, lists, m
 def test_waits_for_the_same_batch_are_looked_for_once():
     same = entries(3)
     for entry in same:
-        entry.state.key = "bat-same"
+        entry.state.key = "the-same"
     sweep = begin(ALL, same, SOURCE, None, 0.0)
 
-    assert (sweep.entries, sweep.left) == (same, {"bat-same"})
+    assert (sweep.entries, sweep.left) == (same, {"the-same"})
     assert [walk.query.keys for walk in begin(Kind.KEYS, same, Jobs("parse_v2"), None, 0.0).walks] == [
-        ("bat-same",)
+        ("the-same",)
     ]
 
 
@@ -242,10 +244,10 @@ def test_what_each_kind_of_sweep_reads(kind, statuses):
 
 
 def test_jobs_are_asked_for_by_a_hundred_ids_at_a_time():
-    sweep = begin(Kind.KEYS, entries(250), Jobs("parse_v2"), None, 0.0)
+    sweep = begin(Kind.KEYS, entries(250, prefix="pjb"), Jobs("parse_v2"), None, 0.0)
 
     assert [len(query.keys) for query in queries(sweep)] == [100, 100, 50]
-    assert [key for query in queries(sweep) for key in query.keys] == [f"bat-{n}" for n in range(250)]
+    assert [key for query in queries(sweep) for key in query.keys] == [f"pjb-{n}" for n in range(250)]
 
 
 def test_a_walk_goes_from_page_to_page_and_never_in_a_circle():
