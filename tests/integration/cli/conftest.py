@@ -1,0 +1,27 @@
+"""A command run within the test's process."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from airflow_provider_llamabatch.__main__ import main
+
+KEY = "llx-integration-key"
+
+
+@pytest.fixture
+def command(connection, monkeypatch, capsys):
+    """Return a function that runs a command in this process: exit code, stdout, stderr."""
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", os.environ.get("_AIRFLOW_PROCESS_CONTEXT", "client"))
+
+    def run(*arguments):
+        capsys.readouterr()  # what was printed before is none of its
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        printed = capsys.readouterr()
+        assert KEY not in printed.out + printed.err
+        return ended.value.code, printed.out, printed.err
+
+    return run
