@@ -372,19 +372,6 @@ def test_a_wait_that_leaves_is_not_asked_for_again():
     assert not run.schedule.entries
 
 
-@pytest.mark.long
-def test_comings_and_goings_leave_nothing_behind():
-    run = Run(Service())
-    for number in range(3000):
-        run.service.add(f"bat-{number}", number * 0.1, number * 0.1 + 20)
-        run.wait(f"bat-{number}", begins=number * 0.1, created_at=number * 0.1, deadline=1e8)
-    run.until(400.0)
-
-    assert len(run.found) == 3000
-    assert not run.schedule.entries
-    assert len(run.schedule._agenda._deadlines) < 600
-
-
 def test_a_new_status_is_told_once():
     run = Run(Service())
     waits(run, 1, ends_at=60.0)

@@ -8,7 +8,7 @@ from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.polling.schedule import TOGETHER
 from airflow_provider_llamabatch.polling.sweep import Kind
 from tests.support.schedule_histories import history, some, waiting
-from tests.support.simulated_service import Service
+from tests.support.simulated_service import Run, Service
 
 BEGAN = 0.01
 FIRST_TICK = BEGAN + TOGETHER
@@ -62,3 +62,16 @@ def test_pages_of_a_list_that_was_begun_anew_change_nothing():
 
     assert [is_large(ask) for ask in lists] == [True] * 3 + [False] * 3
     assert run.gets == 0
+
+
+@pytest.mark.long
+def test_comings_and_goings_leave_nothing_behind():
+    run = Run(Service())
+    for number in range(3000):
+        run.service.add(f"bat-{number}", number * 0.1, number * 0.1 + 20)
+        run.wait(f"bat-{number}", begins=number * 0.1, created_at=number * 0.1, deadline=1e8)
+    run.until(400.0)
+
+    assert len(run.found) == 3000
+    assert not run.schedule.entries
+    assert len(run.schedule._agenda._deadlines) < 600
