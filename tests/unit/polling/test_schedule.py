@@ -325,16 +325,13 @@ def test_a_key_that_was_accepted_again_meanwhile_is_given_a_minute_anew():
     def refusals(now):  # one GET at a time: all that is asked for by list meanwhile is answered
         return [refusals_at.pop(0)] if refusals_at and now > refusals_at[0] else []
 
-    service = Service(fails=lambda ask, now: refused if ask.key and refusals(now) else None)
-    run = Run(service)
+    run = Run(Service(fails=lambda ask, now: refused if ask.key and refusals(now) else None))
     waits(run, 450, ends_at=200.0)
-    service.add("bat-alone", 0.0, 200.0)
+    run.service.add("bat-alone", 0.0, 200.0)
     run.wait("bat-alone", begins=0.0, interval=7.0, created_at=0.0)
     run.until(300.0)
 
-    assert refusals_at == []
-    assert reasons(run) == {Reason.COMPLETED}
-    assert len(run.found) == 451
+    assert (refusals_at, reasons(run), len(run.found)) == ([], {Reason.COMPLETED}, 451)
 
 
 def test_the_deadline_ends_a_wait_whatever_is_under_way():
