@@ -100,7 +100,9 @@ class Schedule:
         self.entries[key] = (*self.entries.get(key, ()), entry)
         self._live += 1
         self._agenda.watch(entry, self._live)
-        first = self._agenda.tick(max(entry.not_before, now) - 1e-6, entry.state.gap(now))
+        gap = entry.state.gap(now)
+        # A tick at that very moment counts: a little before it, and by more than what a tick's own rounding takes.
+        first = self._agenda.tick(max(entry.not_before, now) - 2e-6 * gap, gap)
         self._agenda.put(entry, first)
         return min(first, entry.state.deadline)
 

@@ -22,6 +22,16 @@ def kinds(asks: list[Ask]) -> set[str]:
     return {ask.sweep.kind.value if ask.sweep else "get" for ask in asks}
 
 
+@pytest.mark.parametrize("first_poll", [3.0, 10.0, 12.3])
+@pytest.mark.parametrize("interval", [5.0, 30.0])
+def test_the_first_poll_of_the_first_wait_comes_when_it_may(first_poll, interval):
+    schedule = a_schedule()
+
+    assert schedule.add(an_entry(first_poll=first_poll, poll_interval=interval), 0.0) == first_poll
+    assert schedule.plan(first_poll - 0.001).asks == []
+    assert len(schedule.plan(first_poll).asks) == 1
+
+
 @pytest.mark.parametrize(("too_early", "asked"), [(0.0, {"all"}), (0.001, {"get"})])
 @pytest.mark.parametrize("what", ["no_list_before", "relist_at", "paused_until"])
 def test_lists_are_read_again_from_the_very_moment_that_their_break_ends(what, too_early, asked):
