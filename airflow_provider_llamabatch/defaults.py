@@ -40,7 +40,7 @@ MAX_PAGE_SIZE = 1000  # the same where so many wait; undocumented, so left out o
 
 # Bounds on what a server may send
 MAX_TIMEOUT_SECONDS = 3600.0  # what the connection may ask for
-MAX_ERROR_BYTES = 64 * 1024  # of an error's body; the rest is not read
+MAX_ERROR_BYTES = 128 * 1024  # of an error's body; the rest is not read
 MAX_STATUS_BYTES = 1024 * 1024  # of one batch or parse job read only for its status
 MAX_EXTRACT_STATUS_BYTES = 16 * 1024 * 1024  # the same of an extract job: its result comes along
 MAX_STATUS_PAGE_BYTES = 8 * 1024 * 1024  # of a list page read only for ids and statuses
