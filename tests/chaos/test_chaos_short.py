@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches import polling
 from airflow_provider_llamabatch.polling import lanes, schedule
 from airflow_provider_llamabatch.polling.backoff import Backoff
@@ -81,6 +82,7 @@ async def test_waits_in_trouble_end_right(way: Way, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(polling, "CONFIRM_AFTER", 0.1)
     monkeypatch.setattr(polling, "ROTATION_GRACE", 0.5)
     monkeypatch.setattr(schedule, "TOGETHER", 0.02)
+    monkeypatch.setattr(defaults, "MIN_POLL_INTERVAL", 0.02)
     assert dirty(await wait_in_trouble(way, SHORT)) == ""
 
 
