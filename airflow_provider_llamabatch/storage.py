@@ -61,11 +61,14 @@ class Storage:
     def __init__(self, url: str, conn_id: str | None = None, *, argument: str = "target") -> None:
         if not isinstance(url, str) or not url.strip():
             raise InvalidInputError(argument, f"must be a path or a URL, not {url!r:.100}")
-        self.url = url.rstrip("/") or "/"
+        # What a manifest says of a local folder has to hold in other working directories too.
+        self.url = url.rstrip("/") if "://" in url else os.path.abspath(url)  # noqa: PTH100
         self._argument = argument
-        _check_connection(conn_id or _conn_id_in(url), f"{argument.removesuffix('_to')}_conn_id")
-        try:
-            path = ObjectStoragePath(self.url, conn_id=conn_id)
+        in_url = _conn_id_in(url)
+        _check_connection(conn_id or in_url, f"{argument.removesuffix('_to')}_conn_id")
+        try:  # not every version of Airflow finds the connection in the URL
+            bare = self.url.replace(f"://{in_url}@", "://", 1) if in_url else self.url
+            path = ObjectStoragePath(bare, conn_id=conn_id or in_url)
             self._fs: Any = path.fs
         except (ImportError, ValueError) as error:
             package = _PACKAGES.get(urlsplit(url).scheme)
@@ -74,8 +77,6 @@ class Storage:
         self.path = path
         self.is_local = path.protocol in _LOCAL
         self._root = os.path.abspath(path.path) if self.is_local else path.path.rstrip("/")  # noqa: PTH100
-        if self.is_local and "://" not in self.url:
-            self.url = self._root  # what a manifest says has to hold in other working directories too
 
     def files(self, pattern: str) -> list[SourceFile]:
         """
