@@ -97,9 +97,8 @@ def has_xcom(reference: Any, context: Context) -> bool:
     """Say whether what a task's argument refers to, the XCom of another task, is there."""
     try:
         reference.resolve(context)
-    except (
-        Exception
-    ) as error:  # its class moved between Airflow versions, and has no name in every common-compat
+    except Exception as error:
+        # Its class moved between Airflow versions, and has no name in every common-compat.
         if type(error).__name__ == "XComNotFound":
             return False
         raise

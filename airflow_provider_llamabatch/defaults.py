@@ -32,6 +32,7 @@ MAX_PAGES = 1000  # pages of one list
 MAX_MESSAGE_CHARACTERS = 1000  # of what the service says, in messages, events, XComs and logs
 
 # Polls
+MIN_REQUEST_SECONDS = 1.0  # what a request of a worker's wait is given at the deadline all the same
 POLL_TIMEOUT = 20.0  # one poll as a whole; a batch that is not answered for is asked for again
 
 # Lists

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.llamacloud.models import Batch
 
-MIN_REQUEST_SECONDS = 1.0  # what a poll at the deadline is given all the same
-
 
 class ResultsStayedNullError(RuntimeError):
     """The batch is COMPLETED, but its per-file results stayed null."""
@@ -128,5 +126,5 @@ class BatchPoller:
             project_id=self.project_id,
             organization_id=self.organization_id,
         )
-        left = max(MIN_REQUEST_SECONDS, self.state.deadline - self.clock())
+        left = max(defaults.MIN_REQUEST_SECONDS, self.state.deadline - self.clock())
         return (yield from send(call, once=True, within=min(defaults.POLL_TIMEOUT, left)))

@@ -16,12 +16,14 @@ from airflow.cli.cli_config import (
     lazy_load_command,
 )
 
+from airflow_provider_llamabatch.llamacloud.statuses import BatchStatus
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
 _COMMANDS = "airflow_provider_llamabatch.cli"
-_STATUSES = ("PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED")
+_STATUSES = tuple(status.value for status in BatchStatus)
 
 
 def _id_of(argument: str) -> Callable[[str], str]:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 
-MIN_REQUEST_SECONDS = 1.0  # what a look at the deadline is given all the same
-
 
 class JobsPollMixin(LineageMixin):
     """A task that waits for jobs; the attributes are the arguments that operator and sensor share."""
@@ -60,7 +58,7 @@ class JobsPollMixin(LineageMixin):
             )
             for job_type, ids in jobs.requests()
         ]
-        within = min(defaults.POLL_TIMEOUT, max(MIN_REQUEST_SECONDS, deadline - time.time()))
+        within = min(defaults.POLL_TIMEOUT, max(defaults.MIN_REQUEST_SECONDS, deadline - time.time()))
         try:
             with metrics.polling("list_page", len(calls)):
                 pages = send_all(hook, calls, within=within)

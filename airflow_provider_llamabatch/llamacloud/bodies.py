@@ -31,9 +31,8 @@ class Body:
             async for chunk in chunks:
                 for piece in self._pieces(chunk):
                     keep(piece)
-                    if (
-                        len(piece) == MAX_BYTES_ON_LOOP
-                    ):  # more may come of this chunk: others have a turn before
+                    # More may come of this chunk: others have a turn before.
+                    if len(piece) == MAX_BYTES_ON_LOOP:
                         await asyncio.sleep(0)
                 if self._problem is not None:
                     break

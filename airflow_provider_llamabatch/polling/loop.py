@@ -202,11 +202,9 @@ class PollLoop:
                 self._wake_at = min(planned, default=float("inf"))
                 await self._rest()
         except Exception as error:  # a defect must not leave the waits hanging
-            log.exception("Polling on connection %s failed", self._conn_id)
             self.is_closing = True
-            for schedule in self._schedules.values():
-                for entry in [entry for of_key in schedule.entries.values() for entry in of_key]:
-                    entry.subscriber.publish(error)
+            for schedule in list(self._schedules.values()):
+                self._fail(schedule, error)
         finally:
             for task in self._under_way:
                 task.cancel()

@@ -64,9 +64,8 @@ class Schedule:
     source: Source
     origin: float
     random: Callable[[], float] = random.random
-    entries: dict[str, tuple[Entry, ...]] = field(
-        default_factory=dict
-    )  # mostly one each, and tuples are smaller
+    # By id, mostly one each; tuples are smaller than lists.
+    entries: dict[str, tuple[Entry, ...]] = field(default_factory=dict)
     costs: Costs = field(default_factory=Costs)
     pace: Pace = field(default_factory=Pace)  # of all requests of the connection in this process
     page_sizes: tuple[int, ...] = (defaults.MAX_PAGE_SIZE, defaults.PAGE_SIZE)  # not refused so far

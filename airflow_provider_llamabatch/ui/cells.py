@@ -60,13 +60,17 @@ class Cell(Generic[T]):
         self._due_at = float("-inf")
         self._future: Future[None] | None = None
 
-    def get(self) -> Reading[T]:
-        """Return what there is, and have it read again when that is due; waits for a moment only."""
+    def begin(self) -> Future[None] | None:
+        """Have it read again where that is due, and return what reads it, None where nothing does."""
         with self._lock:
             if self._future is None and self._clock() >= self._due_at:
                 self._future = self._executor.submit(self._work)
-            future = self._future
-            patience = limits.FIRST_WAIT if self._read_at is None else limits.WAIT
+            return self._future
+
+    def get(self) -> Reading[T]:
+        """Return what there is, and have it read again when that is due; waits for a moment only."""
+        future = self.begin()
+        patience = limits.FIRST_WAIT if self._read_at is None else limits.WAIT
         if future is not None:
             wait_for([future], timeout=patience)
         with self._lock:

@@ -251,10 +251,7 @@ class Worker:
 
     async def _resume(self, payload: dict[str, Any]) -> None:
         event = read_event(payload)
-        now = self.process.clock()
-        deadline = now
-        if event.result.reason is Reason.COMPLETED:
-            deadline = max(event.deadline or 0.0, now + defaults.RESULTS_GRACE)
+        deadline = self.process.clock() if event.deadline is None else event.deadline
         await self._conclude(self._poller(event.batch_id, deadline), event.result)
 
     async def _conclude(self, poller: BatchPoller, result: PollResult) -> None:

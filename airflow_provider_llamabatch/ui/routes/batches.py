@@ -20,6 +20,7 @@ def start(request: Request, viewer: ViewerDep, session: SessionDep) -> Response:
     offered = connections.offered(session, request.app.state.runs.get(session), viewer)
     if not offered:
         return rendering.page(request, "nothing.html")
+    request.app.state.readers[offered[0]].batches.begin()  # it is asked for in a moment
     first = rendering.part(offered[0])
     return RedirectResponse(f"{rendering.base_of(request)}/connections/{first}/batches", 303)
 
