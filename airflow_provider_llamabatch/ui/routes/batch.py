@@ -36,7 +36,7 @@ def show_batch(visit: VisitDep, batch_id: str, query: QueryDep, done: str = "") 
     reading = read_detail(visit, batch_id)
     detail = reading.value
     if detail is None:
-        return visit.page("batch_unread.html", "batches", reading, batch_id=batch_id)
+        return visit.page("batch_unread.html", "batches", reading, batch_id=batch_id, file_id="", query=query)
     opened = {key.split("/", 1)[1]: result for key, result in visit.reader.results.known().items()}
     batches = visit.reader.batches.peek()
     seen = batches.seen.get(batch_id, ()) if batches else ()
@@ -73,7 +73,9 @@ def show_file(visit: VisitDep, batch_id: str, file_id: str) -> Response:
     visit.made(checked(batch_id))
     reading = read_detail(visit, batch_id)
     if reading.value is None:
-        return visit.page("batch_unread.html", "batches", reading, batch_id=batch_id)
+        return visit.page(
+            "batch_unread.html", "batches", reading, batch_id=batch_id, file_id=file_id, query=None
+        )
     detail = reading.value
     found = [file for file in detail.files or () if file.source_directory_file_id == file_id]
     if not found:

@@ -58,6 +58,11 @@
     if (search && search.value !== search.defaultValue) search.form.requestSubmit();
   });
 
+  // A refresh brings the buttons and their dialogs too: not while somebody answers one.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (document.querySelector("dialog[open]")) event.detail.shouldSwap = false;
+  });
+
   document.addEventListener("htmx:afterRequest", (event) => {
     const trouble = document.getElementById("trouble");
     if (trouble) trouble.hidden = event.detail.successful;

@@ -76,14 +76,13 @@ def test_what_the_service_refuses_ends_the_wait_at_once(
         wait_for(references).execute(context)
 
 
+@pytest.mark.timeout(45)  # a request of its own may take a minute
 def test_a_service_that_says_nothing_holds_no_worker_past_the_deadline(
     references: list[Any], context: Any, emulator: LlamaCloudEmulator
 ):
-    emulator.control.add_fault(kind="delay", seconds=30, path=JOBS)
-    began = time.monotonic()
+    emulator.control.add_fault(kind="delay", seconds=300, path=JOBS)
     with pytest.raises(LlamaCloudError):
         wait_for(references, timeout=1.5).execute(context)
-    assert time.monotonic() - began < 15  # a request of its own may take a minute
 
 
 def test_a_key_that_is_changed_while_many_jobs_are_asked_for_is_taken(

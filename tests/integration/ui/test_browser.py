@@ -31,6 +31,12 @@ def ids(world, application):
 
 
 @pytest.fixture(scope="module")
+def running(world, ids):
+    batches = world.emulator.control.state()["batches"]
+    return next(one["id"] for one in batches if one["status"] == "RUNNING")
+
+
+@pytest.fixture(scope="module")
 def url(application, ids):
     with page_world.served(application) as url:
         yield url
@@ -122,15 +128,47 @@ def test_an_open_page_shows_what_is_new_by_itself(window, ids, world, monkeypatc
     assert page.evaluate("document.activeElement.id") == focused
 
 
+def test_a_batch_that_is_read_slowly_is_whole_once_it_is_read(window, running, monkeypatch):
+    monkeypatch.setattr(limits, "FIRST_WAIT", 0.0)
+    page = window(f"{PREFIX}/batches/{running}?status=COMPLETED", user="clerk")
+    assert page.inner_text(".fresh") == "Being read …"
+    page.fill("#search", "lab")
+    browsers.ready(page)
+    page.wait_for_selector("#ask-cancel")
+    assert page.input_value("#search") == "lab"
+    assert "status=COMPLETED" in page.locator("#live").get_attribute("hx-get")
+
+
+def test_a_file_that_is_read_slowly_gets_its_name(window, ids, world, monkeypatch):
+    monkeypatch.setattr(limits, "FIRST_WAIT", 0.0)
+    page = window(f"{PREFIX}/batches/{ids['large']}/files/dfl-00000008")
+    assert page.inner_text("h1") == "dfl-00000008"
+    page.wait_for_selector("h1 >> text=lab-notes")
+
+
+def test_what_can_be_done_with_an_open_batch_changes_when_it_ends(window, ids, world, monkeypatch):
+    monkeypatch.setattr(limits, "REFRESH", 1.0)
+    slow = world.emulator.control.settings.batch_running_seconds
+    world.emulator.control.change(batch_running_seconds=120)
+    batch = world.batch(world.directory("short", {"a.txt": "a"}), "inbox_daily")
+    world.emulator.control.change(batch_running_seconds=slow)
+    world.store()
+    page = window(f"{PREFIX}/batches/{batch}", user="clerk")
+    page.click("#ask-cancel")
+    world.emulator.control.advance(600)
+    page.wait_for_timeout(2500)
+    assert page.locator("dialog[open]").count() == 1
+    page.keyboard.press("Escape")
+    page.locator("#ask-cancel").wait_for(state="detached")
+
+
 def _first_directory():
     from airflow_provider_llamabatch.llamacloud import calls
 
     return calls.list_directories()
 
 
-def test_a_batch_is_cancelled_with_the_keyboard_after_one_more_question(window, ids, world):
-    batches = world.emulator.control.state()["batches"]
-    running = next(one["id"] for one in batches if one["status"] == "RUNNING")
+def test_a_batch_is_cancelled_with_the_keyboard_after_one_more_question(window, running, world):
     page = window(f"{PREFIX}/batches/{running}", user="clerk")
     browsers.ready(page)
     page.focus("[data-dialog=cancel]")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -99,9 +98,7 @@ def test_content_that_is_nested_too_deeply_is_refused_and_not_cut():
     ids=["keys", "backslashes", "lists", "digits", "comma", "utf-8", "no text"],
 )
 @pytest.mark.parametrize("call", [BATCH, STATUS], ids=["batch", "status"])
+@pytest.mark.timeout(90)  # a tenth of a second is enough; what grows with the square of the length takes minutes
 def test_what_is_broken_is_refused_at_once(call, body):
-    began = time.perf_counter()
-
     with pytest.raises(e.InvalidResponseError, match="not with what the API documents"):
         decipher(call, Response(200, {}, body), Redactor([]))
-    assert time.perf_counter() - began < 2.0

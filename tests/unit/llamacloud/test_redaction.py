@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from html import escape
 from urllib.parse import quote
 
@@ -14,18 +13,17 @@ from airflow_provider_llamabatch.llamacloud.redaction import WITHHELD, Redactor
 
 KEY = "llx-AbCdEf0123456789GhIjKlMnOpQrStUvWxYz0123456789ab"
 BACKSLASHES = "domain" + "\\" * 12 + "user<&>'%\""
+# A tenth of a second is enough; what grows with the square of the length, or faster, takes minutes.
+AT_ONCE = pytest.mark.timeout(90)
 REST = " was not accepted: it was revoked, or it is of another region. Look it up in the settings of your project."
 
 
+@AT_ONCE
 @pytest.mark.parametrize("secret", [KEY, KEY.lower(), "llx-" + "a" * 48, BACKSLASHES])
 def test_a_text_that_holds_the_beginning_of_a_secret_is_redacted_at_once(secret: str) -> None:
-    redactor = Redactor([secret])
-    redactor.redact("")
     text = "".join(f"{secret[:length]}!{REST}" for length in range(1, len(secret)))
-    began = time.perf_counter()
 
-    assert redactor.redact(text) == text
-    assert time.perf_counter() - began < 2.0
+    assert Redactor([secret]).redact(text) == text
 
 
 @pytest.mark.parametrize("secret", [KEY, BACKSLASHES])
@@ -87,11 +85,9 @@ def test_what_holds_no_secret_is_shown_as_it_is() -> None:
         assert redactor.redact(text) == text
 
 
+@AT_ONCE
 @pytest.mark.parametrize("sign", ["<", "\\", "\0", "&", "&nbsp", "<a", "l\0", "llx-\n", "\\u00"])
 def test_a_text_full_of_what_may_stand_between_is_read_at_once(sign: str) -> None:
-    redactor, text = Redactor([KEY]), sign * (256 * 1024 // len(sign))
-    redactor.redact("")
-    began = time.perf_counter()
+    text = sign * (256 * 1024 // len(sign))
 
-    assert redactor.redact(text) == text
-    assert time.perf_counter() - began < 3.0
+    assert Redactor([KEY]).redact(text) == text
