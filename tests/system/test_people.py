@@ -38,6 +38,7 @@ def deferred(
     airflow.wait_for_dag(DAG_ID)
     run_id = airflow.api.trigger(DAG_ID, {"source_directory_id": directory_id})
     task = airflow.wait_for_task(DAG_ID, run_id, TASK_ID, "deferred", seconds=90)
+    assert until(lambda: airflow.api.task_instance(DAG_ID, run_id, TASK_ID)["triggerer_job"])
     return run_id, task
 
 
@@ -107,7 +108,7 @@ def test_a_stored_connection_is_found_by_the_test_button_and_by_the_doctor(airfl
 
 def test_marking_the_task_failed_cancels_the_batch_exactly_once(airflow, emulator, deferred):
     run_id, _ = deferred
-    time.sleep(3)  # the triggerer takes the trigger up
+    time.sleep(3)  # the triggerer, whose trigger it is by now, takes it up
     airflow.api.set_task_state(DAG_ID, run_id, TASK_ID, "failed")
 
     assert until(lambda: emulator.control.counters()["cancels"] > 0, seconds=60)
