@@ -52,13 +52,15 @@ def write_parquet(target: Storage, rows: Sequence[Row], schema: dict[str, Any], 
         target.write(PARQUET, chunks_of(file))
 
 
-def schema_of(hook: LlamaBatchHook, configuration_id: str | None) -> dict[str, Any]:
+def schema_of(
+    hook: LlamaBatchHook, configuration_id: str | None, scope: dict[str, str | None]
+) -> dict[str, Any]:
     """Return the JSON schema that a saved extract configuration asks for."""
     if configuration_id is None:
         raise InvalidInputError(
             "configuration_id", "is needed for Parquet: its schema gives the columns their types"
         )
-    parameters = hook.send(calls.get_configuration(configuration_id)).parameters or {}
+    parameters = hook.send(calls.get_configuration(configuration_id, **scope)).parameters or {}
     schema = parameters.get("data_schema")
     if not isinstance(schema, dict):
         raise InvalidInputError(

@@ -256,9 +256,8 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         if not files and not (self.mirror and self.directory_id):
             return Uploaded()
         report_read(source)
-        settings = (
-            hook.get_conn().settings
-        )  # before the event loop begins: it asks Airflow for the connection
+        # before the event loop begins: it asks Airflow for the connection
+        settings = concurrency.settings_for(hook, self.project_id, self.organization_id)
 
         async def upload() -> Uploaded:
             async with AsyncClient(settings, max_connections=self.max_concurrency) as client:

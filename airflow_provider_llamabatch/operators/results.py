@@ -257,9 +257,8 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         needed = dict.fromkeys(output for row in rows for output in outputs_for(row.job_type or "", outputs))
         taken = [path for row in others for path in row.places]
         stems = plan_paths([row.file for row in rows], list(needed), taken=taken)
-        settings = (
-            hook.get_conn().settings
-        )  # before the event loop begins: it asks Airflow for the connection
+        # before the event loop begins: it asks Airflow for the connection
+        settings = concurrency.settings_for(hook, self.project_id, self.organization_id)
         done = {row.job_id: row for row in checkpoints.rows() if row.job_id}
 
         async def save() -> list[Row]:
@@ -283,7 +282,8 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             return
         recording.write_jsonl(target, rows, threads=self.max_concurrency)
         if PARQUET in outputs:
-            schema = recording.schema_of(hook, self.configuration_id)
+            scope = {"project_id": self.project_id, "organization_id": self.organization_id}
+            schema = recording.schema_of(hook, self.configuration_id, scope)
             recording.write_parquet(target, rows, schema, threads=self.max_concurrency)
 
     def _conclude(self, context: Context, documents: list[Row], manifest_url: str) -> dict[str, Any]:
