@@ -8,6 +8,7 @@ Everything here blocks, and may be called from several threads at once. Paths ar
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
 
@@ -37,6 +39,7 @@ _PACKAGES = {
     **dict.fromkeys(("abfs", "abfss", "adl"), "apache-airflow-providers-microsoft-azure"),
 }
 _GLOB = re.compile(r"[*?\[]")
+_UNFINISHED = re.compile(r"\.[0-9a-f]{16}(-[0-9a-f]{32})?\.part")  # see _local_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +145,18 @@ class Storage:
             self._fs.rm_file(self._full(path))
 
     def names_in(self, folder: str) -> list[str]:
-        """Return the paths of the files directly in a folder below the root, sorted; empty where there is none."""
+        """
+        Return the paths of the files directly in a folder below the root, sorted; empty where there is none.
+
+        What a killed write left half written is none of them.
+        """
         self._fs.invalidate_cache()
         try:
             listed = self._fs.ls(self._full(folder), detail=True)
         except FileNotFoundError:
             return []
         names = [PurePosixPath(info["name"]).name for info in listed if info["type"] == "file"]
-        return sorted(f"{folder}/{name}" for name in names)
+        return sorted(f"{folder}/{name}" for name in names if not _UNFINISHED.fullmatch(name))
 
     def place_within(self, other: Storage) -> str | None:
         """
@@ -248,17 +255,40 @@ def chunks_of(file: IO[bytes], size: int = 1024 * 1024) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _local_file(full: str) -> Iterator[IO[bytes]]:
-    """Write beside the file and rename; the name is always the same, so a killed write leaves one file at most."""
+    """
+    Write beside the file and rename.
+
+    The name beside it is always the same, so that what a killed write left is taken by the next one. Whoever writes
+    holds a lock on it, and another one who writes the same file meanwhile (a second run) takes a name of its own.
+    """
     target = Path(full)
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{hashlib.sha256(target.name.encode()).hexdigest()[:16]}.part")
+    name = hashlib.sha256(target.name.encode()).hexdigest()[:16]
+    beside = target.with_name(f".{name}.part")
+    with beside.open("ab") as held:
+        if not _is_locked(held, beside):
+            beside = target.with_name(f".{name}-{uuid4().hex}.part")
+        try:
+            with beside.open("wb") as file:
+                yield file
+            beside.replace(target)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+def _is_locked(held: IO[bytes], path: Path) -> bool:
+    """Lock an open file for this process; say whether it is its own now and still the one at ``path``."""
     try:
-        with beside.open("wb") as file:
-            yield file
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    try:
+        return os.path.samestat(os.fstat(held.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager
