@@ -146,17 +146,17 @@ class Storage:
 
     def names_in(self, folder: str) -> list[str]:
         """
-        Return the paths of the files directly in a folder below the root, sorted; empty where there is none.
+        Return the paths of all files below a folder of this one, sorted; empty where there is none.
 
         What a killed write left half written is none of them.
         """
         self._fs.invalidate_cache()
         try:
-            listed = self._fs.ls(self._full(folder), detail=True)
-        except FileNotFoundError:
+            found = self._fs.find(self._full(folder))
+        except FileNotFoundError:  # not every storage calls it empty
             return []
-        names = [PurePosixPath(info["name"]).name for info in listed if info["type"] == "file"]
-        return sorted(f"{folder}/{name}" for name in names if not _UNFINISHED.fullmatch(name))
+        paths = (self._relative(full) for full in found)
+        return sorted(path for path in paths if not _UNFINISHED.fullmatch(path.rpartition("/")[2]))
 
     def place_within(self, other: Storage) -> str | None:
         """

@@ -44,8 +44,8 @@ def earlier(
     ``present`` are the sizes of the files that the target really holds, by their paths below it: a result that
     somebody deleted or cut short is made again.
     """
-    usable = manifest.reusable(rows, configuration=configuration, outputs=outputs)
-    whole = {key: row for key, row in usable.items() if _is_present(row, present)}
+    there = (row for row in rows if _is_present(row, present))
+    whole = manifest.reusable(there, configuration=configuration, outputs=outputs)
     contents: dict[tuple[str, str | None], str] = {
         (row.file, row.source_version): row.source_sha256
         for row in rows

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch.documents import manifest
-from airflow_provider_llamabatch.documents.result_plan import MANIFEST
+from airflow_provider_llamabatch.documents.result_plan import MANIFEST, SAVES
 from airflow_provider_llamabatch.documents.reuse import Earlier, earlier
+from airflow_provider_llamabatch.execution.saving import rows_at
 from airflow_provider_llamabatch.execution.uploading import hash_of
 
 if TYPE_CHECKING:
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
 
 def earlier_results(target: Storage, configuration: str, outputs: Sequence[str], *, threads: int) -> Earlier:
     """
-    Return what the target's manifest has that can be used again; ``configuration`` is what it calls one.
+    Return what the target has that can be used again; ``configuration`` is what its manifest calls one.
 
+    The manifest tells of it, and of what a save has done that goes on or was given up its checkpoints do.
     A result counts by its path below the target. Where the manifest writes the target otherwise (the folder was moved,
     or is given in other words) the content has to be the one that the manifest tells, so that a file of the same name
     and size is not taken for a result that lies elsewhere.
     """
-    content = target.read_bytes(MANIFEST)
-    if content is None:
+    rows = rows_at(target, target.names_in(SAVES))
+    rows += manifest.from_lines(target.read_bytes(MANIFEST) or b"")
+    if not rows:
         return Earlier()
     present = {file.path: file.size for file in target.files("**/*")}
-    found = earlier(
-        manifest.from_lines(content), configuration=configuration, outputs=outputs, present=present
-    )
+    found = earlier(rows, configuration=configuration, outputs=outputs, present=present)
     with ThreadPoolExecutor(threads) as pool:
         rows = list(pool.map(lambda row: _found_in(target, row), found.rows.values()))
     found.rows = {key: row for key, row in zip(found.rows, rows, strict=True) if row is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
@@ -24,15 +25,18 @@ from airflow_provider_llamabatch.documents.results import (
     of_parse_job,
     outputs_for,
 )
+from airflow_provider_llamabatch.exceptions import StorageError
 from airflow_provider_llamabatch.execution.concurrency import for_each
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import (
     InvalidResponseError,
+    LlamaCloudError,
     NoResponseError,
     NotFoundError,
     RefusedError,
     ResponseTooLargeError,
 )
+from airflow_provider_llamabatch.llamacloud.retries import is_transient
 from airflow_provider_llamabatch.storage import chunks_of
 
 if TYPE_CHECKING:
@@ -64,8 +68,7 @@ class Checkpoints:
     def rows(self) -> list[Row]:
         """Return the rows of an earlier try."""
         self.files = self.target.names_in(self.folder)
-        contents = (self.target.read_bytes(path) or b"" for path in self.files)
-        return [row for content in contents for row in manifest.from_lines(content)]
+        return rows_at(self.target, self.files)
 
     async def add(self, row: Row) -> None:
         """Note a row; every so many of them are written."""
@@ -83,14 +86,20 @@ class Checkpoints:
         await asyncio.to_thread(self.target.write, path, manifest.to_lines(rows))
 
     def clear(self) -> None:
-        """Delete them."""
+        """Delete them, where the storage lets files be deleted; what stays does no harm."""
         for path in self.files:
-            self.target.delete(path)
+            with contextlib.suppress(OSError):
+                self.target.delete(path)
 
 
 @dataclass(slots=True)
 class Saver:
-    """Saves results below ``target``, at most ``limit`` documents at once."""
+    """
+    Saves results below ``target``, at most ``limit`` documents at once.
+
+    A document whose result cannot be had or written holds up none of the others; what went wrong is in ``failures``.
+    Where so many as are under way at once fail one after another it is not the documents' fault, and the save ends.
+    """
 
     client: AsyncClient
     target: Storage
@@ -98,6 +107,8 @@ class Saver:
     log: Logger
     limit: int
     outputs: tuple[str, ...]
+    failures: list[Exception] = field(default_factory=list)
+    _in_a_row: int = 0
 
     async def save(self, rows: Sequence[Row], stems: Mapping[str, str], done: Mapping[str, Row]) -> list[Row]:
         """
@@ -112,9 +123,14 @@ class Saver:
         progress = Progress(len(remaining), time.monotonic)
 
         async def one(row: Row) -> None:
-            saved = await self._save(row, stems[row.file])
+            try:
+                saved = await self._save(row, stems[row.file])
+            except (StorageError, LlamaCloudError) as error:
+                saved = self._failed(row, error)
+            else:
+                self._in_a_row = 0
+                await self.checkpoints.add(saved)
             finished.append(saved)
-            await self.checkpoints.add(saved)
             if line := progress.add(failed=not saved.is_saved):
                 self.log.info("Results: %s", line)
 
@@ -122,10 +138,21 @@ class Saver:
             await for_each(remaining, one, limit=self.limit)
         finally:
             await self.checkpoints.write()
-        await for_each(
-            [row for row in finished if row.credits is None], self._ask_for_credits, limit=self.limit
-        )
+        unknown = [row for row in finished if row.credits is None and row.status != manifest.NO_RESULT]
+        try:
+            await for_each(unknown, self._ask_for_credits, limit=self.limit)
+        except LlamaCloudError as error:
+            self.log.warning("What some jobs cost stays unknown: %s", error)
         return finished
+
+    def _failed(self, row: Row, error: Exception) -> Row:
+        """Return the row of a document that has to wait for another try; raise where it is not alone."""
+        self.failures.append(error)
+        self._in_a_row += 1
+        if self._in_a_row >= self.limit or not (isinstance(error, StorageError) or is_transient(error)):
+            raise error
+        self.log.warning("There is no result of %s yet: %s", row.file, error)
+        return replace(row, status=manifest.NO_RESULT, error=str(error))
 
     def _again(self, row: Row, done: Row) -> Row:
         return replace(done, attempt=row.attempt, configuration=row.configuration)
@@ -133,16 +160,24 @@ class Saver:
     async def _save(self, row: Row, stem: str) -> Row:
         wanted = outputs_for(row.job_type or "", self.outputs)
         try:
-            result = await self._fetch(row, wanted)
-            written = {
-                output: await asyncio.to_thread(self.target.write, stem + SUFFIXES[output], [content])
-                for output, content in result.contents.items()
-            }
-        except ResponseTooLargeError:
-            result, written = await self._stream(row, wanted, stem)
-        except RefusedError as error:
+            result, written = await self._written(row, wanted, stem)
+        except (NotFoundError, RefusedError) as error:
+            if not error.from_api:
+                raise
             result, written = JobResult(manifest.NO_RESULT, str(error)), {}
         return self._row(row, result, written, wanted, stem)
+
+    async def _written(
+        self, row: Row, wanted: tuple[str, ...], stem: str
+    ) -> tuple[JobResult, dict[str, Written]]:
+        try:
+            result = await self._fetch(row, wanted)
+        except ResponseTooLargeError:
+            return await self._stream(row, wanted, stem)
+        return result, {
+            output: await asyncio.to_thread(self.target.write, stem + SUFFIXES[output], [content])
+            for output, content in result.contents.items()
+        }
 
     def _row(
         self, row: Row, result: JobResult, written: Mapping[str, Written], wanted: Sequence[str], stem: str
@@ -182,6 +217,8 @@ class Saver:
             try:
                 return await self._ask(row, () if failed else wanted)
             except NotFoundError as error:
+                if not error.from_api:
+                    raise
                 try:
                     result = await self._ask(row, ())
                 except NotFoundError:
@@ -279,9 +316,20 @@ def configuration_of(
     scope = {"project_id": project_id, "organization_id": organization_id}
     try:
         version = hook.send(calls.get_configuration(configuration_id, **scope)).version
-    except (NotFoundError, RefusedError):
+    except (NotFoundError, RefusedError) as error:
+        if not error.from_api:  # with a wrong name nothing would be reused, and everything paid for again
+            raise
         version = None
     return reuse.configuration_key(configuration_id, version)
+
+
+def rows_at(target: Storage, paths: Iterable[str]) -> list[Row]:
+    """Return the rows of checkpoints; one that somebody has changed is as good as none."""
+    rows: list[Row] = []
+    for path in paths:
+        with contextlib.suppress(manifest.ManifestUnreadableError):
+            rows += manifest.from_lines(target.read_bytes(path) or b"")
+    return rows
 
 
 def unsaved(rows: Iterable[Row]) -> list[Row]:

@@ -165,7 +165,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             target = Storage(self.target, self.target_conn_id)
             references = [] if self.job_references is None else rows.references_in(self.job_references)
             self.note(job_references=references)
-            checkpoints = Checkpoints(target, f"{result_plan.STATE_FOLDER}/saves/{identity}")
+            checkpoints = Checkpoints(target, f"{result_plan.SAVES}/{identity}")
             documents = rows.rows_of(
                 self._recorded(target) or self._listed(hook),
                 references,
@@ -175,10 +175,12 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             )
             if self.keep_earlier:
                 documents = rows.with_earlier(documents, self._earlier(target))
-            documents = self._save(hook, target, checkpoints, documents, outputs)
+            documents, failures = self._save(hook, target, checkpoints, documents, outputs)
             self._write_records(hook, target, documents, outputs)
             path = result_plan.manifest_name(ti.map_index)
             target.write(path, manifest.to_lines(documents))
+            if failures:  # another try asks for these again, and a later run need not pay for the others
+                raise failures[0]
             checkpoints.clear()
             return self._conclude(context, documents, target.url_of(path))
 
@@ -241,8 +243,8 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         checkpoints: Checkpoints,
         documents: list[Row],
         outputs: tuple[str, ...],
-    ) -> list[Row]:
-        """Return all rows, those with a job with what became of it."""
+    ) -> tuple[list[Row], list[Exception]]:
+        """Return all rows, those with a job with what became of it, and why some have to be asked for again."""
         from airflow_provider_llamabatch.documents.result_plan import plan_paths
         from airflow_provider_llamabatch.documents.results import outputs_for
         from airflow_provider_llamabatch.execution import concurrency
@@ -252,7 +254,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         rows = [row for row in documents if row.job_id and not row.reused]
         others = [row for row in documents if not row.job_id or row.reused]
         if not rows:
-            return others
+            return others, []
         report_written(target)
         needed = dict.fromkeys(output for row in rows for output in outputs_for(row.job_type or "", outputs))
         taken = [path for row in others for path in row.places]
@@ -261,13 +263,14 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         settings = concurrency.settings_for(hook, self.project_id, self.organization_id)
         done = {row.job_id: row for row in checkpoints.rows() if row.job_id}
 
-        async def save() -> list[Row]:
+        async def save() -> tuple[list[Row], list[Exception]]:
             async with AsyncClient(settings, max_connections=self.max_concurrency) as client:
                 saver = Saver(client, target, checkpoints, self.log, self.max_concurrency, outputs)
-                return await saver.save(rows, stems, done)
+                return await saver.save(rows, stems, done), saver.failures
 
         with span("llamabatch.save", documents=len(rows), target=target.url):
-            return [*concurrency.run(save(), threads=self.max_concurrency), *others]
+            saved, failures = concurrency.run(save(), threads=self.max_concurrency)
+        return [*saved, *others], failures
 
     def _write_records(
         self, hook: LlamaBatchHook, target: Storage, documents: list[Row], outputs: tuple[str, ...]
