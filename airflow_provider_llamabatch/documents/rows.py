@@ -89,16 +89,21 @@ def rows_of(
     Return a row per document; those with a ``job_id`` have a result to fetch.
 
     ``known`` are the documents as the upload or the directory tells of them. A job whose document is in none of them
-    gets a row under its directory file's id. With ``is_complete`` (an upload's record) a document of which no batch
+    gets a row under its directory file's id; a job that is told of twice counts once. With ``is_complete`` (an upload's record) a document of which no batch
     says anything is NO_JOB; without it (a directory) such a document has no row.
     """
-    told = {entry["source_directory_file_id"]: entry.get("error_message") for entry in file_errors}
+    jobs = {(one["source_directory_file_id"], one["job_reference"]["id"]): one for one in references}
+    have_one = {file_id for file_id, _ in jobs}
+    told = {
+        entry["source_directory_file_id"]: entry.get("error_message")
+        for entry in file_errors
+        if entry["source_directory_file_id"] not in have_one
+    }
     waiting: dict[str, Row] = {
         row.directory_file_id: row for row in known if row.directory_file_id and not row.reused
     }
     rows = [row for row in known if row.reused or not row.directory_file_id]
-    for reference in references:
-        file_id = reference["source_directory_file_id"]
+    for (file_id, _), reference in jobs.items():
         row = waiting.pop(file_id, _unnamed(file_id))
         rows.append(_with_job(row, reference, configuration))
     for file_id, reason in told.items():
@@ -110,10 +115,33 @@ def rows_of(
     return _told_apart(rows)
 
 
-def with_earlier(rows: Sequence[Row], earlier: Iterable[Row]) -> list[Row]:
-    """Return rows together with those of an earlier manifest, reused, that are about other documents."""
-    present = {row.file for row in rows}
-    return [*rows, *(replace(row, reused=True) for row in earlier if row.file not in present)]
+def with_earlier(rows: Sequence[Row], earlier: Iterable[Row], known: Iterable[Row]) -> list[Row]:
+    """
+    Return rows together with those of an earlier manifest, reused, that are about other documents.
+
+    A document that is called like an earlier one takes its place, unless that one is still there (``known``): then the
+    two are told apart, as they stay once they were.
+    """
+    earlier = list(earlier)
+    there = {row.directory_file_id for row in known if row.directory_file_id}
+    ids = {row.directory_file_id for row in rows if row.directory_file_id}
+    names = {row.file for row in rows}
+    others = [
+        replace(row, reused=True)
+        for row in earlier
+        if row.directory_file_id not in ids and (row.file not in names or row.directory_file_id in there)
+    ]
+    marked = {(row.directory_file_id, row.file) for row in earlier}
+    taken = {row.file for row in others}
+    return [*(_unlike(row, marked, taken) for row in rows), *others]
+
+
+def _unlike(row: Row, marked: set[tuple[str | None, str]], taken: set[str]) -> Row:
+    """Return the row under a name that carries its id where it had such a name, or another document has its own."""
+    if row.directory_file_id is None:
+        return row
+    name = _with_id(row)
+    return replace(row, file=name) if row.file in taken or (row.directory_file_id, name) in marked else row
 
 
 def missing(rows: Iterable[Row]) -> list[Row]:
@@ -149,5 +177,7 @@ def _told_apart(rows: list[Row]) -> list[Row]:
 
 
 def _with_id(row: Row) -> str:
-    path = PurePosixPath(row.file)
-    return str(path.with_name(f"{path.stem} ({row.directory_file_id}){path.suffix}"))
+    folder, slash, name = row.file.rpartition("/")
+    suffix = PurePosixPath(name).suffix
+    mark = row.job_id if row.file == row.directory_file_id else row.directory_file_id
+    return f"{folder}{slash}{name.removesuffix(suffix)} ({mark}){suffix}"

@@ -166,15 +166,16 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             references = [] if self.job_references is None else rows.references_in(self.job_references)
             self.note(job_references=references)
             checkpoints = Checkpoints(target, f"{result_plan.SAVES}/{identity}")
+            known = self._recorded(target) or self._listed(hook)
             documents = rows.rows_of(
-                self._recorded(target) or self._listed(hook),
+                known,
                 references,
                 rows.flat(self.file_errors),
                 self._configuration(hook),
                 is_complete=self.upload is not None,
             )
             if self.keep_earlier:
-                documents = rows.with_earlier(documents, self._earlier(target))
+                documents = rows.with_earlier(documents, self._earlier(target), known)
             documents, failures = self._save(hook, target, checkpoints, documents, outputs)
             self._write_records(hook, target, documents, outputs)
             path = result_plan.manifest_name(ti.map_index)

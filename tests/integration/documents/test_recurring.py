@@ -14,11 +14,13 @@ from airflow_provider_llamabatch.documents.new_files import Processed
 from airflow_provider_llamabatch.exceptions import BatchFailedError
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
+from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
 from tests.integration.conftest import TaskStateStore
-from tests.integration.documents.conftest import LATER
+from tests.integration.documents.conftest import LATER, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
@@ -199,3 +201,22 @@ def test_a_changed_file_is_processed_again(nights: Nights):
     [file, _] = nights.hook.iterate(calls.list_directory_files(nights.directory_id))
     nights.hook.send(calls.update_directory_file(nights.directory_id, file.id, metadata={"version": "2"}))
     assert nights.night(2) == [file.id]
+
+
+def test_documents_of_one_name_do_not_overwrite_each_others_results(
+    nights: Nights, new_context: Callable[[str, str], Any], target: Path
+):
+    for number, text in enumerate((b"first", b"second", b"third")):
+        nights.hook.send(calls.upload_directory_file(nights.directory_id, text, display_name="report.txt"))
+        nights.night(number)
+        save = SaveBatchResultsOperator(
+            task_id="save",
+            job_references=nights.contexts[number]["ti"].xcoms["job_references"],
+            source_directory_id=nights.directory_id,
+            target=str(target),
+            keep_earlier=True,
+        )
+        assert save.execute(new_context(f"night-{number}", "save"))["saved"] == 1
+
+    assert sorted(path.read_text() for path in target.glob("*.md")) == ["first", "second", "third"]
+    assert [row.reused for row in rows_of(target).values()].count(True) == 2

@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_llamabatch.documents import rows
 from airflow_provider_llamabatch.documents.manifest import Row
@@ -114,7 +116,13 @@ def test_a_row_that_is_used_again_is_no_document_of_the_batch():
 
 @pytest.mark.parametrize(
     ("file", "named"),
-    [("a.pdf", "a (dfl-1).pdf"), ("x/y.z/a", "x/y.z/a (dfl-1)"), ("x/a.tar.gz", "x/a.tar (dfl-1).gz")],
+    [
+        ("a.pdf", "a (dfl-1).pdf"),
+        ("x/y.z/a", "x/y.z/a (dfl-1)"),
+        ("x/a.tar.gz", "x/a.tar (dfl-1).gz"),
+        ("/", "/ (dfl-1)"),
+        ("..", ".. (dfl-1)"),
+    ],
 )
 def test_the_id_stands_before_the_extension(file, named):
     made = rows.rows_of([known(file, "dfl-1"), Row(file, "SKIPPED")], [], [], None, is_complete=True)
@@ -148,7 +156,52 @@ def test_a_file_of_a_directory_is_called_as_in_the_source_or_as_it_is_shown(file
 def test_earlier_rows_of_other_documents_stay_and_are_marked_as_used_again():
     new, same, other = Row("a.pdf", "FAILED"), Row("a.pdf", "COMPLETED"), Row("b.pdf", "COMPLETED")
 
-    assert rows.with_earlier([new], [same, other]) == [new, replace(other, reused=True)]
+    assert rows.with_earlier([new], [same, other], []) == [new, replace(other, reused=True)]
+
+
+def test_a_job_that_is_told_of_twice_and_an_error_beside_a_job_make_no_further_document():
+    error = {"source_directory_file_id": "dfl-1", "error_message": "no job"}
+    told = [reference("dfl-1"), reference("dfl-1"), reference("dfl-2")]
+    both = [known("a.pdf", "dfl-1"), known("b.pdf", "dfl-2")]
+    made = rows.rows_of(both, told, [error], None, is_complete=True)
+
+    assert [(row.file, row.job_id) for row in made] == [("a.pdf", "pjb-dfl-1"), ("b.pdf", "pjb-dfl-2")]
+
+
+def test_many_jobs_of_one_document_are_told_apart():
+    told = [{**reference("dfl-1"), "job_reference": {"id": f"pjb-{n}", "type": "parse_v2"}} for n in range(4)]
+    made = rows.rows_of([known("a.pdf", "dfl-1")], told, [], None, is_complete=True)
+
+    assert len({row.file for row in made}) == 4
+
+
+@given(
+    nights=st.lists(
+        st.lists(st.tuples(st.integers(1, 5), st.sampled_from(["", "a.pdf", "b.pdf"])), unique_by=lambda one: one[0])
+    )
+)
+def test_in_a_directory_that_others_fill_every_document_keeps_one_row_and_no_other_takes_its_name(
+    nights: list[list[tuple[int, str]]],
+):
+    """Each night some documents come, change, are renamed or go (without a name)."""
+    there: dict[str, str] = {}
+    kept: list[Row] = []
+    for night in nights:
+        changed = {f"dfl-{number}": name for number, name in night}
+        there = {id_: name for id_, name in {**there, **changed}.items() if name}
+        listed = [known(name, id_) for id_, name in there.items()]
+        new = rows.rows_of(
+            listed, [reference(id_) for id_ in changed if id_ in there], [], None, is_complete=False
+        )
+        before = {row.directory_file_id: row.file for row in kept}
+        kept = rows.with_earlier(new, kept, listed)
+
+        names = [row.file for row in kept]
+        assert len(set(names)) == len(names)
+        now = {row.directory_file_id: row.file for row in kept}
+        assert len(now) == len(kept)
+        assert now.keys() >= there.keys()
+        assert all(now[id_] == before[id_] for id_ in there if id_ not in changed)
 
 
 def test_lists_of_mapped_tasks_are_flattened():
