@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -40,6 +41,12 @@ _PACKAGES = {
 }
 _GLOB = re.compile(r"[*?\[]")
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}(-[0-9a-f]{32})?\.part")  # see _local_file
+
+_LINK = (
+    "it is a symbolic link, which is not followed; name what it leads to as the source, or put a copy there"
+)
+_NO_FILE = "it is neither a file nor a folder"
+_NOT_LISTED = "this folder may not be listed, so nothing in it is seen; let the worker read it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +93,37 @@ class Storage:
         Return the files below the folder whose relative path matches ``pattern`` (``**`` crosses folders), sorted.
 
         What this package writes for itself is left out. Where the storage is a single file, that one is returned under
-        its own name. Raises ``InvalidInputError`` where there is nothing at all.
+        its own name. Links of a local folder are named and not followed; a folder in it that may not be listed is named
+        with a ``/`` at its end, whatever the pattern. Raises ``InvalidInputError`` where there is nothing at all.
         """
         from fsspec.utils import glob_translate
 
         if not pattern.strip():
             raise InvalidInputError("pattern", "is empty, so it matches nothing; **/* matches every file")
         self._fs.invalidate_cache()
-        found: dict[str, dict[str, Any]] = self._fs.find(self._root, detail=True)
-        if not found and not self._fs.exists(self._root):
+        found: dict[str, dict[str, Any]]
+        with self._naming("", "listed"):
+            found = _local_files(self._root) if self.is_local else self._fs.find(self._root, detail=True)
+        if not found and not self.exists():
             raise InvalidInputError(self._argument, f"there is nothing at {self.url!r}")
         matches = re.compile(glob_translate(pattern)).match
         written = written_by_us(self._relative(full) for full in found)
         files = []
         for full, info in found.items():
-            path = self._relative(full)
-            if info.get("type") == "file" and path and not path.endswith("/") and path not in written:
-                alone = full == self._root
-                if alone or matches(path):
-                    files.append(SourceFile(path, int(info.get("size") or 0), _version(info)))
+            path, problem = self._relative(full), info.get("problem")
+            if not path or path.endswith("/") or path in written:
+                continue
+            if info.get("type") == "file" or problem:
+                if problem == _NOT_LISTED:
+                    files.append(SourceFile(f"{path}/", 0, problem=problem))
+                elif full == self._root or matches(path):
+                    files.append(SourceFile(path, int(info.get("size") or 0), _version(info), problem))
         return sorted(files, key=lambda file: file.path)
+
+    def exists(self) -> bool:
+        """Say whether there is anything."""
+        self._fs.invalidate_cache()
+        return bool(self._fs.exists(self._root))
 
     def open(self, path: str) -> BinaryIO:
         """
@@ -117,10 +135,16 @@ class Storage:
             opened: BinaryIO = self._fs.open(self._full(path), "rb", **self._reading())
         return opened
 
+    @contextlib.contextmanager
+    def reading(self, path: str) -> Iterator[BinaryIO]:
+        """Open a file for reading, as ``open`` does, and name it also in what goes wrong while it is read."""
+        with self._naming(path, "read", but=(FileNotFoundError,)), self.open(path) as file:
+            yield file
+
     def read_bytes(self, path: str) -> bytes | None:
         """Return the whole content of a file, None where there is none."""
         try:
-            with self.open(path) as file:
+            with self.reading(path) as file:
                 return file.read()
         except FileNotFoundError:
             return None
@@ -251,6 +275,34 @@ def chunks_of(file: IO[bytes], size: int = 1024 * 1024) -> Iterator[bytes]:
     """Read a file in chunks of ``size`` bytes."""
     while chunk := file.read(size):
         yield chunk
+
+
+def _local_files(root: str) -> dict[str, dict[str, Any]]:
+    """
+    Return what lies below a local folder, as ``find`` of a file system does.
+
+    fsspec's own leaves out links, and takes a folder that it may not list for an empty one.
+    """
+    if os.path.isfile(root):  # noqa: PTH113
+        return {root: {"type": "file", "size": os.path.getsize(root)}}  # noqa: PTH202
+    found: dict[str, dict[str, Any]] = {}
+
+    def note(error: OSError) -> None:
+        if isinstance(error, PermissionError) and error.filename != root:
+            found[error.filename] = {"problem": _NOT_LISTED}
+        elif not isinstance(error, FileNotFoundError):  # what is gone meanwhile holds nothing
+            raise error
+
+    for folder, folders, names in os.walk(root, onerror=note):
+        for name in (*names, *(one for one in folders if Path(folder, one).is_symlink())):
+            full = f"{folder.rstrip('/')}/{name}"
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(full)
+                if stat.S_ISREG(status.st_mode):
+                    found[full] = {"type": "file", "size": status.st_size}
+                else:
+                    found[full] = {"problem": _LINK if stat.S_ISLNK(status.st_mode) else _NO_FILE}
+    return found
 
 
 @contextlib.contextmanager

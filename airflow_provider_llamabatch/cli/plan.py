@@ -112,7 +112,7 @@ def preflighted(files: Sequence[SourceFile]) -> Plan:
     made.reasons = {one.path: one.reason for one in refused}
     for file in made.files:
         if file.path in made.reasons:
-            made.states[file.path] = EMPTY if file.size == 0 else UNSUPPORTED
+            made.states[file.path] = EMPTY if file.size == 0 and not file.problem else UNSUPPORTED
     return made
 
 

@@ -89,8 +89,8 @@ def rows_of(
     Return a row per document; those with a ``job_id`` have a result to fetch.
 
     ``known`` are the documents as the upload or the directory tells of them. A job whose document is in none of them
-    gets a row under its directory file's id; a job that is told of twice counts once. With ``is_complete`` (an upload's record) a document of which no batch
-    says anything is NO_JOB; without it (a directory) such a document has no row.
+    gets a row under its directory file's id; a job that is told of twice counts once. With ``is_complete`` (an upload's
+    record) a document of which no batch says anything is NO_JOB; without it (a directory) such a document has no row.
     """
     jobs = {(one["source_directory_file_id"], one["job_reference"]["id"]): one for one in references}
     have_one = {file_id for file_id, _ in jobs}

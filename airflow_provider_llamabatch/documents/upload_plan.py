@@ -49,11 +49,13 @@ class SourceFile:
     A file of the source. ``path`` is relative to the source, with ``/``; ``size`` is in bytes.
 
     ``version`` is what the storage itself says of the content (an ETag); None where nothing of it can be trusted.
+    ``problem`` is why it is nothing that can be read, where its storage knows already.
     """
 
     path: str
     size: int
     version: str | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,8 @@ def identity_of(parts: Iterable[object]) -> str:
 
 
 def _reason_against(file: SourceFile, extensions: frozenset[str]) -> str | None:
+    if file.problem is not None:
+        return file.problem
     if any("\udc80" <= character <= "\udcff" for character in file.path):
         return "its name is not UTF-8, which LlamaCloud needs; rename it"
     if file.size == 0:

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
+from airflow_provider_llamabatch.exceptions import StorageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -33,8 +35,10 @@ def count_pages(source: Storage, path: str) -> int:
             "max_pages", "needs pypdf: pip install 'airflow-provider-llamabatch[pages]'"
         ) from None
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it reports every oddity of a broken file
-    with source.open(path) as opened:
-        content = io.BytesIO(opened.read())
+    try:
+        content = io.BytesIO(source.read_bytes(path) or b"")
+    except StorageError:
+        return 0
     try:
         return len(PdfReader(content).pages)
     except Exception:  # a broken file makes pypdf raise nearly anything

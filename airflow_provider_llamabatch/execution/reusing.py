@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_llamabatch.documents import manifest
 from airflow_provider_llamabatch.documents.result_plan import MANIFEST, SAVES
 from airflow_provider_llamabatch.documents.reuse import Earlier, earlier
+from airflow_provider_llamabatch.exceptions import StorageError
 from airflow_provider_llamabatch.execution.saving import rows_at
 from airflow_provider_llamabatch.execution.uploading import hash_of
 
@@ -35,8 +36,8 @@ def earlier_results(target: Storage, configuration: str, outputs: Sequence[str],
     present = {file.path: file.size for file in target.files("**/*")}
     found = earlier(rows, configuration=configuration, outputs=outputs, present=present)
     with ThreadPoolExecutor(threads) as pool:
-        rows = list(pool.map(lambda row: _found_in(target, row), found.rows.values()))
-    found.rows = {key: row for key, row in zip(found.rows, rows, strict=True) if row is not None}
+        there = list(pool.map(lambda row: _found_in(target, row), found.rows.values()))
+    found.rows = {key: row for key, row in zip(found.rows, there, strict=True) if row is not None}
     return found
 
 
@@ -46,18 +47,22 @@ def reused_rows(
     """
     Return the rows of files that need not be sent, by path, and the SHA-256 of all that were read for it.
 
-    Only files that the manifest knows are read, and of those only what the storage does not call unchanged.
+    Only files that the manifest knows are read, and of those only what the storage does not call unchanged. What cannot
+    be read is left to the upload, which says so.
     """
     asked = {file.path for file in files} & {path for path, _ in found.rows}
     candidates = [file for file in files if file.path in asked]
 
-    def content_of(file: SourceFile) -> str:
-        return found.content_of(file) or hash_of(source, file.path)[0]
+    def content_of(file: SourceFile) -> str | None:
+        try:
+            return found.content_of(file) or hash_of(source, file.path)[0]
+        except (FileNotFoundError, StorageError):
+            return None
 
     with ThreadPoolExecutor(threads) as pool:
         contents = list(pool.map(content_of, candidates))
-    known = {file.path: sha256 for file, sha256 in zip(candidates, contents, strict=True)}
-    rows = {file.path: found.row_of(file, known[file.path]) for file in candidates}
+    known = {file.path: sha256 for file, sha256 in zip(candidates, contents, strict=True) if sha256}
+    rows = {file.path: found.row_of(file, known[file.path]) for file in candidates if file.path in known}
     return {path: row for path, row in rows.items() if row is not None}, known
 
 
@@ -65,7 +70,10 @@ def _found_in(target: Storage, row: Row) -> Row | None:
     """Return the row with its paths as the target is written now; None where other content lies there."""
     here = row.below(target.url_of(""))
     digests = [row.sha256, *(more.get("sha256") for more in row.other_outputs.values())]
-    is_same = here == row or all(
-        hash_of(target, place)[0] == digest for place, digest in zip(here.places, digests, strict=True)
-    )
+    try:
+        is_same = here == row or all(
+            hash_of(target, place)[0] == digest for place, digest in zip(here.places, digests, strict=True)
+        )
+    except (FileNotFoundError, StorageError):
+        return None
     return here if is_same else None

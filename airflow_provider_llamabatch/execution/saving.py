@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_llamabatch.defaults import (
     DOWNLOAD_ATTEMPTS,
     INLINE_RESULT_BYTES,
+    MIN_FAILURES_IN_A_ROW,
     RESULT_PAUSES,
     ROWS_PER_CHECKPOINT,
 )
@@ -149,7 +150,8 @@ class Saver:
         """Return the row of a document that has to wait for another try; raise where it is not alone."""
         self.failures.append(error)
         self._in_a_row += 1
-        if self._in_a_row >= self.limit or not (isinstance(error, StorageError) or is_transient(error)):
+        is_alone = self._in_a_row < max(self.limit, MIN_FAILURES_IN_A_ROW)
+        if not is_alone or not (isinstance(error, StorageError) or is_transient(error)):
             raise error
         self.log.warning("There is no result of %s yet: %s", row.file, error)
         return replace(row, status=manifest.NO_RESULT, error=str(error))

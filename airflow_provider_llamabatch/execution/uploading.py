@@ -15,12 +15,14 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 
 from airflow_provider_llamabatch.defaults import (
     MAX_UPLOAD_ATTEMPTS,
+    MIN_FAILURES_IN_A_ROW,
     PAGE_SIZE,
     SMALL_FILE_BYTES,
 )
 from airflow_provider_llamabatch.documents import manifest, upload_plan
 from airflow_provider_llamabatch.documents.manifest import Row
 from airflow_provider_llamabatch.documents.progress import Progress
+from airflow_provider_llamabatch.exceptions import StorageError
 from airflow_provider_llamabatch.execution.concurrency import for_each, iterate
 from airflow_provider_llamabatch.execution.following import create_directory, find_directory, looked_for
 from airflow_provider_llamabatch.llamacloud import calls
@@ -31,7 +33,7 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     NotFoundError,
     RefusedError,
 )
-from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown
+from airflow_provider_llamabatch.llamacloud.retries import is_transient, outcome_unknown
 from airflow_provider_llamabatch.storage import chunks_of
 
 if TYPE_CHECKING:
@@ -65,7 +67,11 @@ class Target:
 
 @dataclass(slots=True)
 class Uploaded:
-    """What came of it: the directories that hold files, a row per file, and counts."""
+    """
+    What came of it: the directories that hold files, a row per file, and counts.
+
+    ``failures`` are why files could not be read or sent that are left to the next run.
+    """
 
     directory_ids: list[str] = field(default_factory=list)
     rows: dict[str, Row] = field(default_factory=dict)
@@ -73,6 +79,7 @@ class Uploaded:
     kept: int = 0
     removed: int = 0
     bytes: int = 0
+    failures: list[Exception] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,9 @@ class Uploader:
     Uploads files of ``source``, at most ``limit`` at once.
 
     ``known`` are SHA-256 of contents that were read already. An upload is not repeatable: one whose answer was lost is
-    looked for before it is sent again, and files that an earlier try sent stay where they are.
+    looked for before it is sent again, and files that an earlier try sent stay where they are. A file that cannot be
+    read or sent holds up none of the others; where so many as are under way at once fail one after another, it is not
+    the files' fault, and the upload ends.
     """
 
     client: AsyncClient
@@ -101,6 +110,8 @@ class Uploader:
     _ids: list[str] = field(default_factory=list)
     _held: dict[str, list[Held]] = field(default_factory=dict)
     _doubtful: set[str] = field(default_factory=set)
+    _unsettled: set[str] = field(default_factory=set)
+    _in_a_row: int = 0
 
     async def upload(self, files: Sequence[SourceFile]) -> Uploaded:
         """Bring the directories to hold exactly these files (an existing one: at least these) and say what was done."""
@@ -117,16 +128,39 @@ class Uploader:
         progress = Progress(len(files), time.monotonic)
 
         async def one(file: SourceFile) -> None:
-            row = await self._bring(file, self._ids[plan.places[file.path]])
+            try:
+                row = await self._bring(file, self._ids[plan.places[file.path]])
+            except (FileNotFoundError, StorageError, LlamaCloudError) as error:
+                row = await self._failed(file, error)
+            else:
+                self._in_a_row = 0
             self.result.rows[file.path] = row
             if line := progress.add(failed=row.status == manifest.SKIPPED):
                 self.log.info("Uploads: %s", line)
 
         await for_each(files, one, limit=self.limit)
+        refused = [error for error in self.result.failures if not isinstance(error, StorageError)]
+        if refused and not self.result.uploaded + self.result.kept:
+            raise refused[0]
         await for_each(plan.gone, self._delete, limit=self.limit)
         await self._delete_doubles()
         self.result.directory_ids = self._used(plan)
         return self.result
+
+    async def _failed(self, file: SourceFile, error: Exception) -> Row:
+        """Return the row of a file that is left to the next run; raise where it is not the file's fault."""
+        if isinstance(error, FileNotFoundError):
+            if not await asyncio.to_thread(self.source.exists):
+                raise StorageError(f"{self.source.url} is gone since it was listed.") from None
+            error = StorageError(f"{self.source.url_of(file.path)} is gone since the folder was listed.")
+        elif not isinstance(error.__cause__, PermissionError):
+            self._in_a_row += 1
+            is_alone = self._in_a_row < max(self.limit, MIN_FAILURES_IN_A_ROW)
+            if not is_alone or not (isinstance(error, StorageError) or is_transient(error)):
+                raise error
+        self.result.failures.append(error)
+        self.log.warning("%s is left out: %s", file.path, error)
+        return Row(file.path, manifest.SKIPPED, error=str(error), source_bytes=file.size)
 
     async def _existing(self) -> list[str]:
         if self.target.directory_id is not None:
@@ -206,13 +240,15 @@ class Uploader:
                 self.log.warning(
                     "It is not known whether %s was stored, so it is looked for: %s", file.path, error
                 )
+                self._doubtful.add(directory_id)
+                self._unsettled.add(wanted)
                 found = await looked_for(lambda: self._find_file(directory_id, wanted))
                 if found is None and attempt == MAX_UPLOAD_ATTEMPTS:
                     raise
                 if found is None:
-                    self._doubtful.add(directory_id)
                     continue
                 sent = found
+            self._unsettled.discard(wanted)
             self.result.uploaded += 1
             self.result.bytes += content.size
             return _row(file, content.sha256, directory_id, sent.id)
@@ -231,12 +267,13 @@ class Uploader:
         self.result.removed += 1
 
     async def _delete_doubles(self) -> None:
-        """Remove what a lost upload made after all, once the one that was sent again is there too."""
+        """Remove what a lost upload made after all, once the file was sent again or is left to the next run."""
         rows = {upload_plan.path_key(path): row for path, row in self.result.rows.items()}
         for directory_id in sorted(self._doubtful):
             for held in await self._contents(directory_id):
                 row = rows.get(held.key or "")
-                if row is not None and row.directory_file_id not in {None, held.id}:
+                is_double = row is not None and row.directory_file_id not in {None, held.id}
+                if is_double or held.unique_id in self._unsettled:
                     await self._delete(held)
 
     def _wanted(self, file: SourceFile, sha256: str) -> str:
@@ -261,14 +298,14 @@ class Uploader:
                 yield _Content(sha256, size, partial(_opened, spool.name))
 
     def _read(self, path: str) -> bytes:
-        with self.source.open(path) as opened:
+        with self.source.reading(path) as opened:
             return opened.read()
 
 
 def hash_of(source: Storage, path: str, copy: IO[bytes] | None = None) -> tuple[str, int]:
     """Return a file's SHA-256 and size in bytes, writing what is read into ``copy``."""
     digest, size = hashlib.sha256(), 0
-    with source.open(path) as opened:
+    with source.reading(path) as opened:
         for chunk in chunks_of(opened):
             digest.update(chunk)
             size += len(chunk)

@@ -10,7 +10,11 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_llamabatch import configuration, metrics
 from airflow_provider_llamabatch.defaults import DIRECTORY_TYPES, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS
-from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, fail_fast_on_permanent_errors
+from airflow_provider_llamabatch.exceptions import (
+    DocumentsRefusedError,
+    StorageError,
+    fail_fast_on_permanent_errors,
+)
 from airflow_provider_llamabatch.execution.arguments import (
     check_booleans,
     check_conn_id,
@@ -192,6 +196,8 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             record = _record(target, uploaded.rows.values(), identity) if target is not None else None
             ti.xcom_push(key=UPLOAD, value=self._summary(uploaded, reused, record))
             if not reused and not uploaded.directory_ids:
+                if uploaded.failures:
+                    raise uploaded.failures[0]
                 self._end_empty(len(found))
             return uploaded.directory_ids
 
@@ -199,6 +205,8 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         if not refused:
             self.log.info("Found %s files in %s", len(files), self.source)
             return
+        if self.mirror and any(one.path.endswith("/") for one in refused):  # what is in it is not gone
+            raise StorageError(f"Folders of {self.source} may not be listed, so mirror=True removes nothing.")
         named = "\n".join(f"  {one.path}: {one.reason}" for one in refused[:MAX_LISTED_FILES])
         more = f"\n  and {len(refused) - MAX_LISTED_FILES} more" if len(refused) > MAX_LISTED_FILES else ""
         if self.on_unsupported == "fail":

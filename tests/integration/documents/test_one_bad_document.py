@@ -81,7 +81,7 @@ def test_a_service_that_is_down_ends_the_save_soon(
 
     with pytest.raises(UnavailableError):
         line.save(target, configuration_id=CONFIGURATION, max_concurrency=2)
-    assert len(emulator.control.requests()) - before <= 4 * 6  # attempts of each
+    assert len(emulator.control.requests()) - before <= 5 * 6  # attempts of each
     assert not (target / "manifest.jsonl").exists()
 
 

@@ -12,7 +12,7 @@ from airflow_provider_llamabatch.storage import Storage
 from tests.integration.documents.conftest import fill, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
     from tests.integration.documents.conftest import Line
@@ -21,7 +21,7 @@ MOVES = 4
 """Of a write: it is opened, two pieces are written, and it is published."""
 
 
-def written_in_moves(target: Path, content: bytes) -> Iterator[None]:
+def written_in_moves(target: Path, content: bytes) -> Generator[None]:
     """Write a file, and let somebody else go on before each move."""
     with Storage(str(target))._written_whole("a.md") as file:
         yield

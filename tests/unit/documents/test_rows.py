@@ -177,7 +177,10 @@ def test_many_jobs_of_one_document_are_told_apart():
 
 @given(
     nights=st.lists(
-        st.lists(st.tuples(st.integers(1, 5), st.sampled_from(["", "a.pdf", "b.pdf"])), unique_by=lambda one: one[0])
+        st.lists(
+            st.tuples(st.integers(1, 5), st.sampled_from(["", "a.pdf", "b.pdf"])),
+            unique_by=lambda one: one[0],
+        )
     )
 )
 def test_in_a_directory_that_others_fill_every_document_keeps_one_row_and_no_other_takes_its_name(
