@@ -23,18 +23,18 @@ def documents_from_manifest(
     :param conn_id: the Airflow connection of its storage.
     :param include_reused: also give documents that an earlier run processed.
     """
-    from airflow_provider_llamabatch.documents.manifest import from_lines
+    from airflow_provider_llamabatch.execution.saving import rows_in
     from airflow_provider_llamabatch.lineage import report_read
     from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
     from airflow_provider_llamabatch.storage import Storage
 
     folder, _, name = manifest.rpartition("/")
     storage = Storage(folder, conn_id, argument="manifest")
-    content = storage.read_bytes(name)
-    if content is None:
+    rows = rows_in(storage, name)
+    if rows is None:
         raise InvalidInputError("manifest", f"there is nothing at {manifest!r}")
     report_read(storage)
-    for row in from_lines(content):
+    for row in rows:
         paths = row.places
         if not paths or (row.reused and not include_reused):
             continue

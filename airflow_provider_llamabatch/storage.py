@@ -73,7 +73,7 @@ class Storage:
             raise InvalidInputError(argument, f"must be a path or a URL, not {url!r:.100}")
         # What a manifest says of a local folder has to hold in other working directories too.
         self.url = url.rstrip("/") if "://" in url else os.path.abspath(url)  # noqa: PTH100
-        self._argument = argument
+        self.argument = argument
         in_url = _conn_id_in(url)
         _check_connection(conn_id or in_url, f"{argument.removesuffix('_to')}_conn_id")
         try:  # not every version of Airflow finds the connection in the URL
@@ -105,7 +105,7 @@ class Storage:
         with self._naming("", "listed"):
             found = _local_files(self._root) if self.is_local else self._fs.find(self._root, detail=True)
         if not found and not self.exists():
-            raise InvalidInputError(self._argument, f"there is nothing at {self.url!r}")
+            raise InvalidInputError(self.argument, f"there is nothing at {self.url!r}")
         matches = re.compile(glob_translate(pattern)).match
         written = written_by_us(self._relative(full) for full in found)
         files = []
@@ -229,7 +229,7 @@ class Storage:
     def _full(self, path: str) -> str:
         """Return the path below the root; a single file is its own root. What leads out of the root is refused."""
         if ".." in path.split("/") and self.is_local:
-            raise InvalidInputError(self._argument, f"{path!r} leads out of {self.url!r}")
+            raise InvalidInputError(self.argument, f"{path!r} leads out of {self.url!r}")
         whole = f"{self._root.rstrip('/')}/{path}"
         return whole if not self._is_single_file(path) else self._root
 

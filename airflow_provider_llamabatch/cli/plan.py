@@ -130,10 +130,9 @@ def _check(options: Namespace) -> None:
 def _compare_with_target(made: Plan, source: Storage, target: Storage, options: Namespace) -> None:
     """Tell what has a result under the target, and what had one of another content or configuration."""
     from airflow_provider_llamabatch.configuration import max_concurrency
-    from airflow_provider_llamabatch.documents import manifest
     from airflow_provider_llamabatch.documents.result_plan import MANIFEST
     from airflow_provider_llamabatch.execution.reusing import earlier_results, reused_rows
-    from airflow_provider_llamabatch.execution.saving import configuration_of
+    from airflow_provider_llamabatch.execution.saving import configuration_of, rows_in
 
     with connected(options) as (hook, scope):
         configuration = configuration_of(hook, options.configuration_id, **scope)
@@ -141,7 +140,7 @@ def _compare_with_target(made: Plan, source: Storage, target: Storage, options: 
     threads = max_concurrency()
     found = earlier_results(target, configuration, outputs, threads=threads)
     reused, _ = reused_rows(found, source, made.sending(), threads=threads)
-    before = {row.file for row in manifest.from_lines(target.read_bytes(MANIFEST) or b"")}
+    before = {row.file for row in rows_in(target, MANIFEST) or ()}
     for file in made.sending():
         made.states[file.path] = UNCHANGED if file.path in reused else CHANGED if file.path in before else NEW
 

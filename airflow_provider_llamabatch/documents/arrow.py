@@ -79,5 +79,9 @@ def _fitted_number(value: Any, to: pa.DataType) -> float | int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if pa.types.is_floating(to):
-        return float(value)
-    return int(value) if float(value).is_integer() and abs(value) < 2**63 else None
+        try:
+            return float(value)
+        except OverflowError:  # an integer beyond every float
+            return None
+    is_whole = isinstance(value, int) or value.is_integer()
+    return int(value) if is_whole and -(2**63) <= value < 2**63 else None

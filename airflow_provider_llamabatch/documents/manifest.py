@@ -104,6 +104,19 @@ class Row:
         return replace(self, path=_below(folder, self.path, self.file), other_outputs=more)
 
 
+_TEXT, _NUMBER = (str, type(None)), (int, float, type(None))
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "file": (str,),
+    "status": (str,),
+    "other_outputs": (dict,),
+    "attempt": (int,),
+    "reused": (bool,),
+    **dict.fromkeys(("pages", "pages_failed", "credits", "confidence", "bytes", "source_bytes"), _NUMBER),
+    **dict.fromkeys(("job_id", "job_type", "error", "path", "sha256", "configuration"), _TEXT),
+    **dict.fromkeys(("directory_id", "directory_file_id", "source_sha256", "source_version"), _TEXT),
+}
+
+
 def to_lines(rows: Iterable[Row]) -> Iterator[bytes]:
     """Return the manifest's lines, sorted by file."""
     for row in sorted(rows, key=lambda row: (row.file, row.directory_file_id or "")):
@@ -119,10 +132,23 @@ def from_lines(content: bytes) -> list[Row]:
             continue
         try:
             values = json.loads(line)
-            rows.append(Row(**{name: value for name, value in values.items() if name in known}))
+            rows.append(_checked(Row(**{name: value for name, value in values.items() if name in known})))
         except (ValueError, TypeError, AttributeError) as error:
             raise ManifestUnreadableError(f"line {number} is no row of a manifest: {error}") from error
     return rows
+
+
+def _checked(row: Row) -> Row:
+    """Return a row that was read; raise where somebody has made something else of a field."""
+    row.file.encode(errors="surrogateescape")  # as everything that tells documents apart
+    for name, expected in _FIELDS.items():
+        value = getattr(row, name)
+        if not isinstance(value, expected):
+            raise TypeError(f"{name} is {value!r:.40}")
+    for output, one in row.other_outputs.items():
+        if not isinstance(one, dict) or not isinstance(one.get("path"), str):
+            raise TypeError(f"other_outputs has no path for {output!r:.40}")
+    return row
 
 
 def reusable(

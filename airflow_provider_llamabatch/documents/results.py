@@ -98,7 +98,9 @@ def records_in(content: bytes, file: str) -> list[dict[str, Any]]:
     """Return the records of one document's written result, each with the document's path under ``file``."""
     value = json.loads(content)
     records = value if isinstance(value, list) else [value]
-    return [{"file": file, **record} for record in records]
+    return [
+        {"file": file} | {name: held for name, held in record.items() if name != "file"} for record in records
+    ]
 
 
 def _count(found: JobResult, pages: int, bad: list[str]) -> None:

@@ -62,7 +62,7 @@ def configuration_key(configuration_id: str, version: str | None) -> str:
 def _is_present(row: Row, present: Mapping[str, int]) -> bool:
     if row.path is None:
         return True  # there is no result to lose: the content itself is at fault
-    sizes = [row.bytes, *(more["bytes"] for more in row.other_outputs.values())]
+    sizes = [row.bytes, *(more.get("bytes") for more in row.other_outputs.values())]
     places = row.places
     return len(places) == len(sizes) and all(
         map(lambda place, size: present.get(place) == size, places, sizes)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from airflow_provider_llamabatch.documents import manifest
 from airflow_provider_llamabatch.documents.result_plan import MANIFEST, SAVES
 from airflow_provider_llamabatch.documents.reuse import Earlier, earlier
 from airflow_provider_llamabatch.exceptions import StorageError
-from airflow_provider_llamabatch.execution.saving import rows_at
+from airflow_provider_llamabatch.execution.saving import rows_at, rows_in
 from airflow_provider_llamabatch.execution.uploading import hash_of
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def earlier_results(target: Storage, configuration: str, outputs: Sequence[str],
     and size is not taken for a result that lies elsewhere.
     """
     rows = rows_at(target, target.names_in(SAVES))
-    rows += manifest.from_lines(target.read_bytes(MANIFEST) or b"")
+    rows += rows_in(target, MANIFEST) or ()
     if not rows:
         return Earlier()
     present = {file.path: file.size for file in target.files("**/*")}

@@ -30,6 +30,7 @@ from airflow_provider_llamabatch.exceptions import StorageError
 from airflow_provider_llamabatch.execution.concurrency import for_each
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import (
+    InvalidInputError,
     InvalidResponseError,
     LlamaCloudError,
     NoResponseError,
@@ -323,6 +324,19 @@ def configuration_of(
             raise
         version = None
     return reuse.configuration_key(configuration_id, version)
+
+
+def rows_in(target: Storage, path: str) -> list[Row] | None:
+    """Return the rows of a manifest, None where there is none; ``InvalidInputError`` where it cannot be read."""
+    content = target.read_bytes(path)
+    try:
+        return None if content is None else manifest.from_lines(content)
+    except manifest.ManifestUnreadableError as error:
+        raise InvalidInputError(
+            target.argument,
+            f"{target.url_of(path)}: {error}; correct that line, or move the file away: what only it tells of is then "
+            "processed again",
+        ) from error
 
 
 def rows_at(target: Storage, paths: Iterable[str]) -> list[Row]:

@@ -187,7 +187,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
 
     def _recorded(self, target: Storage) -> list[Row]:
         """Return what the upload recorded below the target."""
-        from airflow_provider_llamabatch.documents import manifest
+        from airflow_provider_llamabatch.execution.saving import rows_in
 
         if self.upload is None:
             return []
@@ -198,13 +198,13 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         if not self.upload["files"]:
             raise AirflowSkipException("There was no file to upload, so there is no result to save.")
         record = self.upload["record"]
-        content = target.read_bytes(record) if record else b""
-        if content is None:
+        rows = rows_in(target, record) if record else []
+        if rows is None:
             raise ResultsMissingError(
                 f"There is no {target.url_of(record)}, where the upload recorded its files. If the target was changed "
                 "or cleared since, clear the task that uploads to have it written again."
             )
-        return manifest.from_lines(content)
+        return rows
 
     def _listed(self, hook: LlamaBatchHook) -> list[Row]:
         from airflow_provider_llamabatch.defaults import PAGE_SIZE
@@ -226,9 +226,10 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         ]
 
     def _earlier(self, target: Storage) -> list[Row]:
-        from airflow_provider_llamabatch.documents import manifest, result_plan
+        from airflow_provider_llamabatch.documents.result_plan import MANIFEST
+        from airflow_provider_llamabatch.execution.saving import rows_in
 
-        return manifest.from_lines(target.read_bytes(result_plan.MANIFEST) or b"")
+        return rows_in(target, MANIFEST) or []
 
     def _configuration(self, hook: LlamaBatchHook) -> str | None:
         from airflow_provider_llamabatch.execution.saving import configuration_of

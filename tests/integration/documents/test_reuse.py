@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_llamabatch.exceptions import RequestRefusedError
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.loaders import documents_from_manifest
 from tests.integration.documents.conftest import fill, rows_of
 
@@ -101,3 +103,15 @@ def test_results_on_s3_are_reused_from_a_prefix_that_was_copied(
     target = "s3://storage@documents/moved"
     arguments = {"source": str(source), "target": target, "configuration_id": CONFIGURATION}
     assert tuesday.upload(**arguments, reuse=True) == []
+
+
+def test_a_manifest_that_somebody_has_spoiled_is_named_before_anything_is_sent(
+    new_line: Callable[[str], Line], source: Path, processed: Path
+):
+    manifest = processed / "manifest.jsonl"
+    manifest.write_bytes(manifest.read_bytes().replace(b'"pages":1', b'"pages":"one"', 1))
+
+    with pytest.raises(RequestRefusedError, match=r"out/manifest\.jsonl: line 1 .* pages is 'one'; correct"):
+        process(new_line("second"), source, processed)
+    with pytest.raises(InvalidInputError, match="line 1"):
+        list(documents_from_manifest(str(manifest)))

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from airflow_provider_llamabatch.documents import manifest, reuse
+from airflow_provider_llamabatch.documents import manifest, reuse, rows
 from airflow_provider_llamabatch.documents.manifest import Row
+from airflow_provider_llamabatch.documents.result_plan import plan_paths
 from airflow_provider_llamabatch.documents.upload_plan import SourceFile
 
 DONE = Row(
@@ -187,3 +191,33 @@ def test_a_long_name_that_is_no_text_is_a_partition_too():
     keys = [manifest.partition_key(replace(DONE, file=name)) for name in names]
     assert [key.rpartition("~")[0] for key in keys] == ["x" * 233] * 2
     assert len(set(keys)) == 2
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\ud800")
+VALUES = SCALARS | st.lists(SCALARS) | st.dictionaries(st.sampled_from(["text", "path", "bytes"]), SCALARS)
+EDITED = st.fixed_dictionaries(
+    {"file": st.text() | VALUES, "status": st.just("COMPLETED") | VALUES},
+    optional={
+        **{field.name: VALUES for field in fields(Row) if field.name not in {"file", "status"}},
+        "other_outputs": VALUES | st.dictionaries(st.text(), VALUES),
+    },
+)
+
+
+@given(st.lists(EDITED, max_size=3))
+def test_a_manifest_that_somebody_has_edited_is_usable_or_an_error_of_its_own(
+    edited: list[dict[str, Any]],
+):
+    try:
+        found = manifest.from_lines("\n".join(map(json.dumps, edited)).encode())
+    except manifest.ManifestUnreadableError:
+        return
+    reuse.earlier(found, configuration="cfg-1", outputs=("markdown", "text"), present={"a.md": 1})
+    kept = rows.with_earlier([Row("a.pdf", "FAILED")], found, found)
+    plan_paths(
+        [row.file for row in kept], ["markdown"], taken=[place for row in kept for place in row.places]
+    )
+    assert all(row.below("s3://b/") for row in kept)
+    assert len(list(manifest.to_lines(kept))) == len(kept)
+    assert manifest.doubtful(kept, below=1.0) is not None
+    assert sum(manifest.statuses_of(kept).values()) == len(kept)

@@ -163,6 +163,7 @@ def test_credits_are_a_number_or_not_known_yet(usage, credited):
     ("content", "records"),
     [
         (b'{"a": 1}', [{"file": "x.pdf", "a": 1}]),
+        (b'{"a": 1, "file": "told"}', [{"file": "x.pdf", "a": 1}]),
         (b'[{"a": 1}, {"a": 2}]', [{"file": "x.pdf", "a": 1}, {"file": "x.pdf", "a": 2}]),
         (b"[]", []),
     ],
