@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 COMPLETED = "COMPLETED"
-NO_JOB = "NO_JOB"  # the batch made no job for it, or the batch itself failed
+NO_JOB = "NO_JOB"  # it could not be sent, the batch made no job for it, or the batch itself failed
 NO_RESULT = "NO_RESULT"  # its job completed, but the result could not be fetched or written
 SKIPPED = "SKIPPED"  # it was not uploaded
 UPLOADED = "UPLOADED"  # in the record of an upload only: it is in its directory

@@ -70,7 +70,7 @@ class Uploaded:
     """
     What came of it: the directories that hold files, a row per file, and counts.
 
-    ``failures`` are why files could not be read or sent that are left to the next run.
+    ``failures`` are why files that are left out could not be read or sent.
     """
 
     directory_ids: list[str] = field(default_factory=list)
@@ -96,8 +96,9 @@ class Uploader:
 
     ``known`` are SHA-256 of contents that were read already. An upload is not repeatable: one whose answer was lost is
     looked for before it is sent again, and files that an earlier try sent stay where they are. A file that cannot be
-    read or sent holds up none of the others; where so many as are under way at once fail one after another, it is not
-    the files' fault, and the upload ends.
+    read or sent holds up none of the others: once they are there, the upload fails for the service's trouble with it,
+    unless this is the last try. Where so many as are under way at once fail one after another, it is not the files'
+    fault, and the upload ends.
     """
 
     client: AsyncClient
@@ -106,6 +107,7 @@ class Uploader:
     log: Logger
     limit: int
     known: Mapping[str, str] = field(default_factory=dict)
+    is_last_try: bool = True
     result: Uploaded = field(default_factory=Uploaded)
     _ids: list[str] = field(default_factory=list)
     _held: dict[str, list[Held]] = field(default_factory=dict)
@@ -135,12 +137,12 @@ class Uploader:
             else:
                 self._in_a_row = 0
             self.result.rows[file.path] = row
-            if line := progress.add(failed=row.status == manifest.SKIPPED):
+            if line := progress.add(failed=row.directory_file_id is None):
                 self.log.info("Uploads: %s", line)
 
         await for_each(files, one, limit=self.limit)
-        refused = [error for error in self.result.failures if not isinstance(error, StorageError)]
-        if refused and not self.result.uploaded + self.result.kept:
+        refused = [error for error in self.result.failures if isinstance(error, LlamaCloudError)]
+        if refused and not (self.is_last_try and self.result.uploaded + self.result.kept):
             raise refused[0]
         await for_each(plan.gone, self._delete, limit=self.limit)
         await self._delete_doubles()
@@ -148,11 +150,13 @@ class Uploader:
         return self.result
 
     async def _failed(self, file: SourceFile, error: Exception) -> Row:
-        """Return the row of a file that is left to the next run; raise where it is not the file's fault."""
+        """Return the row of a file that is left out; raise where it is not the file's fault."""
+        status = manifest.NO_JOB
         if isinstance(error, FileNotFoundError):
             if not await asyncio.to_thread(self.source.exists):
                 raise StorageError(f"{self.source.url} is gone since it was listed.") from None
             error = StorageError(f"{self.source.url_of(file.path)} is gone since the folder was listed.")
+            status = manifest.SKIPPED
         elif not isinstance(error.__cause__, PermissionError):
             self._in_a_row += 1
             is_alone = self._in_a_row < max(self.limit, MIN_FAILURES_IN_A_ROW)
@@ -160,7 +164,7 @@ class Uploader:
                 raise error
         self.result.failures.append(error)
         self.log.warning("%s is left out: %s", file.path, error)
-        return Row(file.path, manifest.SKIPPED, error=str(error), source_bytes=file.size)
+        return Row(file.path, status, error=str(error), source_bytes=file.size)
 
     async def _existing(self) -> list[str]:
         if self.target.directory_id is not None:
@@ -267,7 +271,7 @@ class Uploader:
         self.result.removed += 1
 
     async def _delete_doubles(self) -> None:
-        """Remove what a lost upload made after all, once the file was sent again or is left to the next run."""
+        """Remove what a lost upload made after all, once the file was sent again or is left out."""
         rows = {upload_plan.path_key(path): row for path, row in self.result.rows.items()}
         for directory_id in sorted(self._doubtful):
             for held in await self._contents(directory_id):

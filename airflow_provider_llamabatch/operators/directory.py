@@ -188,7 +188,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             sending = [file for file in files if file.path not in reused]
             self._refuse_surprises(source, sending)
             identity = upload_plan.identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index))
-            uploaded = self._upload(hook, source, sending, known, identity)
+            uploaded = self._upload(hook, source, sending, known, identity, ti.try_number > ti.max_tries)
             metrics.files_uploaded(uploaded, reused=len(reused), skipped=len(refused))
             self.note(written=uploaded.directory_ids, files=uploaded.uploaded, bytes=uploaded.bytes)
             uploaded.rows |= reused
@@ -256,6 +256,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         files: list[SourceFile],
         known: dict[str, str],
         identity: str,
+        is_last_try: bool,
     ) -> Uploaded:
         from airflow_provider_llamabatch.execution import concurrency
         from airflow_provider_llamabatch.execution.uploading import Uploaded, Uploader
@@ -269,10 +270,8 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
 
         async def upload() -> Uploaded:
             async with AsyncClient(settings, max_connections=self.max_concurrency) as client:
-                target = self._target(identity)
-                return await Uploader(client, source, target, self.log, self.max_concurrency, known).upload(
-                    files
-                )
+                made = (client, source, self._target(identity), self.log, self.max_concurrency)
+                return await Uploader(*made, known, is_last_try).upload(files)
 
         with span("llamabatch.upload", files=len(files), source=source.url):
             uploaded = concurrency.run(upload(), threads=self.max_concurrency)

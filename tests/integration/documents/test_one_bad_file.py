@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_llamabatch.exceptions import StorageError
 from airflow_provider_llamabatch.execution.uploading import Uploader
+from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import UnavailableError
 from airflow_provider_llamabatch.operators.directory import UploadDirectoryOperator
 from tests.integration.documents.conftest import fill, rows_of
@@ -41,13 +42,15 @@ def after_listing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any
     return do
 
 
-def skipped(line: Line, source: Path, target: Path, **arguments: Any) -> dict[str, str]:
+def skipped(
+    line: Line, source: Path, target: Path, *, status: str = "SKIPPED", **arguments: Any
+) -> dict[str, str]:
     """Run the line; return the files that were left out and why, after a look at the others."""
     line.process(line.upload(source=str(source), target=str(target), **arguments))
     line.save(target)
     rows = rows_of(target).values()
     assert [row.file for row in rows if row.status == "COMPLETED"] == ["a.txt", "sub/b.txt"]
-    return {row.file: row.error or "" for row in rows if row.status == "SKIPPED"}
+    return {row.file: row.error or "" for row in rows if row.status == status}
 
 
 def test_a_file_that_is_gone_since_the_listing_is_left_out(
@@ -163,10 +166,9 @@ def test_a_mirror_removes_nothing_for_a_folder_that_may_not_be_listed(
         line.upload(source=str(source), directory_id=directory_id, changed_only=True, mirror=True)
 
 
-def test_a_file_that_the_service_fails_over_is_left_to_the_next_run(
-    line: Line, source: Path, target: Path, emulator: LlamaCloudEmulator, monkeypatch: pytest.MonkeyPatch
-):
-    """Each response is lost, and what the requests have made is not seen before the upload is over."""
+@pytest.fixture
+def bad_file(source: Path, emulator: LlamaCloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each response to its upload is lost, and what the requests made is not seen before the upload is over."""
     fill(source, {"a.txt": b"alpha", "bad.txt": b"bad", "sub/b.txt": b"beta"})
     bring = Uploader._bring
 
@@ -185,7 +187,25 @@ def test_a_file_that_the_service_fails_over_is_left_to_the_next_run(
                 emulator.control.remove_fault(fault)
 
     monkeypatch.setattr(Uploader, "_bring", brought)
-    assert "503" in skipped(line, source, target, max_concurrency=1)["bad.txt"]
+
+
+@pytest.mark.usefixtures("bad_file")
+def test_a_file_that_the_service_fails_over_is_a_failed_document_after_the_last_try(
+    line: Line, source: Path, target: Path
+):
+    line.context("upload")["ti"].max_tries = 0
+    assert "503" in skipped(line, source, target, status="NO_JOB", max_concurrency=1)["bad.txt"]
+    assert line.context("save")["ti"].xcoms["summary"]["failed"] == 1
+
+
+@pytest.mark.usefixtures("bad_file")
+def test_a_file_that_the_service_fails_over_is_asked_for_again_once_the_others_are_there(
+    line: Line, source: Path, target: Path, hook: Any
+):
+    with pytest.raises(UnavailableError):
+        line.upload(source=str(source), target=str(target), max_concurrency=1)
+    directories = hook.send(calls.list_directories()).items
+    assert {"a.txt", "sub/b.txt"} <= set(line.names_in([one.id for one in directories]))
 
 
 def test_a_service_that_takes_nothing_ends_the_upload(line: Line, source: Path, emulator: LlamaCloudEmulator):

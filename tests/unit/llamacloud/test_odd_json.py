@@ -98,7 +98,9 @@ def test_content_that_is_nested_too_deeply_is_refused_and_not_cut():
     ids=["keys", "backslashes", "lists", "digits", "comma", "utf-8", "no text"],
 )
 @pytest.mark.parametrize("call", [BATCH, STATUS], ids=["batch", "status"])
-@pytest.mark.timeout(90)  # a tenth of a second is enough; what grows with the square of the length takes minutes
+@pytest.mark.timeout(
+    90
+)  # a tenth of a second is enough; what grows with the square of the length takes minutes
 def test_what_is_broken_is_refused_at_once(call, body):
     with pytest.raises(e.InvalidResponseError, match="not with what the API documents"):
         decipher(call, Response(200, {}, body), Redactor([]))
