@@ -54,16 +54,18 @@ class TaskInstance:
     trigger: Trigger | None = None
     ended_as: str = ""
     was_overwritten: bool = False  # its record, by a process that stood still between reading and writing
+    was_lost: bool = False  # the same, and by something else than an intent which that process then doubts
     run_started: float = 0.0  # epoch seconds, by the workers' clock
     is_helped: bool = False  # cleared once more when all trouble was over
 
     def __post_init__(self) -> None:
-        self.request = Request(self.directory, self.configuration, "parse_v2", "llamabatch_default")
-        self.create = calls.create_batch(
-            source_directory_id=self.directory, configuration_id=self.configuration
-        )
+        self._ask_for(self.configuration)
         self.run_started = EPOCH + self.world.nature.ahead - 30.0
         self.world.instances.append(self)
+
+    def _ask_for(self, configuration: str) -> None:
+        self.request = Request(self.directory, configuration, "parse_v2", "llamabatch_default")
+        self.create = calls.create_batch(source_directory_id=self.directory, configuration_id=configuration)
 
     # Tries
 
@@ -142,6 +144,9 @@ class TaskInstance:
         else:
             self.max_tries = self.try_number + RETRIES
             self.cleared_at, self.clears = self.world.now, self.clears + 1
+            if self.world.choices.chance(self.world.nature.edits):
+                self.world.counts["edits"] += 1
+                self._ask_for(f"{self.configuration}-{self.clears}")
         self._drop_trigger()
         self.state = "scheduled"
         self.world.clockwork.at(self.world.now + 1.0, self.start)

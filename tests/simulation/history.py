@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.polling.schedule import RECHECK_GAPS
 from tests.simulation.airflow import VERDICTS, TaskInstance
 from tests.simulation.choices import Choices
 from tests.simulation.clockwork import HistoryTooLongError
-from tests.simulation.network import KINDS, LASTING, Outage
+from tests.simulation.network import KINDS, LASTING, POST, Outage
 from tests.simulation.patches import simulated
 from tests.simulation.service import Habits
 from tests.simulation.triggerers import Triggerer
@@ -78,6 +78,9 @@ def draw_nature(choices: Choices) -> Nature:
         apart=kind((0.0, 0.0, 2.0)),
         triggerers_ahead=kind((0.0, 0.0, 20.0, -20.0, 1000.0)),
         keeps_record=not choices.chance(0.15),
+        deaths_at_posts=kind((0.0, 0.0, 0.0, 0.3)),
+        edits=kind((0.0, 0.0, 0.3)),
+        zone=kind(("UTC0", "UTC0", "WEST8", "EAST-14")),
     )
 
 
@@ -95,13 +98,41 @@ def draw(world: World) -> None:
     network.slowest = choices.pick((0.1, 0.5, 3.0))
     for _ in range(choices.pick((0, 0, 0, 1, 2))):
         _draw_outage(world, choices.between(0, 2400))
+    untroubled = choices.chance(0.1)
+    about_submissions = choices.chance(0.35)
+    if about_submissions:
+        _trouble_submissions(world)
     for number in range(1 + choices.pick((0, 0, 1))):
         Triggerer(world, f"triggerer-{number}")
-    instances = 1 + choices.pick((0, 0, 0, 1, 1, 3, 7))
-    shared = choices.chance(0.3)
-    for number in range(instances):
-        _draw_instance(world, number, shared=shared)
+    instances = 1 + choices.pick((0, 0, 0, 1, 1, 3, 3 if about_submissions else 7))
+    _draw_instances(world, instances, waits=0.3 if about_submissions else 0.8)
     _draw_disturbances(world)
+    if untroubled:
+        network.rate, network.faults, network.outages, world.hangs = 0.0, (), [], []
+    if not (network.faults or network.outages or world.hangs or world.counts["rotated keys"]):
+        _be_healthy(world)
+
+
+def _trouble_submissions(world: World) -> None:
+    """Have what submissions need be broken just as tasks submit: one of many, so that each thing meets another."""
+    choices, network = world.choices, world.network
+    if choices.chance(0.5):
+        network.rate, network.faults = 0.3, (*(kind for kind in POST if choices.chance(0.3)), *network.faults)
+    if world.nature.keeps_record and choices.chance(0.3):
+        world.service.habits.late = 600.0
+    for what in ("post", "list", "get"):
+        if choices.chance(0.4):
+            ends = _draw_outage(world, choices.between(0, 30), what)
+            if choices.chance(0.5):
+                _draw_outage(world, ends, what)  # trouble of another kind
+
+
+def _be_healthy(world: World) -> None:
+    """Hold a service without trouble to what it is held to in the calm, from the beginning."""
+    world.counts["services without trouble"] += 1
+    world.quiet_since = 0.0
+    for minute in range(1, int(TROUBLED / 60.0)):
+        world.clockwork.at(60.0 * minute, lambda: _check_found(world))
 
 
 def _habits(choices: Choices, nature: Nature) -> Habits:
@@ -116,36 +147,48 @@ def _habits(choices: Choices, nature: Nature) -> Habits:
             ((), (), (), ("status",), ("created_at_on_or_after",), ("status", "source_directory_id"))
         ),
         ascending=choices.chance(0.15),
-        hides=choices.chance(0.1),
+        hides=pick((0, 0, 0, 0, 0, 0, 0, 0, 3, 1)),
         whole_seconds=choices.chance(0.15),
         shortest=pick((5.0, 60.0)),
         longest=pick((60.0, 300.0, 1500.0)),
         failing=pick((0.0, 0.0, 0.4)),
         expiring=pick((0.0, 0.0, 0.0, 0.2)),
         odd_dates=nature.keeps_record,
+        zoneless=choices.chance(0.2),
+        late=pick((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 200.0, 900.0)) if nature.keeps_record else 0.0,
     )
 
 
-def _draw_instance(world: World, number: int, *, shared: bool) -> None:
+def _draw_instances(world: World, count: int, *, waits: float) -> None:
+    """Draw tasks: each as it comes, or all alike, as mapped ones are. ``waits`` is how likely one waits."""
     choices = world.choices
-    instance = TaskInstance(
-        world,
-        f"task-{number}",
-        "dir-0" if shared else f"dir-{number}",
-        f"cfg-{number}",
-        waits=not choices.chance(0.25),
-        deferrable=not choices.chance(0.2),
-        poll_interval=choices.pick((30.0, 5.0, 60.0, 120.0)),
-        timeout=choices.pick((7200.0, 600.0, 90.0, 86400.0)),
-        retry_delay=choices.pick((1.0, 60.0, 300.0)),
-    )
-    world.clockwork.at(choices.between(0, 30), instance.start)
+    shared = choices.chance(0.3)
+    same_configuration = not shared and choices.chance(0.4)
+    is_mapped = choices.chance(0.3)
+    arguments: dict[str, Any] = {}
+    for number in range(count):
+        if not arguments or not is_mapped:
+            arguments = {
+                "waits": not choices.chance(1.0 - waits),
+                "deferrable": not choices.chance(0.2),
+                "poll_interval": choices.pick((30.0, 5.0, 60.0, 120.0)),
+                "timeout": choices.pick((7200.0, 600.0, 90.0, 86400.0)),
+                "retry_delay": choices.pick((1.0, 60.0, 300.0)),
+            }
+        instance = TaskInstance(
+            world,
+            f"task-{number}",
+            "dir-0" if shared else f"dir-{number}",
+            "cfg-0" if same_configuration else f"cfg-{number}",
+            **arguments,
+        )
+        world.clockwork.at(choices.between(0, 30), instance.start)
 
 
 def _draw_disturbances(world: World) -> None:
     choices, clockwork = world.choices, world.clockwork
     for instance in world.instances:
-        if choices.chance(0.2):
+        for _ in range(choices.pick((0, 0, 0, 0, 0, 1, 1, 2))):
             _draw_clear(world, instance)
         if choices.chance(0.03):
             clockwork.at(choices.between(0, TROUBLED - 1), instance.mark_failed)
@@ -178,15 +221,19 @@ def _draw_clear(world: World, instance: TaskInstance) -> None:
     world.clockwork.at(at, instance.clear)
     if choices.chance(0.4):
         _draw_outage(world, at)
+    if choices.chance(0.2):
+        _draw_outage(world, at, choices.pick(("post", "list")))
 
 
-def _draw_outage(world: World, begins: float) -> None:
+def _draw_outage(world: World, begins: float, what: str = "") -> float:
+    """Have one kind of request meet with one fault for a time; returns when that ends."""
     choices = world.choices
-    what = choices.pick(("any", "get", "list", "get", "post"))
+    what = what or choices.pick(("any", "get", "list", "get", "post"))
     length = choices.pick((5.0, 30.0, 200.0, 900.0))
-    fault = choices.pick(LASTING)
+    fault = choices.pick(LASTING[what])
     world.network.outages.append(Outage(begins, begins + length, what, fault))
     world.counts["outages"] += 1
+    return begins + length
 
 
 def _draw_hang(world: World) -> None:
@@ -201,7 +248,7 @@ def _draw_rotation(world: World) -> None:
     """Have the key changed in LlamaCloud and in Airflow, one of them first."""
     choices, clockwork = world.choices, world.clockwork
     world.counts["rotated keys"] += 1
-    at = choices.between(10, 2000)
+    at = choices.between(10, choices.pick((2000.0, 90.0)))  # the latter as tasks submit
 
     def refuse() -> None:
         world.note("the service takes another key from now on")
@@ -244,7 +291,9 @@ def _draw_step(world: World) -> None:
 def stranger(world: World, directory: str) -> None:
     """Have somebody else make a batch."""
     service = world.service
-    made = service.make(None, None, directory, "cfg-of-a-stranger", float("inf"))
+    is_alike = directory != "dir-0" and world.choices.chance(0.5)
+    configuration = "cfg-0" if is_alike else "cfg-of-a-stranger"
+    made = service.make(None, None, directory, configuration, float("inf"))
     world.note(f"service: {made.key} is made by a stranger in {directory}")
 
 
@@ -279,7 +328,7 @@ def _calm(world: World) -> None:
     world.connection_key = world.service.key
     habits = world.service.habits
     habits.lag = min(habits.lag, 5.0)
-    habits.failing = 0.0
+    habits.failing = habits.late = 0.0
 
 
 def _check_found(world: World) -> None:

@@ -51,17 +51,17 @@ POST = (
     "known id",
     "twice",
 )
-LASTING = (
-    *ANY,
-    *("api 404",) * 4,
-    "api 403",
-    "stale",
-    "failed early",
-    "omits",
-    "odd status",
-    "other id",
-    "api 402",
-)
+# What lasts for a time, by what it is for; some of it more often, since it takes more than one of them to do harm.
+LASTING = {
+    "any": (*ANY, *("api 404",) * 4, "api 403", "stale", "failed early", "omits", "odd status", "api 402"),
+    "get": (*ANY, *("api 404",) * 4, "api 403", "stale", "odd status", "other id"),
+    "list": (*ANY, *("failed early", "omits") * 4, "api 403", "same token", "endless", "malformed"),
+    # What a proxy does to submissions for minutes, while the service behind it makes batches all the same.
+    "post": (
+        *("lost after", "gateway after", "late effect", "no id", "known id", "late", "lost after"),
+        *("api 402", "api 403", "refused"),
+    ),
+}
 KINDS = (*ANY, *READ, *LIST, *POST)
 
 
@@ -85,7 +85,8 @@ class Network:
     faults: tuple[str, ...] = ()
     outages: list[Outage] = field(default_factory=list)
     slowest: float = 0.5
-    lies_of_directories: bool = True  # about how their batches ended
+    lies_of_directories: bool = True  # about how their batches ended, and by leaving one out once
+    has_left_out: bool = False  # a batch of a directory, on a list of its batches
     note: Callable[[str], None] = lambda text: None
     is_noted: bool = False
     exercised: Counter[str] = field(default_factory=Counter)
@@ -93,6 +94,9 @@ class Network:
     sent: Counter[str] = field(default_factory=Counter)  # by the process's name
     is_over: bool = False
     _number: int = 0
+    _gaps: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # of process and path: its last list left one out
 
     async def send(
         self, process: Process, key: str, call: Call[Any], seconds: float, poster: Any
@@ -109,7 +113,7 @@ class Network:
             if not answer.done() and not process.is_dead:
                 answer.set_result(said)
 
-        fault = self._fault(call)
+        fault = self._fault(call, process)
         delay = 0.02 + self.choices.between(0, self.slowest)
         if fault:
             self.exercised[fault] += 1
@@ -170,7 +174,7 @@ class Network:
         if common is not None:
             return common
         if fault.startswith("api 4") and fault[4:].isdecimal():
-            return detail(int(fault[4:]), self.choices.pick(TEXTS) or "no")
+            return detail(int(fault[4:]), self._text(key) or "no")
         said = self.service.answer(call)
         if said.status == 200 and fault:
             value = json.loads(said.body)
@@ -182,14 +186,14 @@ class Network:
         choices = self.choices
         match fault:
             case "gateway" | "gateway after":
-                return gateway(choices.pick((503, 502, 404, 401, 403, 500, 504, 302, 413)))
+                return gateway(choices.pick((503, 502, 404, 401, 403, 500, 504, 302, 413)), key=key)
             case "problem":
                 body = json.dumps({"title": "Not Found", "status": 404, "detail": "no"}).encode()
                 return Response(
                     choices.pick((503, 404, 401)), {"content-type": "application/problem+json"}, body
                 )
             case "api 5xx":
-                return detail(choices.pick((500, 503, 408, 409, 425)), choices.pick(TEXTS) or "trouble")
+                return detail(choices.pick((500, 503, 408, 409, 425)), self._text(key) or "trouble")
             case "api 429":
                 wait = choices.pick(("1", "5", "100", "86400", "-1", "soon", "Wed, 21 Oct 2099 07:28:00 GMT"))
                 return detail(429, "slow down", {"retry-after": wait})
@@ -208,6 +212,10 @@ class Network:
         if key != self.service.key:
             return detail(401, "Invalid API key")
         return None
+
+    def _text(self, key: str) -> str:
+        """Return what the service says of an error; it may repeat the key."""
+        return self.choices.pick((*TEXTS, f"not with {key}"))
 
     def _spoil_batch(self, row: dict[str, Any], fault: str, call: Call[Any]) -> None:
         match fault:
@@ -229,7 +237,8 @@ class Network:
         rows, choices = page["items"], self.choices
         of_directory = "source_directory_id" in dict(call.query)
         match fault:
-            case "omits" if rows and not of_directory:
+            case "omits" if rows:
+                self.has_left_out |= of_directory
                 del rows[choices.draw(len(rows))]
             case "same token":
                 page["next_page_token"] = "o0"
@@ -302,17 +311,45 @@ class Network:
             case "lost after":
                 return NoResponseError(f"{call}: connection reset", reached_server=True)
             case "gateway after":
-                return gateway(self.choices.pick((502, 404, 403, 504)))
+                return gateway(self.choices.pick((502, 404, 403, 504, 401)))
             case "no id":
                 row["id"] = self.choices.pick(("", None))
             case "odd id":
                 row["id"] = self.choices.pick(("a/b", "b" * 10_000, "\u00fc", "x\0", 7))
             case "known id":
-                earlier = [key for key, other in self.service.batches.items() if other.at < made.at - 3700]
-                row["id"] = earlier[0] if earlier else ""
+                row["id"] = self._earlier_id(made)
         return ok(row)
 
-    def _fault(self, call: Call[Any]) -> str:
+    def _earlier_id(self, made: Made) -> str:
+        """Return the id that a proxy which repeats its last response to the same POST gives, empty without any."""
+        before = [
+            other for other in made.owner.batches if other is not made and other.directory == made.directory
+        ]
+        is_known = before and before[-1].key in (made.owner.stored or "")
+        return before[-1].key if is_known and before[-1].visible < made.at - 200.0 else ""
+
+    def _fault(self, call: Call[Any], process: Process) -> str:
+        fault = self._drawn(call)
+        directory = dict(call.query).get("source_directory_id")
+        if directory is None:
+            return fault
+        # A directory's list leaves a batch out once; that two in a row do is beyond what can be told apart.
+        which, first = (process.name, directory), "page_token" not in dict(call.query)
+        if fault == "omits" and not (first and self._may_leave_out and which not in self._gaps):
+            fault = ""
+        if fault == "omits":
+            self._gaps.add(which)
+        elif first:
+            self._gaps.discard(which)
+        return fault
+
+    @property
+    def _may_leave_out(self) -> bool:
+        """Say whether lists of directories leave out: not while a GET lies as well, or nothing can be known."""
+        faults = {*self.faults, *(outage.fault for outage in self.outages)}
+        return self.lies_of_directories and "api 404" not in faults
+
+    def _drawn(self, call: Call[Any]) -> str:
         if not self.faults and not self.outages:
             return ""
         now = self.service.clockwork.now

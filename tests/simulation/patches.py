@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import time
 from functools import cache, cached_property
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 _world: World | None = None
 _log = LoopLog()
+_RUNNING = b'{"id": "%s", "status": "RUNNING"'
 
 
 class _Time:
@@ -75,6 +78,8 @@ class _Exchange:
             return error
         if said.status >= 400 and said.body.startswith(b'{"detail": '):
             process.verdicts.append((process.clockwork.now, said.status, self._call.path))
+        elif (key := self._call.path.rpartition("/")[2]) and said.body.startswith(_RUNNING % key.encode()):
+            process.answers[key] = process.clockwork.now
         return said
 
 
@@ -136,6 +141,16 @@ def _pattern(secrets: tuple[SecretStr, ...]) -> re.Pattern[str]:
     return Redactor(secrets)._pattern
 
 
+def _set_zone(name: str | None) -> None:
+    """Have the machine be in a time zone, which nothing here may depend on."""
+    if name != os.environ.get("TZ"):
+        if name is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = name
+        time.tzset()
+
+
 def _process() -> Any:
     return asyncio.get_running_loop()
 
@@ -145,7 +160,7 @@ def simulated(world: World) -> Iterator[None]:
     """Have the real code run in a world for as long as this context is open."""
     global _world  # noqa: PLW0603
     logger = poll_loop.log
-    before = logger.propagate
+    before, zone = logger.propagate, os.environ.get("TZ")
     with (
         patch.object(connections, "_aread", _aread),
         patch.object(transport, "httpx", SimpleNamespace(AsyncClient=_Http)),
@@ -158,6 +173,7 @@ def simulated(world: World) -> Iterator[None]:
         patch.object(trigger_module.BatchTrigger, "logger", classmethod(lambda cls: logger)),
     ):
         _world = _log.world = world
+        _set_zone(world.nature.zone)
         if logger.level != logging.INFO:
             logger.setLevel(logging.INFO)  # which is slow
         logger.propagate = False
@@ -167,4 +183,5 @@ def simulated(world: World) -> Iterator[None]:
         finally:
             logger.removeHandler(_log)
             logger.propagate = before
+            _set_zone(zone)
             _world = _log.world = None

@@ -41,6 +41,9 @@ class Made:
     message: str | None = None
     odd_date: int = 0
     has_twin: bool = False  # its POST was carried out twice
+    is_late: bool = False  # lists show it only after more than a minute
+    owned_at: float = 0.0  # when a try has rejoined it
+    is_surplus: bool = False  # paid for too often, which is excused
     shown: dict[tuple[str, bool, bool], str] = field(default_factory=dict)  # as JSON, by what it depends on
 
     def status(self, now: float) -> str:
@@ -60,13 +63,15 @@ class Habits:
     page_limit: int = 1000
     ignores: tuple[str, ...] = ()  # filters of lists
     ascending: bool = False
-    hides: bool = False  # lists of statuses leave out every third batch
+    hides: int = 0  # lists leave out every third batch (3), or those of a status leave out all (1)
     whole_seconds: bool = False
     shortest: float = 5.0
     longest: float = 900.0
     failing: float = 0.0  # how likely a batch ends as FAILED or CANCELLED
     expiring: float = 0.0
     odd_dates: bool = True
+    zoneless: bool = False  # its dates name no time zone
+    late: float = 0.0  # seconds by which lists are behind for some batches, against what is documented
 
 
 @dataclass
@@ -104,6 +109,8 @@ class Service:
         if choices.chance(habits.expiring):
             made.gone_at = ends_at + choices.between(60, 7200)
             made.odd_date = choices.draw(len(DATES_ODD)) if habits.odd_dates else 0
+        if habits.late and choices.chance(0.5):
+            made.is_late, made.visible = True, now + choices.between(60.0, habits.late)
         self.batches[made.key] = made
         return made
 
@@ -129,6 +136,8 @@ class Service:
     def row(self, made: Made, *, expand: bool = False, status: str | None = None) -> dict[str, Any]:
         now = self.clockwork.now
         created: Any = datetime.fromtimestamp(made.created, UTC).isoformat()
+        if self.habits.zoneless:
+            created = created.removesuffix("+00:00")
         if made.odd_date:
             created = DATES_ODD[made.odd_date]
         row: dict[str, Any] = {
@@ -167,7 +176,9 @@ class Service:
                 continue
             if kept.get("source_directory_id", made.directory) != made.directory:
                 continue
-            if habits.hides and number % 3 == 1 and "source_directory_id" not in query:
+            if habits.hides == 3 and number % 3 == 1 and "source_directory_id" not in query:
+                continue
+            if habits.hides == 1 and "status" in query:
                 continue
             if kept.get("status", made.status(now)) != made.status(now):
                 continue
@@ -186,7 +197,8 @@ def detail(status: int, text: Any, headers: dict[str, str] | None = None) -> Res
     return Response(status, JSON_HEADERS | (headers or {}), json.dumps({"detail": text}).encode())
 
 
-def gateway(status: int, headers: dict[str, str] | None = None) -> Response:
-    """Return what something before the API says."""
+def gateway(status: int, headers: dict[str, str] | None = None, *, key: str = "") -> Response:
+    """Return what something before the API says; it may repeat the ``key``."""
     body = b"<html><body>\x1b[1mno\0pe</body></html>" if status % 2 else b"<html>upstream</html>"
+    body += key.encode()
     return Response(status, {"content-type": "text/html"} | (headers or {}), body)

@@ -166,21 +166,23 @@ class Triggerer:
     def _check_verdict(self, trigger: Trigger, reason: Reason, began: float) -> None:
         """See that the API itself has said so at least twice, seconds apart, to this process."""
         world = self.world
-        if (
-            reason is Reason.NOT_AUTHENTICATED
-            and world.now > world.key_changed_at + defaults.POLL_TIMEOUT + 5.0
-        ):
-            is_told_so = {"api 401"} & {*world.network.faults, *(one.fault for one in world.network.outages)}
-            if world.connection_key == world.service.key and not is_told_so and not world.hangs:
-                world.violate(
-                    "changed keys are read", f"{trigger.instance.name} ends for a key that was changed"
-                )
+        is_changed = world.now > world.key_changed_at + defaults.POLL_TIMEOUT + 5.0
+        if reason is Reason.NOT_AUTHENTICATED and is_changed and not world.refuses_all_keys:
+            world.violate("changed keys are read", f"{trigger.instance.name} ends for a key that was changed")
         codes = STATUS_CODES[reason]
         path = trigger.batch_id
+        answers = self.process.answers
+        answered = (
+            max(answers.values())
+            if answers and reason is Reason.NOT_AUTHENTICATED
+            else answers.get(path, -1.0)
+        )
         said = [
             at
             for at, code, of in self.process.verdicts
-            if at >= began and code in codes and (of.endswith(path) or reason is Reason.NOT_AUTHENTICATED)
+            if at >= max(began, answered)
+            and code in codes
+            and (of.endswith(path) or reason is Reason.NOT_AUTHENTICATED)
         ]
         apart = ROTATION_GRACE if reason is Reason.NOT_AUTHENTICATED else CONFIRM_AFTER
         if not said or said[-1] - said[0] < apart - 0.6:

@@ -15,10 +15,10 @@ from airflow_provider_llamabatch.batches.outcome import Outcome
 from airflow_provider_llamabatch.batches.poller import BatchPoller, ResultsStayedNullError
 from airflow_provider_llamabatch.batches.polling import PollResult, PollState, Reason
 from airflow_provider_llamabatch.batches.record import RecordUnreadableError
-from airflow_provider_llamabatch.batches.submission import SubmissionUndecidedError, TaskFacts
+from airflow_provider_llamabatch.batches.submission import Action, SubmissionUndecidedError, TaskFacts
 from airflow_provider_llamabatch.batches.submit_flow import SubmitFlow
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
-from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+from airflow_provider_llamabatch.llamacloud.errors import AuthenticationError, LlamaCloudError
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from tests.simulation.clockwork import Process
 from tests.simulation.network import STALE
@@ -54,6 +54,7 @@ class Worker:
     number: int
     kept: Any = None  # the record, below Airflow 3.3
     loaded_at: float = 0.0
+    loaded_clock: float = 0.0
     froze_at: float | None = None  # since its last step
     raced: bool = False  # another try acted between this one's reading and writing
     is_risky: bool = False
@@ -63,6 +64,8 @@ class Worker:
     cleared_at: float = -1.0  # a Clear that comes later is none for this try, which may live on for long
     began_at: float = 0.0  # by its own clock, as what follows
     posted_at: float = 0.0
+    sent_at: float = 0.0  # the same in virtual seconds
+    configuration: str = ""  # that it submits
 
     def __post_init__(self) -> None:
         world, nature = self.world, self.world.nature
@@ -99,11 +102,10 @@ class Worker:
         if world.is_quiet or self.process.is_buried:
             return
         if world.choices.chance(world.nature.kills):
-            world.note(f"{self.name} is killed")
-            world.counts["workers killed"] += 1
-            self.was_killed = True
-            self.process.kill()
-            self.instance.on_death(self, frozen=False)
+            after = world.choices.pick(
+                (0.0, 0.0, 0.05, 10.0)
+            )  # the latter in the middle of what it does next
+            world.clockwork.at(world.now + after, self._die)
             await asyncio.sleep(0)
         elif world.choices.chance(world.nature.freezes):
             seconds = world.choices.pick(FREEZES)
@@ -115,12 +117,23 @@ class Worker:
             self.instance.on_death(self, frozen=True, seconds=seconds)
             await asyncio.sleep(0)
 
+    def _die(self) -> None:
+        if self.is_over or self.process.is_dead or self.process.is_buried:
+            return
+        self.world.note(f"{self.name} is killed")
+        self.world.counts["workers killed"] += 1
+        self.was_killed = True
+        self.process.kill()
+        self.instance.on_death(self, frozen=False)
+
     def _note_post(self) -> None:
         now = self.world.now
         since = min(now - MOMENT, now if self.froze_at is None else self.froze_at)
         self.is_risky = self.raced or self.instance.acted_since(since, self)
         self.instance.acts.append((now, self))
-        self.posted_at = self.process.clock()
+        if not self.world.is_quiet and self.world.choices.chance(self.world.nature.deaths_at_posts):
+            self.world.clockwork.at(now + self.world.choices.between(0, 2.0), self._die)
+        self.posted_at, self.sent_at = self.process.clock(), now
 
     async def _store(self, step: flow.Step) -> Any:
         """Read or write the record; the store may fail, with or without effect."""
@@ -134,19 +147,26 @@ class Worker:
             world.counts["store failures"] += 1
             raise StoreDownError
         if isinstance(step, flow.LoadRecord):
-            self.loaded_at, self.raced = world.now, False
+            self.loaded_at, self.loaded_clock, self.raced = world.now, self.process.clock(), False
             return None if instance.stored is None else json.loads(instance.stored)
         is_moment = self.froze_at is not None or world.now - self.loaded_at < MOMENT
         self.raced = is_moment and instance.acted_since(self.loaded_at, self)
-        instance.was_overwritten |= self.raced
-        instance.acts.append((world.now, self))
         value = step.value if isinstance(step, flow.SaveRecord) else None
+        instance.was_overwritten |= self.raced
+        instance.was_lost |= self.raced and not self._will_doubt(value)
+        instance.acts.append((world.now, self))
         world.check_clean("the record", value)
         instance.stored = None if value is None else json.dumps(value)
         if fails:
             world.counts["store failures"] += 1
             raise StoreDownError
         return None
+
+    def _will_doubt(self, value: dict[str, Any] | None) -> bool:
+        """Say whether a value is an intent after which this process notices that it stood still."""
+        late = self.world.now - self.loaded_at > defaults.RETRY_SETTLE_SECONDS
+        is_intent = value is not None and not value["batch_id"] and value["posted_at"] >= self.loaded_clock
+        return is_intent and late
 
     def made(self, directory: str, configuration: str, shown_by: float, *, twin: Made | None = None) -> Made:
         """Have the service make the batch that this process's POST asks for."""
@@ -167,6 +187,7 @@ class Worker:
             await (self._execute() if payload is None else self._resume(payload))
         except TROUBLE as error:
             self.world.check_clean("an error", str(error))
+            self._check_key(error)
             self.world.note(f"{self.name} fails: {type(error).__name__}: {str(error)[:200]}")
             self.instance.on_failure(self)
         except asyncio.CancelledError:
@@ -188,6 +209,7 @@ class Worker:
             run_started=instance.run_started,
             cleared=instance.clears > 0,
         )
+        self.configuration = instance.request.configuration_id
         submitting = SubmitFlow(
             instance.request, instance.create, facts, self.process.clock, self.log, random=random.random
         )
@@ -210,6 +232,10 @@ class Worker:
                 "own batch", f"{self.name} returns {submitted.batch_id}, which is not of {instance.name}"
             )
             return
+        if made.configuration != self.configuration:
+            world.violate("own batch", f"{self.name} returns {made.key}, which is of {made.configuration}")
+        if submitted.decision.action is Action.REJOIN and instance.is_current(self):
+            made.owned_at = world.now
         given = instance.given.get(made.key)
         if given is not None and given < self.number and made.ends_at < self.cleared_at - STALE:
             if instance.was_overwritten:
@@ -223,6 +249,13 @@ class Worker:
             world.violate("new batch after a Clear", f"{self.name} returns {made.key} again")
         if world.network.sent[self.name] > MAX_REQUESTS:
             world.violate("bounded", f"{self.name} sent {world.network.sent[self.name]} requests")
+
+    def _check_key(self, error: Exception) -> None:
+        """See that no try fails for a key although the connection held another one when that was refused."""
+        if isinstance(error, AuthenticationError) and error.from_api and not self.world.refuses_all_keys:
+            refused = [at for at, code, _ in self.process.verdicts if code == 401]
+            if refused and refused[-1] > self.world.key_changed_at:
+                self.world.violate("changed keys are read", f"{self.name} fails for a key that was changed")
 
     def _poller(self, batch_id: str, deadline: float) -> BatchPoller:
         now = self.process.clock()
@@ -242,6 +275,15 @@ class Worker:
             result = await flow.adrive(poller.wait(), self.perform)
             self._check_deadline(poller.state.deadline)
         await self._conclude(poller, result)
+
+    def _check_timeout(self, reason: Reason, batch: Made) -> None:
+        """See that what has ended by the deadline counts, where the service says how it is."""
+        now = self.world.now
+        if reason is Reason.TIMED_OUT and not self.world.network.sent[self.name] and not self.world.hangs:
+            self.world.violate("what has ended counts", f"{self.name} timed out without a last poll")
+        is_told = self.world.quiet_since < now and batch.ends_at < now - 5.0 and now < batch.gone_at
+        if reason is Reason.TIMED_OUT and is_told:
+            self.world.violate("what has ended counts", f"{self.name} timed out, {batch.key} had ended")
 
     def _check_deadline(self, deadline: float) -> None:
         """See that a wait on the worker was over in time, unless something stood in its way."""
@@ -269,6 +311,7 @@ class Worker:
             self.instance.on_success(self)
             return
         self.world.check_clean("a message", concluded.message)
+        self._check_timeout(concluded.reason, batch)
         self.world.note(f"{self.name}: the wait ended as {concluded.reason}: {concluded.message[:80]}")
         if (
             concluded.reason in (Reason.FAILED, Reason.CANCELLED)

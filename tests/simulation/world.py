@@ -20,7 +20,9 @@ MOMENT = "two tries at the same moment"
 CLEARED = "a try that stood still and submitted after its task was cleared"
 OVERWRITTEN = "a record overwritten by a process that stood still"
 TWICE = "a POST carried out twice on its way"
+LATE = "a batch that lists did not show within a minute after its POST"
 YOUNG_AND_GONE = "a batch deleted within minutes of its submission, rejoined after a Clear"
+SETTLED = 60.0  # seconds before a POST in which its try has last listed the directory
 MAX_LOGGED = 4 * defaults.MAX_MESSAGE_CHARACTERS
 
 
@@ -39,7 +41,10 @@ class Nature:
     apart: float = 0.0  # by which they differ from each other, at most
     triggerers_ahead: float = 0.0
     steps: float = 0.0  # by which clocks are set while things run
+    deaths_at_posts: float = 0.0  # how likely a worker dies soon after it has begun to send a POST
     keeps_record: bool = True
+    edits: float = 0.0  # how likely a Clear comes with other arguments
+    zone: str = "UTC0"  # of the machines, as TZ says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,12 @@ class World:
                 return hang.seconds
         return 0.01
 
+    @property
+    def refuses_all_keys(self) -> bool:
+        """Say whether the service may refuse a key that it takes, or looking one up may fail."""
+        faults = {*self.network.faults, *(outage.fault for outage in self.network.outages)}
+        return "api 401" in faults or bool(self.hangs) or self.connection_key != self.service.key
+
     def note(self, text: str) -> None:
         """Add a line to the readable history."""
         if self.tracing:
@@ -113,6 +124,8 @@ class World:
     def check_clean(self, where: str, value: Any) -> None:
         """See that nothing hostile of the service's has got anywhere."""
         if isinstance(value, str):
+            if "llx-" in value:
+                self.violate("clean", f"{where} holds a key: {value[:80]!r}")
             if len(value) > MAX_LOGGED or not value.replace("\n", " ").isprintable():
                 self.violate("clean", f"{where} holds {value[:80]!r} ({len(value)} characters)")
         elif isinstance(value, dict):
@@ -132,13 +145,18 @@ class World:
             self.excuse(TWICE, owner, made.poster, twin, made)
         else:
             for earlier in owner.batches:
-                if self._is_superseded(earlier, owner) or earlier.has_twin:
+                if self._is_superseded(earlier, owner) or earlier.has_twin or earlier.is_surplus:
                     continue
+                if earlier.configuration != made.configuration:
+                    continue  # documented: what was submitted with other arguments is given up
                 if earlier.poster.began < owner.cleared_at < earlier.at and earlier.poster.was_frozen:
                     self.counts[f"{EXCUSED}{CLEARED}"] += (
                         1  # the later try's log names it, as any finished batch
                     )
-                elif owner.was_overwritten and not (earlier.risky or made.risky):
+                elif earlier.is_late and earlier.visible > made.poster.sent_at - SETTLED:
+                    earlier.is_surplus = True
+                    self.excuse(LATE, owner, made.poster, earlier, made)
+                elif owner.was_lost and not (earlier.risky or made.risky):
                     self.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1  # what it said is gone, so nobody can know
                 elif earlier.risky or made.risky:
                     self.excuse(MOMENT, owner, made.poster, earlier, made)
@@ -149,7 +167,11 @@ class World:
     def excuse(self, gap: str, owner: Any, worker: Any, *batches: Made) -> None:
         """Take down what a documented gap has cost; the log has to tell of it."""
         self.counts[f"{EXCUSED}{gap}"] += 1
-        is_visible = gap != TWICE or all(made.visible <= made.at for made in batches)
+        is_visible = gap == MOMENT or (
+            gap == TWICE
+            and all(made.visible <= made.at for made in batches)
+            and not self.network.has_left_out
+        )
         self.excused.append(Excused(gap, owner, worker, tuple(made.key for made in batches), is_visible))
 
     def _is_superseded(self, made: Made, owner: Any) -> bool:
@@ -158,7 +180,7 @@ class World:
             return True
         if not self.nature.keeps_record and owner.clears:
             return True  # documented: below Airflow 3.3 the retries of a cleared task count as cleared
-        return bool(status == "COMPLETED" and owner.cleared_at > made.at)
+        return bool(status == "COMPLETED" and owner.cleared_at > max(made.at, made.owned_at))
 
 
 class Log(logging.Logger):
