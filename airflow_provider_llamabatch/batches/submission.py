@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 # more, since one list may leave something out.
 ADOPTION_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, defaults.CONFIRM_SECONDS)
 
+MAX_HAD_CHARACTERS = 2000  # of ids from before that a list does not show, in one record
 _DAY = 86400.0
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC).timestamp()  # no batch is older; what says so has no usable date
 
@@ -139,15 +140,15 @@ def created(batch: Batch, now: float) -> float | None:
 
 
 def new_intent(
-    request: Request, known: Iterable[Batch], task: TaskFacts, now: float, *, had: str = ""
+    request: Request, known: Iterable[Batch], task: TaskFacts, now: float, *, had: tuple[str, ...] = ()
 ) -> Record:
     """
     Return the intent to begin with.
 
-    ``known`` are the directory's batches that exist already, as far as a list shows them, and ``had`` is the one that
-    this task has had before. The intent's floor is the newest of ``known``, less the spread of the service's own
-    clocks, so only the few ids from there on need to be kept. Should they be too many all the same, the floor rises to
-    the oldest one that is kept.
+    ``known`` are the directory's batches that exist already, as far as a list shows them, and ``had`` are those that
+    this task knows of from before, of these the last ones. The intent's floor is the newest of ``known``, less the
+    spread of the service's own clocks, so only the few ids from there on need to be kept. Should they be too many all
+    the same, the floor rises to the oldest one that is kept.
     """
     dated = [(created(batch, now), batch.id) for batch in known]
     newest = max((at for at, _ in dated if at is not None), default=None)
@@ -164,8 +165,11 @@ def new_intent(
             floor = floor if at is None else at + 1e-6
             break
         seen.append(batch_id)
-    if had and had not in seen:  # a list need not show it now, and may later
-        seen.append(had)
+    characters = 0
+    for batch_id in had[::-1]:  # a list need not show it now, and may later
+        if batch_id not in seen and characters < MAX_HAD_CHARACTERS:
+            characters += len(batch_id)
+            seen.append(batch_id)
     return Record(request.fingerprint, task.nonce, task.try_number, task.max_tries, now, floor, tuple(seen))
 
 

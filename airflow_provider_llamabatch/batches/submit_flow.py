@@ -68,7 +68,7 @@ class SubmitFlow:
     _lookups: Lookups = field(init=False, repr=False)
     _keeper: RecordKeeper = field(init=False, repr=False)
     _recorded: Action | None = None
-    _had: str = ""  # the batch of an earlier submission of this task, which is never the one of a new POST
+    _had: tuple[str, ...] = ()  # batches of before, as far as recorded: never the one of a new POST
     _unknown: int = 0  # POSTs of this try whose outcome is unknown
     _last_error: LlamaCloudError | None = None
     _not_sent: list[float] = field(default_factory=list)  # pauses after POSTs that surely made nothing
@@ -123,6 +123,8 @@ class SubmitFlow:
             return (yield from self._decide_without_record())
         decision = submission.decide_by_record(record, self.request)
         if record is None or (decision.action is Action.SUBMIT and record is not self._keeper.own):
+            if record is not None and not record.batch_id:
+                self._had = record.seen  # nothing came of that intent, so what was there before it still was
             return decision, None, None
         if decision.action is Action.LOOK_UP:
             return (yield from self._decide_by_batch(record))
@@ -131,7 +133,7 @@ class SubmitFlow:
         return decision, record, None
 
     def _decide_by_batch(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
-        self._had = record.batch_id
+        self._had = (record.batch_id,)
         now = self.clock()  # what is new when it is first read does not count as gone afterwards
         batch = yield from self._lookups.read(record)
         if batch is not None and not record.fingerprint and not self.request.matches(batch):

@@ -220,6 +220,20 @@ def test_a_clock_that_is_set_while_a_batch_is_looked_for_pays_no_second_one(by):
     paid_once(story.at(20.0, set_clock))
 
 
+def test_a_batch_from_before_a_clear_is_not_returned_when_a_refused_try_had_it_and_lists_leave_it_out():
+    lists = (400.0, 408.0, "list", "omits")
+    story = Story(
+        lists, (400.0, 410.0, "post", "api 403"), (410.0, 420.0, "post", "lost before"), runs_for=5.0
+    )
+    story.arguments = {"waits": False}
+    story.at(
+        400.0,
+        lambda: story.first.clear(),  # noqa: PLW0108
+    )
+    assert not story.play().violation
+    assert story.first.batch_id == "bat-1"
+
+
 # Waits
 
 

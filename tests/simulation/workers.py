@@ -164,9 +164,10 @@ class Worker:
 
     def _will_doubt(self, value: dict[str, Any] | None) -> bool:
         """Say whether a value is an intent after which this process notices that it stood still."""
-        late = self.world.now - self.loaded_at > defaults.RETRY_SETTLE_SECONDS
-        is_intent = value is not None and not value["batch_id"] and value["posted_at"] >= self.loaded_clock
-        return is_intent and late
+        if value is None or value["batch_id"] or value["posted_at"] < self.loaded_clock:
+            return False
+        is_late = self.world.now - self.loaded_at > defaults.RETRY_SETTLE_SECONDS
+        return is_late and bool(value["fingerprint"] == self.instance.request.fingerprint)
 
     def made(self, directory: str, configuration: str, shown_by: float, *, twin: Made | None = None) -> Made:
         """Have the service make the batch that this process's POST asks for."""
@@ -278,11 +279,13 @@ class Worker:
 
     def _check_timeout(self, reason: Reason, batch: Made) -> None:
         """See that what has ended by the deadline counts, where the service says how it is."""
-        now = self.world.now
-        if reason is Reason.TIMED_OUT and not self.world.network.sent[self.name] and not self.world.hangs:
+        if reason is not Reason.TIMED_OUT:
+            return
+        if not self.world.network.sent[self.name] and not self.world.hangs:
             self.world.violate("what has ended counts", f"{self.name} timed out without a last poll")
-        is_told = self.world.quiet_since < now and batch.ends_at < now - 5.0 and now < batch.gone_at
-        if reason is Reason.TIMED_OUT and is_told:
+        began = self.began
+        is_told = self.world.quiet_since < began and self.world.now < batch.gone_at
+        if is_told and batch.ends_at < began - 5.0 and batch.at < began - STALE:
             self.world.violate("what has ended counts", f"{self.name} timed out, {batch.key} had ended")
 
     def _check_deadline(self, deadline: float) -> None:

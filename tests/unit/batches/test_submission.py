@@ -276,6 +276,16 @@ def test_an_intent_goes_back_an_hour_at_most(known):
     assert s.new_intent(REQUEST, known, TASK, AT).floor == AT - 3600
 
 
+def test_an_intent_remembers_what_its_task_knows_from_before_and_stays_small():
+    known = [batch("new"), batch("old", minutes=-60)]
+
+    assert s.new_intent(REQUEST, known, TASK, AT, had=("gone", "new")).seen == ("new", "gone")
+    many = [f"{number:0200}" for number in range(1000)]
+    record = s.new_intent(REQUEST, [batch(one) for one in many], TASK, AT, had=(*many, "a" * 200))
+    assert "a" * 200 in record.seen
+    assert len(json.dumps(record.to_json())) < 60_000
+
+
 def test_an_intent_that_cannot_remember_all_begins_after_what_it_forgets():
     known = [batch(f"{number:0200}", minutes=-number / 1000) for number in range(151)]
 
