@@ -19,6 +19,7 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     StatusError,
 )
 from airflow_provider_llamabatch.llamacloud.retries import is_transient
+from airflow_provider_llamabatch.polling.sources import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,10 +87,15 @@ class Lookups:
         return None
 
     def find_once(self, record: Record, *, once: bool = False) -> Flow[Batch | None]:
-        """List once and return the earliest batch that a record does not name and that may be of its POSTs."""
+        """
+        List once and return the earliest batch that a record does not name and that may be of its POSTs.
+
+        One that has failed, as the list says, comes after the others: there is no need to pay for another one then.
+        """
         listed = yield from self.directory(record.floor - 1.0, once=once)
         found = submission.adoptable(record, self.request, listed, self.clock())
         others = [batch for batch in found if batch.id != record.batch_id]
+        others.sort(key=lambda batch: batch.status in FAILED)
         if len(others) + bool(record.batch_id) > 1:
             ids = ", ".join([record.batch_id, *(batch.id for batch in others)][:_MAX_NAMED]).removeprefix(
                 ", "

@@ -168,9 +168,6 @@ SUBMISSIONS: dict[str, tuple[Change, ...]] = {
             "floor = now - defaults.CREATED_AT_SPREAD",
         ),
     ),
-    "a date without a time zone is local": (
-        code(submission, "created", "(at if at.tzinfo else at.replace(tzinfo=UTC))", "at"),
-    ),
     "a list that failed counts as empty": (
         code(Lookups, "find", "troubles.append(error)\n", "troubles.append(None)\n"),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_llamabatch.batches import polling
+from airflow_provider_llamabatch.batches import polling, submit_flow
 from airflow_provider_llamabatch.batches.poller import BatchPoller
 from airflow_provider_llamabatch.batches.polling import PollState
 from airflow_provider_llamabatch.batches.submit_flow import SubmitFlow
@@ -51,7 +51,7 @@ REQUESTS: dict[str, tuple[Change, ...]] = {
     ),
     "a broken response to a POST is a refusal": (
         code(
-            retries,
+            submit_flow,
             "outcome_unknown",
             "return is_transient(error)",
             "return not isinstance(error, InvalidResponseError) and is_transient(error)",

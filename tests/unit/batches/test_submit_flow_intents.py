@@ -153,3 +153,13 @@ def test_a_list_without_an_end_is_no_answer():
     assert isinstance(error, e.InvalidResponseError)
     assert str(error) == "GET /api/v2/batches did not end within 100 pages"
     assert played(lists=[*pages[:99], []], posts=[batch()])[1].batch_id == "bat-1"
+
+
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
+def test_of_several_batches_one_that_failed_is_not_taken_while_another_one_goes_on(status):
+    failed, runs = batch("bat-1", at=AT - 9, status=status), batch("bat-2", at=AT - 5)
+    _, result = played(
+        task=RETRY, stored=INTENT.to_json(), lists=[[failed, runs], [failed, runs]], gets=[runs]
+    )
+
+    assert (result.decision.action, result.batch_id) == (Action.REJOIN, "bat-2")
