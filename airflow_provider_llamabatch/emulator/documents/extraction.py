@@ -6,9 +6,7 @@ import math
 import re
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from referencing import Registry
-
+from airflow_provider_llamabatch.emulator.documents.schemas import at_most, of_one_dialect, validator
 from airflow_provider_llamabatch.emulator.documents.values import Values, fold, names
 
 Json = dict[str, Any]
@@ -31,6 +29,8 @@ MAX_DEPTH = 20
 
 MAX_STEPS, STEPS_PER_ROW = 20_000, 200
 """How much is tried: a small schema can describe more than could ever be made."""
+MAX_SECONDS, SECONDS_PER_ROW = 1.0, 0.01
+"""How long is tried: one try can cost more than all the others."""
 
 
 class NoFitError(ValueError):
@@ -44,10 +44,13 @@ def extract(schema: Json, found: Values) -> Json:
     What the document does not offer is left out where the schema allows that, null where it allows null, and else
     the plainest value that is allowed. Raises NoFitError.
     """
+    rows = sum(map(len, found.rows))
     try:
-        filler = _Filler(schema, found)
-        result = filler.object(schema, found, 0)
-        fits = filler.fits(result, schema)
+        with at_most(MAX_SECONDS + SECONDS_PER_ROW * rows):
+            schema = of_one_dialect(schema)
+            filler = _Filler(schema, found, MAX_STEPS + STEPS_PER_ROW * rows)
+            result = filler.object(schema, found, 0)
+            fits = filler.fits(result, schema)
     except Exception as error:
         raise NoFitError(f"the data_schema cannot be used: {str(error)[:200]}") from None
     if not fits:
@@ -62,11 +65,11 @@ def schema_of(text: str) -> Json:
 
 
 class _Filler:
-    def __init__(self, schema: Json, found: Values) -> None:
+    def __init__(self, schema: Json, found: Values, steps: int) -> None:
         self._root = schema
         self._rows = found.rows
-        self._left = MAX_STEPS + STEPS_PER_ROW * sum(map(len, found.rows))
-        self._validator = Draft202012Validator(schema, registry=Registry())  # follows no addresses
+        self._left = steps
+        self._validator = validator(schema)
 
     def object(self, schema: Json, found: Values, depth: int) -> Json:
         self._step()

@@ -6,8 +6,6 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -18,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
+from airflow_provider_llamabatch.emulator.documents.schemas import check_schema
 from airflow_provider_llamabatch.emulator.models.options import AtLeastOne, ParseOptions
 
 JobType = Literal["parse_v2", "extract_v2"]
@@ -56,17 +55,6 @@ def _split(values: Any) -> Any:
 
 def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-def check_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON Schema. Raises ValueError for what is none."""
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise ValueError(f"not a JSON Schema: {error.message[:200]}") from None
-    except RecursionError:
-        raise ValueError("not a JSON Schema: nested too deeply") from None
-    return schema
 
 
 def _event(word: str) -> str:

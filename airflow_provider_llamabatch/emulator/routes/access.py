@@ -22,6 +22,8 @@ HOST = re.compile(rb"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?")
 """A name or an address, and perhaps a port: addresses in answers are made of it."""
 FORM_SLACK = 64 * 1024
 """What a form may add to the file in it."""
+MAX_JSON_BYTES = 10 * 1024 * 1024
+"""What is no form is read in one go, while everybody else waits."""
 
 
 class RouteTable:
@@ -69,7 +71,9 @@ class Guard:
                     project = project_of(service, scope)
                     _check_rate(service, project, settings)
                 scope["state"]["project"] = project
-            body = _Body(receive, send, _length(scope), settings.max_upload_bytes + FORM_SLACK)
+            is_form = _header(scope, b"content-type").lower().startswith(b"multipart/form-data")
+            most = settings.max_upload_bytes + FORM_SLACK if is_form else MAX_JSON_BYTES
+            body = _Body(receive, send, _length(scope), most)
         except HTTPException as refused:
             await _refuse(send, refused, settings)
             return
@@ -111,8 +115,7 @@ class _Body:
 
 def project_of(service: EmulatorState, scope: Scope) -> Project:
     """Return the project of the key. Raises HTTPException: 401, 403 for a project or organization of others."""
-    given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-    scheme, _, key = given.decode("latin-1").partition(" ")
+    scheme, _, key = _header(scope, b"authorization").decode("latin-1").partition(" ")
     project = service.keys.get(key.strip()) if scheme.lower() == "bearer" else None
     if project is None:
         raise HTTPException(401, NO_KEY, {"WWW-Authenticate": "Bearer"})
@@ -149,8 +152,12 @@ def _check_rate(service: EmulatorState, project: Project, settings: Settings) ->
 
 
 def _length(scope: Scope) -> int:
-    given = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    given = _header(scope, b"content-length")
     return int(given) if given.isdigit() else 0
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return next((value for name, value in scope["headers"] if name == wanted), b"")
 
 
 async def _refuse(send: Send, refused: HTTPException, settings: Settings | None) -> None:

@@ -6,13 +6,13 @@ from fastapi import HTTPException, Query
 
 from airflow_provider_llamabatch.emulator.documents.extracted import field_metadata
 from airflow_provider_llamabatch.emulator.documents.extraction import schema_of
+from airflow_provider_llamabatch.emulator.documents.schemas import check_schema
 from airflow_provider_llamabatch.emulator.models.requests import (
     ExtractCreate,
     ExtractList,
     SchemaGenerate,
     SchemaValidate,
     Words,
-    check_schema,
 )
 from airflow_provider_llamabatch.emulator.models.responses import (
     ExtractJobResponse,

@@ -44,7 +44,7 @@ def list_files(request: ApiRequest, query: Annotated[FileList, Query()]) -> Json
         request.settings,
         request.project.files,
     )
-    longest = settings.max_page_size_of_files
+    longest, ids = settings.max_page_size_of_files, {*query.file_ids}
     if query.page_size is None:
         query.page_size = min(DEFAULT_PAGE, longest)
 
@@ -52,7 +52,7 @@ def list_files(request: ApiRequest, query: Annotated[FileList, Query()]) -> Json
         return (
             query.file_name in {None, file.name}
             and query.external_file_id in {None, file.external_file_id}
-            and (not query.file_ids or file.id in query.file_ids)
+            and (not ids or file.id in ids)
         )
 
     def show(file: StoredFile) -> Json:

@@ -128,6 +128,70 @@ def test_a_schema_that_nothing_fits_is_an_error(schema: dict[str, Any]) -> None:
         extract(schema, values(TEXT))
 
 
+LONG = "a" * 40 + "!"
+NAMED = {"type": "object", "properties": {LONG: {"type": "string"}}, "required": [LONG]}
+
+
+def fanned_out(keyword: str) -> dict[str, Any]:
+    """Each step is taken twice in each that comes before it."""
+    steps = {str(one): {"allOf": [{keyword: f"#/$defs/{one + 1}"}] * 2} for one in range(40)}
+    return {"anyOf": [{keyword: "#/$defs/0"}], "$defs": {**steps, "40": {"type": "string"}}}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "string", "pattern": "^(a|aa)+$"},
+        {"type": "string", "pattern": "^(a+)+$"},
+        {"type": "string", "pattern": "(x+x+)+y"},
+        {"$schema": "http://json-schema.org/draft-07/schema#", "type": "string", "pattern": "^(a|aa)+$"},
+        {"type": "array", "minItems": 10**9, "items": {"type": "string", "minLength": 10**9}},
+        {"type": "array", "minItems": 1000, "contains": {"enum": [*range(1, 20_000)]}},
+        {"type": "array", "minItems": 1000, "uniqueItems": True, "items": {"type": "object"}},
+    ],
+)
+def test_a_part_that_asks_for_endless_work_ends(part: dict[str, Any]) -> None:
+    schema = {"type": "object", "properties": {"total": part}, "required": ["total"]}
+    with pytest.raises(NoFitError):
+        extract(schema, values(f"Total: {LONG}\n\nOther: {'x' * 60}"))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("keyword", ["$ref", "$dynamicRef"])
+def test_references_that_fan_out_end(keyword: str) -> None:
+    wide = fanned_out(keyword)
+    schema = {"type": "object", "properties": {"total": {"anyOf": wide["anyOf"]}}, "required": ["total"]}
+    with pytest.raises(NoFitError, match=r"takes too long|more than there is"):
+        extract({**schema, "$defs": wide["$defs"]}, values("Total: 1"))
+
+
+@pytest.mark.timeout(60)
+def test_names_are_held_against_patterns_that_backtrack_in_bounded_time() -> None:
+    schema = {**NAMED, "patternProperties": {"^(a+)+$": {}}, "additionalProperties": {"type": "integer"}}
+    assert extract(schema, values("A: 1")) == {LONG: ""}
+
+
+def test_patterns_hold_for_names_and_what_has_none_is_additional() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"one": {"type": "string"}},
+        "required": ["one", "x_two"],
+        "patternProperties": {"^x_": {"enum": ["", "b"]}},
+        "additionalProperties": False,
+    }
+    assert extract(schema, values("One: a")) == {"one": "a", "x_two": ""}
+    with pytest.raises(NoFitError):
+        extract({**schema, "patternProperties": {}}, values("One: a"))
+
+
+def test_a_value_is_taken_where_the_pattern_finds_it() -> None:
+    part = {"type": "string", "pattern": r"(?i)^(?!draft)acme"}
+    assert extract({"type": "object", "properties": {"vendor": part}}, values(TEXT)) == {
+        "vendor": "Acme GmbH"
+    }
+
+
 def test_a_schema_that_refers_to_itself_ends() -> None:
     node = {"type": "object", "properties": {"vendor": {"type": "string"}, "next": {"$ref": "#"}}}
     assert Draft202012Validator(node).is_valid(extract(node, values(TEXT)))

@@ -130,6 +130,48 @@ def test_closed_lists_are_closed(http: httpx.Client, path: str, body: Any, where
     assert answer.json()["detail"][0]["loc"][-1] == where
 
 
+@pytest.mark.parametrize(
+    "pattern", ["(", "a{999999999}", "(a{9999}){9999}b", "(((a{99}){99}){99}){99}", "a" * 2000, "(?:" * 200]
+)
+def test_a_pattern_that_cannot_be_searched_for_is_refused(http: httpx.Client, pattern: str) -> None:
+    schemas: list[dict[str, Any]] = [
+        {"properties": {"x": {"pattern": pattern}}},
+        {"patternProperties": {pattern: {}}},
+    ]
+    for schema in schemas:
+        parameters = {"product_type": "extract_v2", "data_schema": {"type": "object", **schema}}
+        answer = http.post(CONFIGURATIONS, json={"name": "x", "parameters": parameters})
+        assert answer.status_code == 422
+        assert "not a JSON Schema" in answer.text
+
+
+def test_a_schema_of_more_characters_than_the_service_takes_is_refused(http: httpx.Client) -> None:
+    properties = {f"p{index}": {"type": "string", "description": "x" * 40} for index in range(2000)}
+    schema = {"type": "object", "properties": properties}
+    asked = {"file_input": "x", "configuration": {"data_schema": schema}}
+    answer = http.post("/api/v2/extract", json=asked)
+    assert (answer.status_code, "150000" in answer.text) == (422, True)
+    answer = http.post("/api/v2/extract/schema/validation", json={"data_schema": schema})
+    assert answer.status_code == 400
+
+
+def test_json_of_more_than_ten_megabytes_is_413(http: httpx.Client) -> None:
+    body = {"name": "x", "description": "x" * 11_000_000}
+    assert http.post(DIRECTORIES, json=body).status_code == 413
+    assert http.get(DIRECTORIES).json()["items"] == []
+
+
+@pytest.mark.timeout(60)
+def test_page_ranges_without_end_are_read_at_once(http: httpx.Client) -> None:
+    file = ("a.txt", b"x\f" * 1999 + b"x")
+    file_id = http.post("/api/v1/beta/files", files={"file": file}, data={"purpose": "parse"}).json()["id"]
+    asked = {"file_id": file_id, "tier": "fast", "version": "latest"}
+    for pages in ("1-999999999,0-0,5", "3000-4000," * 500_000 + "1-2000"):
+        job = http.post("/api/v2/parse", json={**asked, "page_ranges": {"target_pages": pages}}).json()["id"]
+        found = http.get(f"/api/v2/parse/{job}", params={"expand": "job_metadata"}).json()
+        assert found["job_metadata"] == {"pages": 2000}
+
+
 def test_the_bound_of_a_page_is_that_of_its_list(http: httpx.Client) -> None:
     sizes = {"/api/v1/beta/files": 1000, CONFIGURATIONS: 1000, "/api/v2/batches": 100, "/api/v2/parse": 100}
     for path, longest in sizes.items():

@@ -1,0 +1,197 @@
+"""
+JSON Schemas of users: checked, and validated against, in bounded time. Pure.
+
+A small schema can ask for endless work: a pattern that backtracks, references that fan out. None of it may hold the
+loop that answers everybody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import regex
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend
+from referencing import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Json = dict[str, Any]
+
+
+MAX_CHARACTERS = 150_000
+"""The documented bound of a schema's JSON."""
+MAX_PATTERN, MAX_WRITTEN_OUT = 1000, 20_000
+"""Characters of a pattern, and of the same with its counted repetitions written out: what compiles at once."""
+PATTERN_SECONDS = 0.5
+"""How long one search may take."""
+
+_ATOM = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d+)(?:,\d*)?\}|.", re.DOTALL)
+_DEADLINE: ContextVar[float] = ContextVar("deadline")
+
+
+class TooMuchError(ValueError):
+    """More work than anybody's schema needs."""
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Let validation within the block take so much of the processor's time: a busy machine changes nothing."""
+    token = _DEADLINE.set(time.thread_time() + seconds)
+    try:
+        yield
+    finally:
+        _DEADLINE.reset(token)
+
+
+def check_schema(schema: Json) -> Json:
+    """Return a JSON Schema. Raises ValueError for what is none, and for what could not be validated against."""
+    try:
+        size = len(json.dumps(schema))
+        if size > MAX_CHARACTERS:
+            raise ValueError(f"a JSON Schema of {size} characters: at most {MAX_CHARACTERS} are allowed")
+        Draft202012Validator.check_schema(schema, format_checker=_PATTERNS)
+    except SchemaError as error:
+        reason = f": {error.cause}" if error.cause else ""
+        raise ValueError(f"not a JSON Schema: {error.message[:200]}{reason}") from None
+    except RecursionError:
+        raise ValueError("not a JSON Schema: nested too deeply") from None
+    return schema
+
+
+def validator(schema: Json) -> Any:
+    """Return what validates against a schema and its parts, within a block of ``at_most``; follows no addresses."""
+    return _Bounded(schema, registry=Registry())
+
+
+def of_one_dialect(part: Any) -> Any:
+    """Return a schema in which no part names a dialect: jsonschema would change over to its unbounded validator."""
+    if isinstance(part, list):
+        return [of_one_dialect(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        name: of_one_dialect(one)
+        for name, one in part.items()
+        if name != "$schema" or not isinstance(one, str)
+    }
+
+
+@lru_cache(maxsize=1000)
+def _compiled(pattern: str) -> Any:
+    if len(pattern) > MAX_PATTERN or _written_out(pattern) > MAX_WRITTEN_OUT:
+        raise ValueError("the pattern is too long")
+    try:
+        return regex.compile(pattern)
+    except (regex.error, OverflowError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _written_out(pattern: str) -> int:
+    sizes, last = [0], 0
+    for atom in _ATOM.finditer(pattern):
+        if atom[0] == "(":
+            sizes.append(0)
+        elif atom[0] == ")" and len(sizes) > 1:
+            last = sizes.pop()
+            sizes[-1] += last
+        elif atom[1]:
+            last *= int(atom[1][:9])
+            sizes[-1] += last
+        else:
+            last = 1
+            sizes[-1] += last
+    return sum(sizes)
+
+
+def _finds(pattern: str, text: str) -> bool:
+    seconds = min(PATTERN_SECONDS, _DEADLINE.get() - time.thread_time())
+    try:
+        if seconds > 0:
+            return _compiled(pattern).search(text, timeout=seconds) is not None
+    except TimeoutError:
+        pass
+    raise TooMuchError(f"the pattern {pattern[:100]!r} takes too long")
+
+
+_PATTERNS = FormatChecker(formats=())
+
+
+def _is_pattern(text: Any) -> bool:
+    return not isinstance(text, str) or _compiled(text) is not None
+
+
+_PATTERNS.checks("regex", raises=ValueError)(_is_pattern)
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Json) -> Iterator[ValidationError]:
+    if validator.is_type(instance, "string") and not _finds(pattern, instance):
+        yield ValidationError("does not match")
+
+
+def _pattern_properties(
+    validator: Any, patterns: Json, instance: Any, schema: Json
+) -> Iterator[ValidationError]:
+    if validator.is_type(instance, "object"):
+        for name, value in instance.items():
+            for pattern, part in patterns.items():
+                if _finds(pattern, name):
+                    yield from validator.descend(value, part)
+
+
+def _additional_properties(
+    validator: Any, additional: Any, instance: Any, schema: Json
+) -> Iterator[ValidationError]:
+    if validator.is_type(instance, "object"):
+        for name, value in instance.items():
+            patterns = schema.get("patternProperties", {})
+            if name not in schema.get("properties", {}) and not any(_finds(one, name) for one in patterns):
+                yield from validator.descend(value, additional)
+
+
+def _unevaluated_properties(
+    validator: Any, value: Any, instance: Any, schema: Json
+) -> Iterator[ValidationError]:
+    raise ValueError("unevaluatedProperties is not supported")
+
+
+def _unique_items(validator: Any, unique: Any, instance: Any, schema: Json) -> Iterator[ValidationError]:
+    are_items = unique and validator.is_type(instance, "array")
+    if are_items and len({_hashable(one) for one in instance}) < len(instance):
+        yield ValidationError("has equal items")
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return frozenset((name, _hashable(one)) for name, one in value.items())
+    if isinstance(value, list):
+        return tuple(_hashable(one) for one in value)
+    return (type(value), value) if isinstance(value, bool) else value
+
+
+def _timed(keyword: Callable[..., Any]) -> Callable[..., Any]:
+    def check(validator: Any, value: Any, instance: Any, schema: Json) -> Any:
+        if time.thread_time() > _DEADLINE.get():
+            raise TooMuchError("it takes too long")
+        return keyword(validator, value, instance, schema)
+
+    return check
+
+
+_KEYWORDS = {
+    **Draft202012Validator.VALIDATORS,
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+    "unevaluatedProperties": _unevaluated_properties,
+    "uniqueItems": _unique_items,
+}
+_Bounded = extend(Draft202012Validator, {name: _timed(keyword) for name, keyword in _KEYWORDS.items()})
