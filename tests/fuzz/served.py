@@ -63,7 +63,8 @@ class Served:
             time.sleep(0.1)
         self.url = found.group()
         headers = {"Authorization": f"Bearer {KEY}"}
-        self.api = httpx.Client(base_url=self.url, headers=headers, timeout=LIMIT_SECONDS, trust_env=False)
+        # Nothing that is sent here is judged; the first table to be read waits for a reader to start.
+        self.api = httpx.Client(base_url=self.url, headers=headers, timeout=START_SECONDS, trust_env=False)
         self.freeze()
         return self
 

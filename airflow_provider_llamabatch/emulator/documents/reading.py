@@ -1,18 +1,24 @@
-"""Reading uploads: PDFs page by page, Office files, HTML, e-mail and tables as markdown, text as it is."""
+"""
+Reading uploads: PDFs page by page, Office files, HTML, e-mail and tables as markdown, text as it is.
+
+Run as a program, it reads what its stdin names: ``aside.py`` starts it.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import re
+import sys
 import zipfile
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import astuple, dataclass
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from pypdf import PageObject
 
@@ -25,6 +31,8 @@ ZIPPED = frozenset({".docx", ".pptx", ".xlsx", ".epub"})
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_BYTES = 50 * 1024 * 1024
 """No more is read of anything but a PDF: it would all have to be in memory at once."""
+MAX_PAGES = 100_000
+"""As many as the library for PDFs reads."""
 HEADING_SIZE = 1.2
 """Text of a PDF so many times larger than most of it is a heading."""
 
@@ -51,11 +59,30 @@ class Document:
         return "\n\n".join(page.markdown for page in self.pages if page.error is None)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of a document without its pages; ``failed`` are numbers of pages."""
+
+    pages: int
+    failed: tuple[int, ...]
+    error: str | None
+
+
+def is_plain(name: str, path: Path) -> bool:
+    """Whether reading an upload takes no more than its size lets expect."""
+    return _reader(PurePosixPath(name).suffix.lower(), _head(path)) in {_read_text, None}
+
+
+def save(document: Document, target: Path) -> Found:
+    """Write the pages of a document to a file."""
+    target.write_text(json.dumps([document.error, [astuple(page) for page in document.pages]]))
+    failed = tuple(number for number, page in enumerate(document.pages, 1) if page.error)
+    return Found(len(document.pages), failed, document.error)
+
+
 def read(name: str, path: Path) -> Document:
     """Read an upload. Never raises: what cannot be read becomes a document with an error."""
-    suffix = PurePosixPath(name).suffix.lower()
-    with path.open("rb") as file:
-        head = file.read(4096)
+    suffix, head = PurePosixPath(name).suffix.lower(), _head(path)
     if not head.strip() and path.stat().st_size <= len(head):
         return Document(error="NO_DATA_FOUND_IN_FILE: the file is empty")
     reader = _reader(suffix, head)
@@ -67,6 +94,8 @@ def read(name: str, path: Path) -> Document:
         return Document(error=f"DOCUMENT_TOO_LARGE: at most {MAX_BYTES} bytes of such a file are read")
     try:
         return reader(name, path)
+    except MemoryError:
+        return Document(error="DOCUMENT_TOO_LARGE: reading it takes more memory than there is")
     except Exception as error:
         reason = "PDF_IS_BROKEN" if reader is _read_pdf else "NO_DATA_FOUND_IN_FILE"
         return Document(error=f"{reason}: {_line(error)}")
@@ -74,7 +103,14 @@ def read(name: str, path: Path) -> Document:
 
 def of_markdown(markdown: str) -> Document:
     """Return a document with this content; a form feed begins a new page."""
+    if markdown.count("\f") >= MAX_PAGES:
+        return Document(error=f"DOCUMENT_TOO_LARGE: at most {MAX_PAGES} pages are read")
     return _document([_page(page) for page in markdown.split("\f")])
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
 
 
 def _reader(suffix: str, head: bytes) -> Callable[[str, Path], Document] | None:
@@ -141,7 +177,6 @@ def _read_mail(_name: str, path: Path) -> Document:
     import email
     import tempfile
     from email import policy
-    from pathlib import Path as FilePath
 
     message = email.message_from_bytes(path.read_bytes(), policy=policy.default)
     head = [f"**{key}:** {message[key]}" for key in ("From", "To", "Cc", "Date", "Subject") if message[key]]
@@ -151,7 +186,7 @@ def _read_mail(_name: str, path: Path) -> Document:
         with tempfile.NamedTemporaryFile("w", suffix=".html", encoding="utf-8") as file:
             file.write(body)
             file.flush()
-            body = _markdown(FilePath(file.name), ".html")
+            body = _markdown(Path(file.name), ".html")
     attached = [f"- Attachment: {one.get_filename()}" for one in message.iter_attachments()]
     return _document([_page("\n".join([*head, "", body.strip(), "", *attached]).strip())])
 
@@ -198,6 +233,8 @@ def _page(markdown: str) -> Page:
 def _document(pages: list[Page]) -> Document:
     if not any(page.text.strip() or page.error for page in pages):
         return Document(error="NO_DATA_FOUND_IN_FILE: no text was found in the file")
+    if sum(len(page.text) for page in pages) > MAX_BYTES:
+        return Document(error=f"DOCUMENT_TOO_LARGE: at most {MAX_BYTES} characters of text are kept")
     return Document(tuple(pages))
 
 
@@ -208,3 +245,22 @@ def _clean(text: str) -> str:
 def _line(value: Any) -> str:
     text = " ".join(str(value).split()) or type(value).__name__
     return _clean(text if len(text) <= 300 else f"{text[:300]}...")
+
+
+def _serve(memory: int) -> None:
+    """Read what stdin names, one file a line, in no more memory than this, and answer on stdout what was found."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    except (ImportError, ValueError, OSError):
+        pass  # there is no such limit on this system
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)  # what libraries print is no answer
+        for line in sys.stdin:
+            name, source, target = json.loads(line)
+            print(json.dumps(astuple(save(read(name, Path(source)), Path(target)))), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))

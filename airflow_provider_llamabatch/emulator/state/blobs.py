@@ -8,12 +8,11 @@ import shutil
 import tempfile
 import weakref
 from collections import OrderedDict
-from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from airflow_provider_llamabatch.emulator.documents import reading
-from airflow_provider_llamabatch.emulator.documents.reading import Document, Page
+from airflow_provider_llamabatch.emulator.documents import aside
+from airflow_provider_llamabatch.emulator.documents.reading import Document, Found, Page
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -22,16 +21,6 @@ CHUNK = 1024 * 1024
 KEPT_DOCUMENTS = 64
 KEPT_BYTES = 256 * 1024
 """A larger document is read from disk whenever it is needed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a job needs to know of a document before it shows its pages; ``failed`` are numbers of pages."""
-
-    size: int
-    pages: int
-    failed: tuple[int, ...]
-    error: str | None
 
 
 class Blobs:
@@ -45,7 +34,7 @@ class Blobs:
     def __init__(self) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="llamacloud-emulator-"))
         weakref.finalize(self, shutil.rmtree, self._root, ignore_errors=True)
-        self._summaries: dict[str, Summary] = {}
+        self._summaries: dict[str, Found] = {}
         self._documents: OrderedDict[str, Document] = OrderedDict()
 
     def store(self, name: str, content: BinaryIO) -> str:
@@ -64,12 +53,7 @@ class Blobs:
 
     def read(self, key: str) -> None:
         """Read a stored upload."""
-        path = self.path(key)
-        document = reading.read(key, path)
-        pages = self._pages_path(key)
-        pages.write_text(json.dumps([document.error, [astuple(page) for page in document.pages]]))
-        failed = tuple(number for number, page in enumerate(document.pages, 1) if page.error)
-        self._summaries[key] = Summary(path.stat().st_size, len(document.pages), failed, document.error)
+        self._summaries[key] = aside.read(key, self.path(key), self._pages_path(key))
 
     def path(self, key: str) -> Path:
         """Return where the bytes of an upload are."""
@@ -79,7 +63,7 @@ class Blobs:
         """Return all keys."""
         return [*self._summaries]
 
-    def summary(self, key: str) -> Summary:
+    def summary(self, key: str) -> Found:
         """Return what is known of an upload without looking into it."""
         return self._summaries[key]
 

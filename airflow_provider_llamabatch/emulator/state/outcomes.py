@@ -11,9 +11,8 @@ from airflow_provider_llamabatch.emulator.documents.results import JobPage
 from airflow_provider_llamabatch.emulator.models.options import page_numbers
 
 if TYPE_CHECKING:
-    from airflow_provider_llamabatch.emulator.documents.reading import Document
+    from airflow_provider_llamabatch.emulator.documents.reading import Document, Found
     from airflow_provider_llamabatch.emulator.settings import Settings
-    from airflow_provider_llamabatch.emulator.state.blobs import Summary
     from airflow_provider_llamabatch.emulator.state.records import FileResult, Job
 
 UNREADABLE = "Page could not be parsed"
@@ -35,7 +34,7 @@ def given_result(settings: Settings, name: str) -> FileResult | None:
 
 
 def outcome(
-    settings: Settings, summary: Summary, parameters: dict[str, Any], given: FileResult | None
+    settings: Settings, summary: Found, parameters: dict[str, Any], given: FileResult | None
 ) -> Outcome:
     """
     Decide what a job over a document comes to.
@@ -73,12 +72,17 @@ def pages_of(job: Job, document: Document) -> list[JobPage]:
 
 def _chosen(count: int, parameters: dict[str, Any]) -> tuple[int, ...]:
     asked = parameters.get("page_ranges") or parameters
-    pages = range(1, count + 1)
-    chosen = list(pages)
-    if asked.get("target_pages"):
-        wanted = page_numbers(asked["target_pages"])
-        chosen = [page for page in pages if any(page in part for part in wanted)]
+    chosen = range(1, count + 1) if not asked.get("target_pages") else _within(count, asked["target_pages"])
     return tuple(chosen[: asked.get("max_pages")])
+
+
+def _within(count: int, target_pages: str) -> list[int]:
+    """Return the pages that are asked for: each part is looked at once, however many there are."""
+    wanted: list[int] = []
+    for part in sorted(page_numbers(target_pages), key=lambda part: part.start):
+        first = max(part.start, 1, wanted[-1] + 1 if wanted else 1)
+        wanted += range(first, min(part.stop, count + 1))
+    return wanted
 
 
 def _too_many_failed(

@@ -13,10 +13,10 @@ from fastapi import HTTPException
 from fastapi.exceptions import RequestValidationError
 
 from airflow_provider_llamabatch.emulator import Settings
+from airflow_provider_llamabatch.emulator.documents.reading import Found
 from airflow_provider_llamabatch.emulator.models.requests import Paging
 from airflow_provider_llamabatch.emulator.routes.paging import newest_page
 from airflow_provider_llamabatch.emulator.state import batches, jobs
-from airflow_provider_llamabatch.emulator.state.blobs import Summary
 from airflow_provider_llamabatch.emulator.state.clock import Clock, iso
 from airflow_provider_llamabatch.emulator.state.outcomes import outcome
 from airflow_provider_llamabatch.emulator.state.records import Batch, Entry, FileResult, Job
@@ -297,8 +297,8 @@ def test_a_forged_token_is_refused(token: str) -> None:
     assert caught.value.status_code == 400
 
 
-def document_of(pages: int, failed: tuple[int, ...] = ()) -> Summary:
-    return Summary(1, pages, failed, None)
+def document_of(pages: int, failed: tuple[int, ...] = ()) -> Found:
+    return Found(pages, failed, None)
 
 
 @pytest.mark.parametrize(
