@@ -28,6 +28,8 @@ DEMO_API_KEY = "llx-emulator"
 START_SECONDS = 10
 STOP_SECONDS = 10
 BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 75
+"""Longer than clients keep an idle connection: one that is closed as a request goes out loses that request."""
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -163,6 +165,7 @@ class LlamaCloudEmulator:
             log_level="warning",
             access_log=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=3,
         )
 

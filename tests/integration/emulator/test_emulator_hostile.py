@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import socket
 import time
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -97,6 +99,15 @@ def test_a_client_that_goes_away_amid_its_body_leaves_nothing_and_is_no_trouble(
         time.sleep(0.01)
     assert http.get("/api/v1/beta/files").json()["items"] == []
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.long
+def test_a_connection_that_idles_is_not_closed_under_the_next_request(emulator: LlamaCloudEmulator) -> None:
+    with contextlib.closing(HTTPConnection("127.0.0.1", httpx.URL(emulator.url).port)) as client:
+        for pause in (6, 0):  # clients of httpx keep one for five seconds
+            client.request("GET", "/api/v2/parse/versions")
+            assert client.getresponse().read()
+            time.sleep(pause)
 
 
 @pytest.mark.parametrize(
