@@ -102,7 +102,7 @@ def test_a_file_that_was_reused_and_is_gone_since_the_listing_is_left_out(
     monday.save(target, configuration_id="cfg-PARSE_AGENTIC")
     after_listing((source / "gone.txt").unlink)
 
-    reusing = {"reuse": True, "configuration_id": "cfg-PARSE_AGENTIC", "max_pages": 5}
+    reusing: dict[str, Any] = {"reuse": True, "configuration_id": "cfg-PARSE_AGENTIC", "max_pages": 5}
     assert "gone since" in skipped(tuesday, source, target, **reusing)["gone.txt"]
 
 
