@@ -284,7 +284,8 @@ class Worker:
         if not self.world.network.sent[self.name] and not self.world.hangs:
             self.world.violate("what has ended counts", f"{self.name} timed out without a last poll")
         began = self.began
-        is_told = self.world.quiet_since < began and self.world.now < batch.gone_at
+        answers_in_time = self.world.network.slowest < defaults.MIN_REQUEST_SECONDS
+        is_told = answers_in_time and self.world.quiet_since < began and self.world.now < batch.gone_at
         if is_told and batch.ends_at < began - 5.0 and batch.at < began - STALE:
             self.world.violate("what has ended counts", f"{self.name} timed out, {batch.key} had ended")
 
