@@ -177,7 +177,7 @@ def test_page_ranges_without_end_are_read_at_once(http: httpx.Client) -> None:
     file = ("a.txt", b"x\f" * 1999 + b"x")
     file_id = http.post("/api/v1/beta/files", files={"file": file}, data={"purpose": "parse"}).json()["id"]
     asked = {"file_id": file_id, "tier": "fast", "version": "latest"}
-    for pages in ("1-999999999,0-0,5", "3000-4000," * 500_000 + "1-2000"):
+    for pages in ("1-999999999,0-0,5", "3000-4000," * 100_000 + "1-2000"):
         job = http.post("/api/v2/parse", json={**asked, "page_ranges": {"target_pages": pages}}).json()["id"]
         found = http.get(f"/api/v2/parse/{job}", params={"expand": "job_metadata"}).json()
         assert found["job_metadata"] == {"pages": 2000}
