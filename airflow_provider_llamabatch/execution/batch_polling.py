@@ -240,7 +240,7 @@ class PolledBatch:
 
         try:
             batch = self.cancel()
-            log.info("Cancelled batch %s since the task was killed; it is %s", batch.id, batch.status)
+            log.info("Asked to cancel batch %s since the task was killed; it is %s", batch.id, batch.status)
         except LlamaCloudError as error:
             log.warning("Batch %s was not cancelled, it may still run: %s", self.state.key, error)
 
@@ -254,14 +254,17 @@ def read_result(event: Any) -> tuple[str, PollResult, float | None]:
     return told.batch_id, told.result, told.deadline
 
 
-def deadline_in(seconds: float, execution_timeout: timedelta | None) -> float:
+def deadline_in(seconds: float, execution_timeout: timedelta | None, began: float | None = None) -> float:
     """
     Return the epoch time at which a wait that begins now gives up.
 
     Airflow does not apply ``execution_timeout`` to a deferred task on every version, and kills a task that reaches
-    it; so it counts as a deadline here, a little early, to decide the batch's fate in time.
+    it; so it counts as a deadline here, a little early, to decide the batch's fate in time. It counts from ``began``,
+    when the task came onto its worker: what a submission took before the wait is part of it.
     """
+    now = time.time()
+    deadline = now + seconds
     if execution_timeout is not None:
         whole = execution_timeout.total_seconds()
-        seconds = min(seconds, whole - min(EARLY, whole / 10))
-    return time.time() + seconds
+        deadline = min(deadline, (began or now) + whole - min(EARLY, whole / 10))
+    return deadline

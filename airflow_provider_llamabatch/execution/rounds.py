@@ -62,6 +62,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
     only_new: bool
     deferrable: bool
     execution_timeout: timedelta | None
+    began: float | None = None  # epoch time at which the task came onto this worker
 
     if TYPE_CHECKING:
 
@@ -136,7 +137,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
             with_job = [outcome["source_directory_file_id"] for outcome in outcomes]
             self.recurring(hook, context).ended(rounds[0]["batch_directory_id"], with_job)
         jobs = Jobs(outcomes)
-        deadline = deadline_in(checked_seconds("timeout", self.timeout), self.execution_timeout)
+        deadline = deadline_in(checked_seconds("timeout", self.timeout), self.execution_timeout, self.began)
         self.look_at_jobs(hook, jobs, deadline)
         if self.deferrable and not jobs.have_ended:
             self.defer_jobs(jobs, deadline, "jobs_complete")

@@ -189,6 +189,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Submit the batch, or find the one an earlier try submitted; then wait for it, if that is asked for."""
+        self.began = time.time()
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             push_link(context, hook, self.project_id)
             push_page_link(context, self.llamabatch_conn_id, None)
@@ -220,6 +221,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume as usual; should Airflow have ended the deferral, the batch's fate is still decided here."""
+        self.began = time.time()
         if not timed_out_by_airflow(next_method, next_kwargs):
             return super().resume_execution(next_method, next_kwargs, context)
         batch_id = xcom.pull_batch_id(context, self.task_id)
@@ -259,7 +261,8 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
 
     def _wait(self, hook: LlamaBatchHook, batch_id: str, context: Context) -> None:
         timeout = checked_seconds("timeout", self.timeout)
-        polled = self.begin_poll(hook, batch_id, deadline=deadline_in(timeout, self.execution_timeout))
+        deadline = deadline_in(timeout, self.execution_timeout, self.began)
+        polled = self.begin_poll(hook, batch_id, deadline=deadline)
         if self.deferrable:
             result = polled.carry_out(polled.poller.poll())
             if result is None:

@@ -130,7 +130,9 @@ class BatchTrigger(CancelsOnKill):
         batch = await hook.acancel_batch(
             self.batch_id, project_id=self.project_id, organization_id=self.organization_id
         )
-        self.log.info("Cancelled batch %s since the task was marked failed; it is %s", batch.id, batch.status)
+        self.log.info(
+            "Asked to cancel batch %s since the task was marked failed; it is %s", batch.id, batch.status
+        )
 
     def _say(self, status: str) -> None:
         known = status in _KNOWN_STATUSES

@@ -204,6 +204,15 @@ class TestDeferring:
 
         assert deferred.trigger.deadline <= time.time() + 60
 
+    def test_what_a_submission_took_counts_as_well(self, emulator, batch, context):
+        source, limit = batch.source_directory_id, timedelta(seconds=60)
+        emulator.control.add_fault(kind="delay", method="POST", seconds=2)
+        create = partial(CreateBatchOperator, task_id="create", source_directory_id=source, fresh=True)
+        began = time.time()
+        with pytest.raises(TaskDeferred) as deferred:
+            create(configuration_id=PARSE, wait_for_jobs=True, execution_timeout=limit).execute(context)
+        assert deferred.value.trigger.deadline <= began + 55
+
     def test_batches_made_together_are_not_looked_at_together(
         self, hook, make_directory, context, monkeypatch
     ):
