@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_llamabatch.documents import manifest
 from airflow_provider_llamabatch.documents.manifest import Row
 from airflow_provider_llamabatch.documents.upload_plan import SOURCE_PATH, SOURCE_SHA256, SOURCE_VERSION
-from airflow_provider_llamabatch.llamacloud.call import kind_of, looks_like_key
+from airflow_provider_llamabatch.llamacloud.call import NOTHING, kind_of, looks_like_key
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def references_in(values: Any) -> list[dict[str, Any]]:
     shown = "an API key" if looks_like_key(str(wrong)) else f"{wrong!r:.100}"
     hint = ""
     if wrong is None:
-        hint = " (nothing: what the task before returned is not there)"
+        hint = NOTHING
     elif kind_of(wrong) == "batch":
         hint = " (a batch id: use a BatchSensor first)"
     raise InvalidInputError(

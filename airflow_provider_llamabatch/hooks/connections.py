@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import warnings
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
     from airflow_provider_llamabatch.llamacloud.settings import ClientSettings
 
+log = logging.getLogger(__name__)
+
 _abandoned: set[asyncio.Task[ClientSettings | LlamaCloudError]] = set()
 
 
@@ -27,6 +31,8 @@ def settings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
     if isinstance(read, Exception):
         raise read
     mask(read)
+    # What goes wrong after this, such as a refused key, says "the connection": here is which one.
+    log.info("Connection %s leads to %s", conn_id, read.base_url)
     return read
 
 
@@ -106,12 +112,18 @@ def _read_again(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudErro
 
 
 def _no_connection(conn_id: str) -> str:
+    variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+    if variable in os.environ:
+        return (
+            f"the environment variable {variable} is set, but no Airflow connection can be read from it; it must be "
+            'JSON such as {"conn_type": "llamabatch", "password": "llx-..."}, or a URI'
+        )
     created = "create one of type llamabatch with the API key as password"
     if not sees_only_the_environment():
         return f"there is no Airflow connection {conn_id!r}; {created}"
     return (
         f"there is no Airflow connection {conn_id!r} here: outside a task Airflow 3 reads connections only from the "
-        f"environment (AIRFLOW_CONN_{conn_id.upper()}) and from secrets backends, not from its database; set it "
+        f"environment ({variable}) and from secrets backends, not from its database; set it "
         f"there, or run this in a task. If it is in neither, {created}"
     )
 

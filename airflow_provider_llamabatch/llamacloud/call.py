@@ -52,6 +52,7 @@ _ARGUMENTS = {
     "job_ids": "job",
 }
 _RENDERED = "if it is templated, look at the task's rendered template"
+NOTHING = " (nothing: what the task before returned is not there)"  # what None as an argument most likely is
 _KEY = re.compile(r"(?:\s*|.*[^a-z0-9])llx-[a-z0-9]{16,}|\s*llx-", re.IGNORECASE | re.DOTALL)
 
 
@@ -110,7 +111,8 @@ class Call(Generic[T]):
 def checked_id(argument: str, value: object) -> str:
     """Return an id that is safe in a path; raises ``InvalidInputError`` naming the argument otherwise."""
     if not isinstance(value, str):
-        raise InvalidInputError(argument, f"must be an id as a string, not {value!r}"[:200])
+        hint = NOTHING if value is None else ""
+        raise InvalidInputError(argument, f"must be an id as a string, not {value!r}"[:200] + hint)
     if not value.strip():
         raise InvalidInputError(argument, f"is empty; {_RENDERED}")
     if value.strip() == "None":

@@ -264,6 +264,25 @@ def test_the_project_of_the_connection_is_sent_with_every_call(emulator, connect
         hook.get_batch("bat-1")
 
 
+def test_the_log_names_the_connection_before_the_first_request(emulator, connect, caplog):
+    connect("of_a_team", password="llx-wrong", host=emulator.url)
+
+    with caplog.at_level("INFO"), LlamaBatchHook("of_a_team") as hook, pytest.raises(e.AuthenticationError):
+        hook.get_batch("bat-1")
+
+    assert f"Connection of_a_team leads to {emulator.url}" in caplog.messages
+
+
+@pytest.mark.parametrize("text", ['{"conn_type": "llamabatch", "password": "llx-1234567890",}', ""])
+def test_a_variable_that_holds_no_readable_connection_is_named_and_not_shown(text, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", text)
+
+    with pytest.raises(e.InvalidInputError, match="AIRFLOW_CONN_BROKEN is set, but") as raised:
+        LlamaBatchHook("broken").get_conn()
+
+    assert "llx-1234567890" not in str(raised.value)
+
+
 @pytest.mark.skipif(not AIRFLOW_3, reason="a script of Airflow 2 reads the database")
 @pytest.mark.parametrize(
     ("process", "only_the_environment"), [(None, True), ("server", False), ("client", False)]
