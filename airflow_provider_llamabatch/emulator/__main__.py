@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         with emulator:
             print(emulator.url, flush=True)
             stop.wait()
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:  # OverflowError: a port above 65535
         print(f"The emulator cannot serve on {options.host}:{options.port}: {error}", file=sys.stderr)
         return 1
     return 0

@@ -222,6 +222,14 @@ def test_the_program_refuses_options_that_make_no_sense(options: tuple[str, ...]
     assert "error:" in err
 
 
+def test_a_port_that_is_none_is_said_in_one_line() -> None:
+    program = start_program("--port", "99999")
+    out, err = program.communicate(timeout=20)
+    assert (program.returncode, out) == (1, "")
+    assert err.startswith("The emulator cannot serve on 127.0.0.1:99999: ")
+    assert err.count("\n") == 1
+
+
 def test_importing_the_package_does_not_load_the_server() -> None:
     code = "import json, sys, airflow_provider_llamabatch; print(json.dumps([*sys.modules]))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
