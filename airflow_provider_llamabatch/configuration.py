@@ -130,6 +130,15 @@ def described() -> dict[str, Any]:
     }
 
 
+def given() -> list[str]:
+    """Return the names of the options that the deployment sets, in airflow.cfg or by environment variables."""
+    from airflow.providers.common.compat.sdk import conf
+
+    prefix = f"AIRFLOW__{SECTION.upper()}__"
+    in_file = conf.options(SECTION) if conf.has_section(SECTION) else []
+    return [*in_file, *(name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix))]
+
+
 def check() -> None:
     """Read every option; raises what reading the first wrong one raises."""
     for read in (deferrable, poll_interval, wait_timeout, request_timeout, max_attempts, api_host, ui_host):

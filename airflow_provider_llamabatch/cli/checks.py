@@ -32,6 +32,26 @@ class Finding:
         return {"check": self.check, "result": self.result, "found": self.found, "what to do": self.advice}
 
 
+def of_configuration(given: Iterable[str], known: Sequence[str], *, is_deferred: bool) -> Finding:
+    """Judge a section ``[llamabatch]`` that can be read; ``given`` are the names of the options that are set."""
+    unread = [_with_likely_name(name, known) for name in given if name not in known]
+    if unread:
+        return Finding(
+            "configuration",
+            WARN,
+            f"nothing reads the {'option' if len(unread) == 1 else 'options'} {', '.join(unread)} of [llamabatch]",
+            f"correct or remove it; the options are {', '.join(known)}",
+        )
+    if is_deferred:
+        return Finding("configuration", OK, "waits are deferred unless a task says otherwise")
+    return Finding(
+        "configuration",
+        WARN,
+        "waits hold a worker unless a task says otherwise",
+        "set [llamabatch] default_deferrable = True, where triggerers run",
+    )
+
+
 def of_connection(conn_id: str, base_url: str, extras: Iterable[str], known: Sequence[str]) -> Finding:
     """Judge a connection that can be used; ``extras`` are the names of what it holds beside host and key."""
     found = f"{conn_id} leads to {base_url}"

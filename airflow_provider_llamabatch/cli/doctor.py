@@ -12,13 +12,19 @@ from airflow_provider_llamabatch.cli.checks import (
     UNKNOWN,
     Finding,
     of_clock,
+    of_configuration,
     of_connection,
     of_max_map_length,
     of_projects,
     of_triggerers,
 )
 from airflow_provider_llamabatch.cli.console import command, connected, show
-from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, NoResponseError, StatusError
+from airflow_provider_llamabatch.llamacloud.errors import (
+    InvalidInputError,
+    LlamaCloudError,
+    NoResponseError,
+    StatusError,
+)
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -60,13 +66,8 @@ def _configuration() -> Finding:
     from airflow_provider_llamabatch import configuration
 
     configuration.check()
-    if configuration.deferrable():
-        return Finding("configuration", OK, "waits are deferred unless a task says otherwise")
-    return Finding(
-        "configuration",
-        "warn",
-        "waits hold a worker unless a task says otherwise",
-        "set [llamabatch] default_deferrable = True, where triggerers run",
+    return of_configuration(
+        configuration.given(), list(configuration.OPTIONS), is_deferred=configuration.deferrable()
     )
 
 
@@ -107,6 +108,8 @@ def _advice(error: LlamaCloudError) -> str:
         )
     if isinstance(error, StatusError) and not error.from_api:
         return "check the connection's host, and what lies between here and there"
+    if isinstance(error, InvalidInputError) and error.argument.startswith("["):
+        return "correct the option, as docs/configuration.md says"
     return "correct the connection, as docs/connection.md says"
 
 

@@ -53,6 +53,28 @@ def test_an_extra_that_nothing_reads_is_named_with_what_was_meant(extras, result
     assert bool(finding.advice) is (result == WARN)
 
 
+@pytest.mark.parametrize(
+    ("given", "is_deferred", "result", "said"),
+    [
+        ([], True, OK, "waits are deferred"),
+        (["poll_interval"], False, WARN, "waits hold a worker"),
+        (
+            ["pol_interval"],
+            False,
+            WARN,
+            "the option 'pol_interval' (did you mean poll_interval?) of [llamabatch]",
+        ),
+        (["zzz", "a_b", "poll_interval"], True, WARN, "the options 'zzz', 'a_b' of [llamabatch]"),
+    ],
+)
+def test_an_option_that_nothing_reads_is_named_with_what_was_meant(given, is_deferred, result, said):
+    finding = checks.of_configuration(given, ["poll_interval", "api_host"], is_deferred=is_deferred)
+
+    assert finding.result == result
+    assert said in finding.found
+    assert bool(finding.advice) is (result == WARN)
+
+
 @pytest.mark.parametrize("date", [None, "", "yesterday"])
 def test_a_response_without_a_date_says_nothing_of_the_clock(date):
     assert checks.of_clock(date, NOW).result == UNKNOWN

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 
 class TestDoctor:
     """What is said of a service that does not answer as it should."""
@@ -30,6 +32,23 @@ class TestDoctor:
 
         assert found["connection"]["result"] == "warn"
         assert "did you mean timeout_seconds?" in found["connection"]["found"]
+
+    @pytest.mark.parametrize("name", ["POL_INTERVAL", "POL_INTERVAL_CMD"])
+    def test_an_option_with_a_slip_in_its_name_is_a_warning(self, command, monkeypatch, name):
+        monkeypatch.setenv(f"AIRFLOW__LLAMABATCH__{name}", "echo 5")
+
+        _, found = self.checks(command)
+
+        assert found["configuration"]["result"] == "warn"
+        assert "did you mean poll_interval?" in found["configuration"]["found"]
+
+    def test_a_wrong_option_is_no_fault_of_the_connection(self, command, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__LLAMABATCH__MAX_ATTEMPTS", "many")
+
+        code, found = self.checks(command)
+
+        assert (code, found["connection"]["result"]) == (1, "fail")
+        assert found["connection"]["what to do"] == "correct the option, as docs/configuration.md says"
 
     def test_a_service_that_does_not_answer_is_no_fault_of_the_connection(self, command, connect, emulator):
         connect(password=emulator.api_key, host="http://127.0.0.1:1")
