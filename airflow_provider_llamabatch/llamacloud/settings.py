@@ -272,6 +272,9 @@ def base_url(host: str | None, schema: str | None, port: int | None, *, allow_ht
     """Return the base URL for a host as a connection names it; raises ``InvalidInputError``."""
     text = (host or "").strip()
     text = REGIONS.get(text.lower() or "na", text)
+    is_word = text.replace("-", "").isalnum() and text.lower() != "localhost"
+    if is_word and not schema and port in (None, _DEFAULT_PORTS["https"]):  # a region that there is not
+        raise InvalidInputError("host", _no_base_url(text))
     if "://" not in text:
         text = f"{schema if schema in ('http', 'https') else 'https'}://{text}"
     url = _split(text)
@@ -287,21 +290,24 @@ def base_url(host: str | None, schema: str | None, port: int | None, *, allow_ht
     return text.rstrip("/")
 
 
-def _split(text: str) -> SplitResult:
-    problem = (
+def _no_base_url(text: str) -> str:
+    return (
         f"{text[:200]!r} is not a base URL; use https://HOST, a region "
         f"({', '.join(REGIONS)}), or leave it empty for {DEFAULT_BASE_URL}"
     )
+
+
+def _split(text: str) -> SplitResult:
     if "@" in text:
         raise InvalidInputError("host", "a base URL with a user or password in it is not supported")
     try:
         url = urlsplit(text)
         has_port = url.port is None or url.port > 0
     except ValueError:
-        raise InvalidInputError("host", problem) from None
+        raise InvalidInputError("host", _no_base_url(text)) from None
     unusual = url.query or url.fragment or any(character.isspace() for character in text)
     if url.scheme not in ("http", "https") or not url.hostname or not has_port or unusual:
-        raise InvalidInputError("host", problem)
+        raise InvalidInputError("host", _no_base_url(text))
     return url
 
 
