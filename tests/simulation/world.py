@@ -22,7 +22,6 @@ OVERWRITTEN = "a record overwritten by a process that stood still"
 TWICE = "a POST carried out twice on its way"
 LATE = "a batch that lists did not show within a minute after its POST"
 YOUNG_AND_GONE = "a batch deleted within minutes of its submission, rejoined after a Clear"
-SETTLED = 60.0  # seconds before a POST in which its try has last listed the directory
 MAX_LOGGED = 4 * defaults.MAX_MESSAGE_CHARACTERS
 
 
@@ -153,7 +152,7 @@ class World:
                     self.counts[f"{EXCUSED}{CLEARED}"] += (
                         1  # the later try's log names it, as any finished batch
                     )
-                elif earlier.is_late and earlier.visible > made.poster.sent_at - SETTLED:
+                elif earlier.is_late and earlier.visible > made.poster.listed_at:
                     earlier.is_surplus = True
                     self.excuse(LATE, owner, made.poster, earlier, made)
                 elif owner.was_lost and not (earlier.risky or made.risky):
