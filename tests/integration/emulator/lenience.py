@@ -79,7 +79,7 @@ def be_lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "_source_files", or_else(batches._source_files, lambda *_: []))
     monkeypatch.setattr(batches, "_configuration", or_else(batches._configuration, configuration))
     monkeypatch.setattr(directory_files, "_move", lambda *_: None)
-    monkeypatch.setattr(Draft202012Validator, "check_schema", lambda _: None)
+    monkeypatch.setattr(Draft202012Validator, "check_schema", lambda *_, **_more: None)
     monkeypatch.setattr(access.Guard, "__call__", replaced(access.Guard.__call__))
 
 
