@@ -193,7 +193,9 @@ async def test_a_download_may_take_longer_the_more_there_is_of_it(raw, monkeypat
 
 async def test_cookies_are_neither_kept_nor_sent_nor_even_read(raw, client):
     hostile = b"Set-Cookie: a=b; Path=/\r\nSet-Cookie2: " + b"; " * 30_000 + b"x\r\n"
-    raw.pieces = [b"HTTP/1.1 200 OK\r\n" + hostile + b"Content-Length: 36\r\n\r\n" + BATCH]
+    raw.pieces = [
+        b"HTTP/1.1 200 OK\r\n" + hostile + b"Connection: close\r\nContent-Length: 36\r\n\r\n" + BATCH
+    ]
 
     async with AsyncClient(client.settings) as twin:
         began = time.process_time()
