@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import openpyxl
 import pytest
+from PIL import Image
 
 from airflow_provider_llamabatch.emulator.documents import aside, reading
 
@@ -36,6 +37,13 @@ def far_cell() -> bytes:
     return target.getvalue()
 
 
+@pytest.fixture
+def picture() -> bytes:
+    target = io.BytesIO()
+    Image.new("RGB", (2, 1)).save(target, "png")
+    return target.getvalue()
+
+
 def upload(http: httpx.Client, name: str, content: bytes) -> str:
     form = {"file": (name, content)}
     answer = http.post("/api/v1/beta/files", files=form, data={"purpose": "parse"})
@@ -52,7 +60,11 @@ def parsed(emulator: LlamaCloudEmulator, http: httpx.Client, file_id: str) -> di
 
 @pytest.mark.timeout(120)
 def test_a_document_without_end_fails_and_holds_nobody_up(
-    emulator: LlamaCloudEmulator, http: httpx.Client, far_cell: bytes, monkeypatch: pytest.MonkeyPatch
+    emulator: LlamaCloudEmulator,
+    http: httpx.Client,
+    far_cell: bytes,
+    picture: bytes,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(aside, "SECONDS", 4.0)
     ids: list[str] = []
@@ -65,7 +77,7 @@ def test_a_document_without_end_fails_and_holds_nobody_up(
     job = parsed(emulator, http, ids[0])
     assert (job["status"], job["error_message"].partition(":")[0]) == ("FAILED", "DOCUMENT_TOO_LARGE")
     monkeypatch.undo()
-    assert parsed(emulator, http, upload(http, "small.csv", b"a,b\n1,2"))["status"] == "COMPLETED"
+    assert parsed(emulator, http, upload(http, "small.png", picture))["status"] == "COMPLETED"
 
 
 def test_what_takes_more_memory_than_there_may_be_fails(
@@ -82,9 +94,9 @@ def test_what_takes_more_memory_than_there_may_be_fails(
     )  # the converter says it in its own words
 
 
-def test_a_reader_that_is_gone_is_replaced(tmp_path: Path) -> None:
-    source = tmp_path / "small.csv"
-    source.write_bytes(b"a,b\n1,2")
+def test_a_reader_that_is_gone_is_replaced(tmp_path: Path, picture: bytes) -> None:
+    source = tmp_path / "small.png"
+    source.write_bytes(picture)
     for _ in range(2):
         found = aside.read(source.name, source, tmp_path / "pages")
         assert (found.pages, found.error) == (1, None)
