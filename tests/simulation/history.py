@@ -16,7 +16,7 @@ from tests.simulation.network import KINDS, LASTING, POST, Outage
 from tests.simulation.patches import simulated
 from tests.simulation.service import Habits
 from tests.simulation.triggerers import Triggerer
-from tests.simulation.world import Excused, Hang, Nature, World
+from tests.simulation.world import TWICE, Excused, Hang, Nature, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -374,8 +374,9 @@ def _may_go_on(process: Process) -> bool:
 
 
 def _check_told(world: World, excused: Excused) -> None:
-    """See that a batch too many is told of in a WARNING, unless the process that paid for it was killed."""
-    if excused.worker.was_killed or not excused.is_visible:
+    """See that a batch too many is told of in a WARNING, where its process lived on and a list could show it."""
+    was_left_out = excused.gap == TWICE and world.network.has_left_out
+    if excused.worker.was_killed or not excused.is_visible or was_left_out:
         return
     lines = [line for line in world.warnings if line.startswith(f"{excused.owner.name}.")]
     doubts = "whether a second batch was made", "batch was made by this try's POST"

@@ -63,7 +63,7 @@ class Excused:
     owner: Any
     worker: Any  # which paid for the last one
     keys: tuple[str, ...]
-    is_visible: bool = True  # on lists, as soon as they were made
+    is_visible: bool = True  # on lists that leave nothing out, as soon as they were made
 
 
 @dataclass
@@ -166,11 +166,7 @@ class World:
     def excuse(self, gap: str, owner: Any, worker: Any, *batches: Made) -> None:
         """Take down what a documented gap has cost; the log has to tell of it."""
         self.counts[f"{EXCUSED}{gap}"] += 1
-        is_visible = gap == MOMENT or (
-            gap == TWICE
-            and all(made.visible <= made.at for made in batches)
-            and not self.network.has_left_out
-        )
+        is_visible = gap == MOMENT or (gap == TWICE and all(made.visible <= made.at for made in batches))
         self.excused.append(Excused(gap, owner, worker, tuple(made.key for made in batches), is_visible))
 
     def _is_superseded(self, made: Made, owner: Any) -> bool:
