@@ -22,7 +22,7 @@ from airflow_provider_llamabatch.llamacloud.errors import AuthenticationError, L
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from tests.simulation.clockwork import Process
 from tests.simulation.network import STALE
-from tests.simulation.world import EXCUSED, OVERWRITTEN, YOUNG_AND_GONE, Log, StoreDownError, World
+from tests.simulation.world import EXCUSED, LATE, OVERWRITTEN, YOUNG_AND_GONE, Log, StoreDownError, World
 
 if TYPE_CHECKING:
     from airflow_provider_llamabatch.batches.submission import Submission
@@ -244,8 +244,9 @@ class Worker:
                 return
             # What was young when it first looked counts as young, however long it looks.
             was_young = self.began_at < made.poster.posted_at + defaults.MISSING_GRACE
-            if made.gone_at <= world.now and was_young:
-                world.counts[f"{EXCUSED}{YOUNG_AND_GONE}"] += 1
+            is_late = made.is_late and made.visible > self.listed_at
+            if was_young and (is_late or made.gone_at <= world.now):
+                world.counts[f"{EXCUSED}{LATE if is_late else YOUNG_AND_GONE}"] += 1
                 return
             world.violate("new batch after a Clear", f"{self.name} returns {made.key} again")
         if world.network.sent[self.name] > MAX_REQUESTS:
