@@ -19,7 +19,7 @@ MANY, FEW = "many_of_team_a", "few_of_team_b"
 POOLS = {"llamacloud_a": 2, "llamacloud_b": 1}  # slots
 SLOTS, TRIGGERERS = sum(POOLS.values()), 2
 REQUESTS_PER_MINUTE, BATCHES_PER_MINUTE = 20, 10
-PATIENCE = 2 * 3600.0
+PATIENCE, PATIENCE_PER_RUN = 3600.0, 60.0  # seconds; 200 runs take two hours and more
 
 
 @dataclass
@@ -72,7 +72,9 @@ def run(deployment: Deployment, runs: int, say: Callable[[str], None]) -> Result
         states = [*database.run_states(MANY).items(), *database.run_states(FEW).items()]
         return not any(count for state, count in states if state in ("queued", "running"))
 
-    pipelines.wait(deployment, over, seconds=PATIENCE, every=10.0, meanwhile=told.tell)
+    pipelines.wait(
+        deployment, over, seconds=PATIENCE + PATIENCE_PER_RUN * runs, every=10.0, meanwhile=told.tell
+    )
     seen = control.requests()[already:]
     times = sorted(one.at for one in seen if one.status != 429)
     right = sum(database.run_states(dag_id).get("success", 0) for dag_id in (MANY, FEW))
