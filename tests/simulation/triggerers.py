@@ -184,8 +184,11 @@ class Triggerer:
             and code in codes
             and (of.endswith(path) or reason is Reason.NOT_AUTHENTICATED)
         ]
-        apart = ROTATION_GRACE if reason is Reason.NOT_AUTHENTICATED else CONFIRM_AFTER
-        if not said or said[-1] - said[0] < apart - 0.6:
+        grace = ROTATION_GRACE if reason is Reason.NOT_AUTHENTICATED else CONFIRM_AFTER
+        is_over = (
+            said and world.now - said[0] >= grace - 0.6
+        )  # the last one may wait for a look at the connection
+        if not is_over or said[-1] - said[0] < CONFIRM_AFTER - 0.6:
             world.violate("verdicts are confirmed", f"{trigger.instance.name}: {reason.value} after {said}")
 
     def check_requests(self) -> None:
