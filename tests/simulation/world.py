@@ -155,7 +155,7 @@ class World:
                 elif earlier.is_late and earlier.visible > made.poster.listed_at:
                     earlier.is_surplus = True
                     self.excuse(LATE, owner, made.poster, earlier, made)
-                elif owner.was_lost and not (earlier.risky or made.risky):
+                elif self._was_lost(made) and not (earlier.risky or made.risky):
                     self.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1  # what it said is gone, so nobody can know
                 elif earlier.risky or made.risky:
                     self.excuse(MOMENT, owner, made.poster, earlier, made)
@@ -168,6 +168,14 @@ class World:
         self.counts[f"{EXCUSED}{gap}"] += 1
         is_visible = gap == MOMENT or (gap == TWICE and all(made.visible <= made.at for made in batches))
         self.excused.append(Excused(gap, owner, worker, tuple(made.key for made in batches), is_visible))
+
+    @staticmethod
+    def _was_lost(made: Made) -> bool:
+        """Say whether what the record said of earlier batches was lost on this one's poster."""
+        owner, poster = made.owner, made.poster
+        # Who writes over a record with an intent doubts it then; one more that stood still cannot know.
+        stood_still_too = poster.was_frozen and poster.number < owner.try_number
+        return bool(owner.was_lost or (owner.was_overwritten and stood_still_too))
 
     def _is_superseded(self, made: Made, owner: Any) -> bool:
         status = made.status(self.now)
