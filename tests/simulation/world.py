@@ -153,7 +153,7 @@ class World:
                         1  # the later try's log names it, as any finished batch
                     )
                 elif earlier.is_late and earlier.visible > made.poster.listed_at:
-                    earlier.is_surplus = True
+                    earlier.is_surplus = made.is_surplus = True  # the task goes on with one of them
                     self.excuse(LATE, owner, made.poster, earlier, made)
                 elif self._was_lost(made) and not (earlier.risky or made.risky):
                     self.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1  # what it said is gone, so nobody can know
