@@ -118,8 +118,6 @@ def _trouble_submissions(world: World) -> None:
     choices, network = world.choices, world.network
     if choices.chance(0.5):
         network.rate, network.faults = 0.3, (*(kind for kind in POST if choices.chance(0.3)), *network.faults)
-    if world.nature.keeps_record and choices.chance(0.3):
-        world.service.habits.late = 600.0
     for what in ("post", "list", "get"):
         if choices.chance(0.4):
             ends = _draw_outage(world, choices.between(0, 30), what)
@@ -155,7 +153,6 @@ def _habits(choices: Choices, nature: Nature) -> Habits:
         expiring=pick((0.0, 0.0, 0.0, 0.2)),
         odd_dates=nature.keeps_record,
         zoneless=choices.chance(0.2),
-        late=pick((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 200.0, 900.0)) if nature.keeps_record else 0.0,
     )
 
 
@@ -328,7 +325,7 @@ def _calm(world: World) -> None:
     world.connection_key = world.service.key
     habits = world.service.habits
     habits.lag = min(habits.lag, 5.0)
-    habits.failing = habits.late = 0.0
+    habits.failing = 0.0
 
 
 def _check_found(world: World) -> None:

@@ -106,8 +106,6 @@ class Network:
         if self.is_over:
             raise NoResponseError("it is over", reached_server=False)
         self.sent[process.name] += 1
-        if poster is not None and call.method == "GET" and call.path.endswith("/batches"):
-            poster.listed_at = self.service.clockwork.now
         answer: asyncio.Future[Response | Exception] = process.create_future()
         self.under_way[number] = process
 

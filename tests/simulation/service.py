@@ -41,9 +41,7 @@ class Made:
     message: str | None = None
     odd_date: int = 0
     has_twin: bool = False  # its POST was carried out twice
-    is_late: bool = False  # lists show it only after more than a minute
     owned_at: float = 0.0  # when a try has rejoined it
-    is_surplus: bool = False  # paid for too often, which is excused
     shown: dict[tuple[str, bool, bool], str] = field(default_factory=dict)  # as JSON, by what it depends on
 
     def status(self, now: float) -> str:
@@ -71,7 +69,6 @@ class Habits:
     expiring: float = 0.0
     odd_dates: bool = True
     zoneless: bool = False  # its dates name no time zone
-    late: float = 0.0  # seconds by which lists are behind for some batches, against what is documented
 
 
 @dataclass
@@ -109,8 +106,6 @@ class Service:
         if choices.chance(habits.expiring):
             made.gone_at = ends_at + choices.between(60, 7200)
             made.odd_date = choices.draw(len(DATES_ODD)) if habits.odd_dates else 0
-        if habits.late and choices.chance(0.5):
-            made.is_late, made.visible = True, now + choices.between(60.0, habits.late)
         self.batches[made.key] = made
         return made
 

@@ -22,7 +22,7 @@ from airflow_provider_llamabatch.llamacloud.errors import AuthenticationError, L
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from tests.simulation.clockwork import Process
 from tests.simulation.network import STALE
-from tests.simulation.world import EXCUSED, LATE, OVERWRITTEN, YOUNG_AND_GONE, Log, StoreDownError, World
+from tests.simulation.world import EXCUSED, OVERWRITTEN, YOUNG_AND_GONE, Log, StoreDownError, World
 
 if TYPE_CHECKING:
     from airflow_provider_llamabatch.batches.submission import Submission
@@ -64,7 +64,6 @@ class Worker:
     cleared_at: float = -1.0  # a Clear that comes later is none for this try, which may live on for long
     began_at: float = 0.0  # by its own clock, as what follows
     posted_at: float = 0.0
-    listed_at: float = 0.0  # when it last asked for a list, in virtual seconds
     configuration: str = ""  # that it submits
 
     def __post_init__(self) -> None:
@@ -244,9 +243,8 @@ class Worker:
                 return
             # What was young when it first looked counts as young, however long it looks.
             was_young = self.began_at < made.poster.posted_at + defaults.MISSING_GRACE
-            is_late = made.is_late and made.visible > self.listed_at
-            if was_young and (is_late or made.gone_at <= world.now):
-                world.counts[f"{EXCUSED}{LATE if is_late else YOUNG_AND_GONE}"] += 1
+            if was_young and made.gone_at <= world.now:
+                world.counts[f"{EXCUSED}{YOUNG_AND_GONE}"] += 1
                 return
             world.violate("new batch after a Clear", f"{self.name} returns {made.key} again")
         if world.network.sent[self.name] > MAX_REQUESTS:

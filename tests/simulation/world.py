@@ -20,7 +20,6 @@ MOMENT = "two tries at the same moment"
 CLEARED = "a try that stood still and submitted after its task was cleared"
 OVERWRITTEN = "a record overwritten by a process that stood still"
 TWICE = "a POST carried out twice on its way"
-LATE = "a batch that lists did not show within a minute after its POST"
 YOUNG_AND_GONE = "a batch deleted within minutes of its submission, rejoined after a Clear"
 MAX_LOGGED = 4 * defaults.MAX_MESSAGE_CHARACTERS
 
@@ -144,7 +143,7 @@ class World:
             self.excuse(TWICE, owner, made.poster, twin, made)
         else:
             for earlier in owner.batches:
-                if self._is_superseded(earlier, owner) or earlier.has_twin or earlier.is_surplus:
+                if self._is_superseded(earlier, owner) or earlier.has_twin:
                     continue
                 if earlier.configuration != made.configuration:
                     continue  # documented: what was submitted with other arguments is given up
@@ -152,9 +151,6 @@ class World:
                     self.counts[f"{EXCUSED}{CLEARED}"] += (
                         1  # the later try's log names it, as any finished batch
                     )
-                elif earlier.is_late and earlier.visible > made.poster.listed_at:
-                    earlier.is_surplus = made.is_surplus = True  # the task goes on with one of them
-                    self.excuse(LATE, owner, made.poster, earlier, made)
                 elif self._was_lost(made) and not (earlier.risky or made.risky):
                     self.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1  # what it said is gone, so nobody can know
                 elif earlier.risky or made.risky:
