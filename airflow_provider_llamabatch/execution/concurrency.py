@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_llamabatch.defaults import MIN_FAILURES_IN_A_ROW
+from airflow_provider_llamabatch.exceptions import StorageError
 from airflow_provider_llamabatch.llamacloud.errors import AuthenticationError
+from airflow_provider_llamabatch.llamacloud.retries import is_transient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -50,6 +54,31 @@ async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, 
                 group.create_task(worker())
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+
+
+@dataclass(slots=True)
+class Failures:
+    """
+    What went wrong with single documents, of which at most ``limit`` are under way at once.
+
+    Where that many fail one after another, or for what no other try would change, the documents are not at fault.
+    """
+
+    limit: int
+    errors: list[Exception] = field(default_factory=list)
+    _in_a_row: int = 0
+
+    def add(self, error: Exception) -> None:
+        """Keep the error of one document; raise it where it is not the document's."""
+        self._in_a_row += 1
+        is_alone = self._in_a_row < max(self.limit, MIN_FAILURES_IN_A_ROW)
+        if not is_alone or not (isinstance(error, StorageError) or is_transient(error)):
+            raise error
+        self.errors.append(error)
+
+    def succeed(self) -> None:
+        """Begin to count anew: a document went through."""
+        self._in_a_row = 0
 
 
 def send_all(hook: LlamaBatchHook, calls: Sequence[Call[T]], *, within: float | None = None) -> list[T]:

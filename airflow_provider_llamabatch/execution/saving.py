@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from airflow_provider_llamabatch.defaults import (
     DOWNLOAD_ATTEMPTS,
     INLINE_RESULT_BYTES,
-    MIN_FAILURES_IN_A_ROW,
     RESULT_PAUSES,
     ROWS_PER_CHECKPOINT,
 )
@@ -27,7 +26,7 @@ from airflow_provider_llamabatch.documents.results import (
     outputs_for,
 )
 from airflow_provider_llamabatch.exceptions import StorageError
-from airflow_provider_llamabatch.execution.concurrency import for_each
+from airflow_provider_llamabatch.execution.concurrency import Failures, for_each
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import (
     InvalidInputError,
@@ -38,7 +37,6 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     RefusedError,
     ResponseTooLargeError,
 )
-from airflow_provider_llamabatch.llamacloud.retries import is_transient
 from airflow_provider_llamabatch.storage import chunks_of
 
 if TYPE_CHECKING:
@@ -109,8 +107,10 @@ class Saver:
     log: Logger
     limit: int
     outputs: tuple[str, ...]
-    failures: list[Exception] = field(default_factory=list)
-    _in_a_row: int = 0
+    failures: Failures = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.failures = Failures(self.limit)
 
     async def save(self, rows: Sequence[Row], stems: Mapping[str, str], done: Mapping[str, Row]) -> list[Row]:
         """
@@ -130,7 +130,7 @@ class Saver:
             except (StorageError, LlamaCloudError) as error:
                 saved = self._failed(row, error)
             else:
-                self._in_a_row = 0
+                self.failures.succeed()
                 await self.checkpoints.add(saved)
             finished.append(saved)
             if line := progress.add(failed=not saved.is_saved):
@@ -149,11 +149,7 @@ class Saver:
 
     def _failed(self, row: Row, error: Exception) -> Row:
         """Return the row of a document that has to wait for another try; raise where it is not alone."""
-        self.failures.append(error)
-        self._in_a_row += 1
-        is_alone = self._in_a_row < max(self.limit, MIN_FAILURES_IN_A_ROW)
-        if not is_alone or not (isinstance(error, StorageError) or is_transient(error)):
-            raise error
+        self.failures.add(error)
         self.log.warning("There is no result of %s yet: %s", row.file, error)
         return replace(row, status=manifest.NO_RESULT, error=str(error))
 

@@ -15,7 +15,6 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 
 from airflow_provider_llamabatch.defaults import (
     MAX_UPLOAD_ATTEMPTS,
-    MIN_FAILURES_IN_A_ROW,
     PAGE_SIZE,
     SMALL_FILE_BYTES,
 )
@@ -23,7 +22,7 @@ from airflow_provider_llamabatch.documents import manifest, upload_plan
 from airflow_provider_llamabatch.documents.manifest import Row
 from airflow_provider_llamabatch.documents.progress import Progress
 from airflow_provider_llamabatch.exceptions import StorageError
-from airflow_provider_llamabatch.execution.concurrency import for_each, iterate
+from airflow_provider_llamabatch.execution.concurrency import Failures, for_each, iterate
 from airflow_provider_llamabatch.execution.following import create_directory, find_directory, looked_for
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import (
@@ -33,7 +32,7 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     NotFoundError,
     RefusedError,
 )
-from airflow_provider_llamabatch.llamacloud.retries import is_transient, outcome_unknown
+from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown
 from airflow_provider_llamabatch.storage import chunks_of
 
 if TYPE_CHECKING:
@@ -113,7 +112,11 @@ class Uploader:
     _held: dict[str, list[Held]] = field(default_factory=dict)
     _doubtful: set[str] = field(default_factory=set)
     _unsettled: set[str] = field(default_factory=set)
-    _in_a_row: int = 0
+    _failures: Failures = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._failures = Failures(self.limit)
+        self.result.failures = self._failures.errors
 
     async def upload(self, files: Sequence[SourceFile]) -> Uploaded:
         """Bring the directories to hold exactly these files (an existing one: at least these) and say what was done."""
@@ -135,7 +138,7 @@ class Uploader:
             except (FileNotFoundError, StorageError, LlamaCloudError) as error:
                 row = await self._failed(file, error)
             else:
-                self._in_a_row = 0
+                self._failures.succeed()
             self.result.rows[file.path] = row
             if line := progress.add(failed=row.directory_file_id is None):
                 self.log.info("Uploads: %s", line)
@@ -157,12 +160,10 @@ class Uploader:
                 raise StorageError(f"{self.source.url} is gone since it was listed.") from None
             error = StorageError(f"{self.source.url_of(file.path)} is gone since the folder was listed.")
             status = manifest.SKIPPED
-        elif not isinstance(error.__cause__, PermissionError):
-            self._in_a_row += 1
-            is_alone = self._in_a_row < max(self.limit, MIN_FAILURES_IN_A_ROW)
-            if not is_alone or not (isinstance(error, StorageError) or is_transient(error)):
-                raise error
-        self.result.failures.append(error)
+        if status == manifest.SKIPPED or isinstance(error.__cause__, PermissionError):
+            self._failures.errors.append(error)  # this file's alone, however many there are
+        else:
+            self._failures.add(error)
         self.log.warning("%s is left out: %s", file.path, error)
         return Row(file.path, status, error=str(error), source_bytes=file.size)
 

@@ -270,8 +270,9 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
 
         async def upload() -> Uploaded:
             async with AsyncClient(settings, max_connections=self.max_concurrency) as client:
-                made = (client, source, self._target(identity), self.log, self.max_concurrency)
-                return await Uploader(*made, known, is_last_try).upload(files)
+                target, limit = self._target(identity), self.max_concurrency
+                uploader = Uploader(client, source, target, self.log, limit, known, is_last_try)
+                return await uploader.upload(files)
 
         with span("llamabatch.upload", files=len(files), source=source.url):
             uploaded = concurrency.run(upload(), threads=self.max_concurrency)

@@ -268,7 +268,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         async def save() -> tuple[list[Row], list[Exception]]:
             async with AsyncClient(settings, max_connections=self.max_concurrency) as client:
                 saver = Saver(client, target, checkpoints, self.log, self.max_concurrency, outputs)
-                return await saver.save(rows, stems, done), saver.failures
+                return await saver.save(rows, stems, done), saver.failures.errors
 
         with span("llamabatch.save", documents=len(rows), target=target.url):
             saved, failures = concurrency.run(save(), threads=self.max_concurrency)

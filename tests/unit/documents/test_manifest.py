@@ -221,3 +221,7 @@ def test_a_manifest_that_somebody_has_edited_is_usable_or_an_error_of_its_own(
     assert len(list(manifest.to_lines(kept))) == len(kept)
     assert manifest.doubtful(kept, below=1.0) is not None
     assert sum(manifest.statuses_of(kept).values()) == len(kept)
+
+
+def test_no_field_of_a_row_is_read_unchecked() -> None:
+    assert {field.name for field in fields(Row)} == set(manifest._FIELDS)
