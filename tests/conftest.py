@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# For tests.matrix, which asks whether packages fit: the others look for what breaks the code itself.
+settings.register_profile("brief", max_examples=20)
 
 # A new one each time: an airflow.cfg that Airflow once wrote may say default_deferrable = false.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="llamabatch-tests-")

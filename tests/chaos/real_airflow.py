@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.airflow_processes import RealAirflow
+from tests.support.airflow_processes import READ_DAGS_ONCE, RealAirflow
 from tests.support.processes import ProcessFailedError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ SECONDS_UNTIL_A_TRIGGERER_COUNTS_AS_LOST = 10
 def real_airflow(home: Path, cloud: Cloud) -> RealAirflow:
     """Return an Airflow with two triggerers, not yet started, whose connection leads to ``cloud``."""
     env = {
+        **READ_DAGS_ONCE,
         "AIRFLOW_CONN_LLAMABATCH_DEFAULT": cloud.connection(),
         "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
         "AIRFLOW__CORE__FERNET_KEY": "",  # the arguments of triggers can be read in the database

@@ -120,7 +120,7 @@ def run(cell: Cell, pytest_arguments: list[str], *, dry_run: bool) -> Outcome:
         return Outcome(cell, "resolved", passed=True)
     home = {"AIRFLOW_HOME": str(environment / "airflow")}
     command = [str(environment / "bin" / "python"), "-m", "pytest", "-q"]
-    command += ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+    command += ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--hypothesis-profile", "brief"]
     done = subprocess.run(
         [*command, *TESTS, *pytest_arguments],
         cwd=ROOT,

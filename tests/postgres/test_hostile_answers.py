@@ -12,7 +12,7 @@ import sqlalchemy
 
 from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
 from airflow_provider_llamabatch.llamacloud import calls
-from tests.support.airflow_processes import RealAirflow
+from tests.support.airflow_processes import READ_DAGS_ONCE, RealAirflow
 from tests.support.hostile import Answer, HostileGateway, answer, bomb
 from tests.support.llamacloud import LlamaCloud
 from tests.support.postgres import postgres
@@ -113,14 +113,18 @@ def airflow(world: World, database: str, tmp_path_factory: pytest.TempPathFactor
     home = tmp_path_factory.mktemp("airflow")
     shutil.copytree(HERE / "hostile_dags", home / "dags")
     hosts = {"hostile": world.gateway.url, "healthy": world.gateway.service}
-    environment = {
+    connections = {
         f"AIRFLOW_CONN_{name.upper()}": json.dumps(
             {"conn_type": "llamabatch", "password": API_KEY, "host": host}
         )
         for name, host in hosts.items()
     }
-    environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = database
-    environment["AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG"] = "64"
+    environment = {
+        **READ_DAGS_ONCE,
+        **connections,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
+    }
     with RealAirflow(home, home / "dags", env=environment, triggerers=2) as airflow:
         yield airflow
 

@@ -42,12 +42,13 @@ PROJECTS = [{"id": "prj-1", "name": "Default", "is_default": True}]
 
 
 def bounded(examples: int) -> settings:
-    """The same examples in every run, so many and no more."""
+    """The same examples in every run, so many and no more; fewer where the profile is the brief one."""
+    brief = settings.get_profile("brief")
     return settings(
         derandomize=True,
         deadline=None,
         database=None,
-        max_examples=examples,
+        max_examples=brief.max_examples if settings.default is brief else examples,
         report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

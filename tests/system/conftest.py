@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
-from tests.support.airflow_processes import RealAirflow
+from tests.support.airflow_processes import READ_DAGS_ONCE, RealAirflow
 from tests.support.llamacloud import LlamaCloud
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def airflow(
         for file in folder.glob("*.py"):
             shutil.copy(file, dags)
     environment = {
+        **READ_DAGS_ONCE,
         "AIRFLOW_VAR_DOCUMENTS_FOLDER": str(ROOT / "dags_examples" / "documents"),
         "AIRFLOW_VAR_MARKDOWN_FOLDER": str(home / "markdown"),
         "AIRFLOW__LLAMABATCH__UI_HOST": USER_INTERFACE,
