@@ -38,16 +38,13 @@ with warnings.catch_warnings():
             importlib.import_module(name)
 
 HERE = Path(__file__).parent
-LONG = (
-    "system",
-    "chaos",
-    "postgres",
-    "pages",
-)  # folders whose tests mostly wait for other processes, the longest first
+# Folders whose tests mostly wait for other processes. The one that starts no Airflow of its own is among the first, so
+# that fewer of them start at once.
+LONG = ("system", "pages", "postgres", "chaos")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no process is left alone with it in the end."""
+    """Begin with what takes long, so that no process is left alone with it in the end."""
     place = {folder: number for number, folder in enumerate(LONG)}
     items.sort(key=lambda item: place.get(item.path.relative_to(HERE).parts[0], len(LONG)))
 
