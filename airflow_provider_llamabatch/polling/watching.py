@@ -103,8 +103,18 @@ class Watch:
         return {"since": min(self.since, oldest), "known": known}
 
     def take(self, batches: Iterable[Seen], now: float) -> list[Seen]:
-        """Take in all batches made since ``since``; return those that are news, the oldest first."""
-        mine = [batch for batch in batches if batch.directory_id == self.directory_id]
+        """
+        Take in all batches made since ``since``; return those that are news, the oldest first.
+
+        What was made before is on the list for another watcher's sake, and forgotten here: it would be news again.
+        """
+        since = float("-inf") if self.since is None else self.since
+        mine = [
+            batch
+            for batch in batches
+            if batch.directory_id == self.directory_id
+            and (batch.created_at is None or batch.created_at >= since)
+        ]
         ended = {batch.id: batch.created_at or now for batch in mine if batch.has_ended}
         news = [
             batch

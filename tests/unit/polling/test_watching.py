@@ -213,6 +213,22 @@ def test_one_look_serves_the_watchers_of_many_directories():
     assert look(schedule, 120.0, found) == []
 
 
+@pytest.mark.parametrize("other", [None, NOW - 3 * DAY])
+def test_what_a_look_lists_only_for_another_watcher_is_raised_no_second_time(other: float | None):
+    busy, quiet = Watch("dir-a", since=NOW - DAY), Watch("dir-b", since=other)
+    schedule = a_schedule(busy)
+    listed, told = [], []
+    for hour in range(4):
+        listed.append(row(f"bch-{hour}", created=NOW - DAY + hour * 3600.0))
+        told += look(schedule, hour * 3600.0, page(*listed))
+        for id in told:
+            busy.confirm(id)
+    schedule.add(quiet, 14_000.0)
+    for now in (14_400.0, 14_500.0, 14_600.0):
+        told += look(schedule, now, page(*listed, row("b-runs", "RUNNING", "dir-b", NOW - 2 * DAY)))
+    assert told == ["bch-0", "bch-1", "bch-2", "bch-3"]
+
+
 def test_the_list_is_that_of_the_one_directory_where_one_is_watched_and_else_of_the_project():
     schedule = a_schedule(Watch("dir-a"), Watch("dir-a"))
     [ask] = schedule.plan(0.0).asks
