@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
-    import jinja2
     from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_provider_llamabatch.execution.submitting import Submitter
@@ -179,9 +178,13 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         self.project_id = project_id
         self.organization_id = organization_id
 
-    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Render, then have webhook secrets masked before the rendered fields are stored and shown."""
-        super().render_template_fields(context, jinja_env)
+    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
+        """
+        Render, then have webhook secrets masked before the rendered fields are stored and shown.
+
+        Of a mapped task Airflow calls this method alone, not ``render_template_fields``, which calls it too.
+        """
+        super()._do_render_template_fields(*args, **kwargs)
         from airflow_provider_llamabatch.llamacloud.calls import webhook_secrets
 
         for secret in webhook_secrets(self.webhook_configurations):

@@ -9,11 +9,12 @@ import os
 import subprocess
 import sys
 import traceback
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred, redact
+from airflow.providers.common.compat.sdk import DAG, TaskDeferred, redact
 
 from airflow_provider_llamabatch.batches.submission import Request
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
@@ -317,6 +318,26 @@ def test_rendered_webhook_secrets_are_masked_from_then_on():
     assert operator.webhook_configurations[0]["webhook_headers"] == {"X-Any": f"prefix-{templated}"}
     assert templated not in str(redact(list(operator.webhook_configurations)))
     assert templated not in str(redact(f"could not reach https://example.com/{templated}"))
+
+
+def test_webhook_secrets_of_a_mapped_task_are_masked_before_its_fields_are_shown():
+    templated = "rendered-in-a-mapped-task-Wd3"
+    with DAG("mapped", schedule=None) as dag:
+        mapped = CreateBatchOperator.partial(
+            task_id="create",
+            configuration_id="c",
+            webhook_configurations=[
+                {"webhook_url": "https://example.com", "webhook_headers": {"X-Any": "{{ secret }}"}}
+            ],
+        ).expand(source_directory_id=["dir-1", "dir-2"])
+    run, ti = SimpleNamespace(conf={}), SimpleNamespace(map_index=0)
+    context: Any = {"secret": templated, "ti": ti, "dag": dag, "dag_run": run, "expanded_ti_count": 2}
+
+    mapped.render_template_fields(context)
+
+    [webhook] = context["task"].webhook_configurations
+    assert webhook["webhook_headers"] == {"X-Any": templated}
+    assert templated not in str(redact(webhook))
 
 
 @pytest.fixture
