@@ -132,7 +132,8 @@ class DirectoryBatchesTrigger(BaseEventTrigger):
 
     @property
     def _key(self) -> str:
-        return f"llamabatch_{self.directory_id}"
+        # Each has its own: an asset may have a watcher for failures beside one for successes.
+        return "_".join(("llamabatch", self.directory_id, *sorted(self.statuses)))
 
     @property
     def _store(self) -> Any:

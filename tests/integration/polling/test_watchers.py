@@ -160,6 +160,24 @@ async def test_an_event_that_may_be_lost_is_raised_again(
     await heir.stop()
 
 
+async def test_what_one_watcher_of_an_asset_passes_over_is_still_news_to_another(
+    make_directory, submit, emulator, asked
+):
+    directory_id, store = make_directory(1), StateStore()
+    of_failures = Watcher(directory_id, store, statuses=("FAILED",))
+    await looks(asked, 2)
+    await of_failures.stop()
+    emulator.control.change(final_status="FAILED")
+    failed = submit(directory_id)
+    emulator.control.advance(600)
+    of_successes = Watcher(directory_id, store)
+    await looks(asked, 3)
+    await of_successes.stop()
+    heir = Watcher(directory_id, store, statuses=("FAILED",))
+    assert await heir.told_of(1) == [failed]
+    await heir.stop()
+
+
 async def test_trouble_delays_events_and_loses_none(make_directory, submit, emulator, asked):
     directory_id = make_directory(1)
     watcher = Watcher(directory_id)
