@@ -21,11 +21,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 log = logging.getLogger(__name__)
@@ -73,6 +79,17 @@ class StorageError(AirflowException):
 
 class BatchSensorTimeout(AirflowSensorTimeout):
     """The deadline passed before the batch ended; raised by the sensor."""
+
+
+@contextlib.contextmanager
+def skip_if_soft(sensor: Any) -> Iterator[None]:
+    """Skip instead of failing where a sensor is told so, as Airflow does it for every way of waiting but this one."""
+    try:
+        yield
+    except (AirflowFailException, AirflowSensorTimeout) as error:
+        if sensor.soft_fail or sensor.never_fail:
+            raise AirflowSkipException(f"Skipped instead of failed: {error}") from error
+        raise
 
 
 def fail_fast_on_permanent_errors() -> contextlib.ExitStack:

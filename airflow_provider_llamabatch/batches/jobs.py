@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMPLETED = "COMPLETED"
 UNKNOWN = "UNKNOWN"  # never seen: not listed, or not asked for yet
 NOT_ASKED_FOR = "its type or its id is none that this version can ask for"
+GONE = "LlamaCloud has no such job: it was deleted, has expired, or is in another project"
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class Jobs:
 
     references: list[dict[str, Any]]
     _seen: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    _gone: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for reference in self.references:
@@ -44,11 +46,11 @@ class Jobs:
                 self._seen[job_id] = (reference["status"], reference.get("error_message"))
 
     def pending(self) -> dict[str, list[str]]:
-        """Return the ids of the jobs that can be asked for and have not ended as far as is known, by job type."""
+        """Return the ids of the jobs that are to be asked for by job type: they have not ended as far as is known."""
         ids: dict[str, list[str]] = {}
         for reference in self.references:
             job = reference["job_reference"]
-            if can_be_asked_for(job) and not is_terminal(self._status(job["id"])):
+            if can_be_asked_for(job) and not self._is_over(job["id"]):
                 ids.setdefault(job["type"], []).append(job["id"])
         return ids
 
@@ -63,6 +65,11 @@ class Jobs:
         before = dict(self._seen)
         self._seen.update({row.id: (row.status, row.error_message) for row in rows})
         return self._seen != before
+
+    def lost(self, job_ids: Iterable[str]) -> None:
+        """Take in that there are no such jobs, so nothing is to be waited for."""
+        self._gone.update(job_ids)
+        self._seen.update(dict.fromkeys(self._gone, (UNKNOWN, GONE)))
 
     @property
     def have_ended(self) -> bool:
@@ -85,19 +92,21 @@ class Jobs:
 
     def line(self) -> str:
         """Return how far the jobs are, in one line."""
-        counts = self.summary()
-        done = sum(count for status, count in counts.items() if is_terminal(status))
-        failed = done - counts.get(COMPLETED, 0)
+        done = sum(self._is_over(one["job_reference"]["id"]) for one in self.references)
+        failed = done - self.summary().get(COMPLETED, 0)
         return f"{done:,} of {len(self.references):,} jobs done, {failed:,} failed"
 
     def _status(self, job_id: str) -> str:
         return self._seen.get(job_id, (UNKNOWN, None))[0]
 
+    def _is_over(self, job_id: str) -> bool:
+        return job_id in self._gone or is_terminal(self._status(job_id))
+
     def _outcome(self, reference: Mapping[str, Any], late: str | None) -> dict[str, Any]:
         status, error = self._seen.get(reference["job_reference"]["id"], (UNKNOWN, None))
         if not can_be_asked_for(reference["job_reference"]):
             error = NOT_ASKED_FOR
-        elif late is not None and not is_terminal(status):
+        elif late is not None and not self._is_over(reference["job_reference"]["id"]):
             error = late
         return {**reference, "status": status, "error_message": error, "credits": reference.get("credits")}
 

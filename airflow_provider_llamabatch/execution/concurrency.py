@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_llamabatch.defaults import MIN_FAILURES_IN_A_ROW
 from airflow_provider_llamabatch.exceptions import StorageError
-from airflow_provider_llamabatch.llamacloud.errors import AuthenticationError
+from airflow_provider_llamabatch.llamacloud.errors import AuthenticationError, LlamaCloudError
 from airflow_provider_llamabatch.llamacloud.retries import is_transient
 
 if TYPE_CHECKING:
@@ -97,16 +97,30 @@ def send_all(hook: LlamaBatchHook, calls: Sequence[Call[T]], *, within: float | 
         return run(_send_all(hook.get_conn().settings, calls, within), threads=1)
 
 
-async def _send_all(settings: ClientSettings, calls: Sequence[Call[T]], within: float | None) -> list[T]:
+def send_each(
+    hook: LlamaBatchHook, calls: Sequence[Call[T]], *, within: float | None = None
+) -> list[T | LlamaCloudError]:
+    """Send repeatable calls as ``send_all`` does; where one fails its error stands in the place of its value."""
+    return run(_send_all(hook.get_conn().settings, calls, within, keep_errors=True), threads=1)
+
+
+async def _send_all(
+    settings: ClientSettings, calls: Sequence[Call[T]], within: float | None, *, keep_errors: bool = False
+) -> list[Any]:
     from airflow_provider_llamabatch.defaults import MAX_CONCURRENCY
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
-    values: dict[int, T] = {}
+    values: dict[int, Any] = {}
     async with AsyncClient(settings, max_connections=MAX_CONCURRENCY) as client:
 
         async def one(numbered: tuple[int, Call[T]]) -> None:
             number, call = numbered
-            values[number] = await client.send(call, within=within)
+            try:
+                values[number] = await client.send(call, within=within)
+            except LlamaCloudError as error:
+                if not keep_errors:
+                    raise
+                values[number] = error
 
         await for_each(enumerate(calls), one, limit=MAX_CONCURRENCY)
     return [values[number] for number in range(len(calls))]

@@ -6,10 +6,11 @@ import random
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from math import isfinite
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_llamabatch import defaults, metrics
-from airflow_provider_llamabatch.batches.polling import BACKOFF, verdict_of
+from airflow_provider_llamabatch.batches.polling import BACKOFF, PollState, verdict_of
 from airflow_provider_llamabatch.exceptions import WaitFailedError
 from airflow_provider_llamabatch.execution.arguments import checked_seconds
 from airflow_provider_llamabatch.execution.deferring import warn_without_triggerer
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.batches.jobs import Jobs
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+    from airflow_provider_llamabatch.llamacloud.models import JobStatusRow
+    from airflow_provider_llamabatch.polling import sources
 
 
 class JobsPollMixin(LineageMixin):
@@ -41,39 +44,99 @@ class JobsPollMixin(LineageMixin):
         def log(self) -> Logger:
             """Return the task's log."""
 
-    def look_at_jobs(self, hook: LlamaBatchHook, jobs: Jobs, deadline: float) -> LlamaCloudError | None:
+    def look_at_jobs(
+        self, hook: LlamaBatchHook, jobs: Jobs, deadline: float, *, began: float | None = None
+    ) -> LlamaCloudError | None:
         """
         Ask for all jobs that are not known to have ended, a hundred per request, several requests at once.
 
-        Returns trouble that may pass, which is no news of the jobs, and raises what the API itself decides. At the
-        ``deadline`` (epoch seconds) each request has a second left.
+        What a list does not show is asked for by GET. Where the API has no such job it is lost, unless the wait
+        ``began`` (epoch seconds) so lately that the job may not be readable yet.
+        Returns trouble that may pass, which is no news of the jobs, and raises what the API itself decides and repeats.
+        At the ``deadline`` (epoch seconds) each request has a second left.
         """
-        from airflow_provider_llamabatch.execution.concurrency import send_all
         from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
-        from airflow_provider_llamabatch.polling import sources
 
-        calls = [
-            sources.Jobs(job_type, self.project_id, self.organization_id).bulk(
-                sources.Query(keys=tuple(ids)), len(ids)
-            )
-            for job_type, ids in jobs.requests()
-        ]
-        within = min(defaults.POLL_TIMEOUT, max(defaults.MIN_REQUEST_SECONDS, deadline - time.time()))
+        requests = list(jobs.requests())
         try:
-            with metrics.polling("list_page", len(calls)):
-                pages = send_all(hook, calls, within=within)
+            rows = self._listed(hook, requests, deadline)
         except LlamaCloudError as error:
             if verdict_of(error) is not None:
                 raise
             self.log.warning("Could not look at the jobs: %s", error)
             return error
-        if jobs.saw(row for page in pages for row in page.items):
+        shown = {row.id for row in rows}
+        missing = {job_id: type for type, ids in requests for job_id in ids if job_id not in shown}
+        found, absent = self._asked_for(hook, missing, deadline)
+        if absent and time.time() >= (began or 0.0) + defaults.MISSING_GRACE:
+            time.sleep(defaults.CONFIRM_SECONDS)
+            _, gone = self._asked_for(hook, {job_id: missing[job_id] for job_id in absent}, deadline)
+            jobs.lost(gone)
+        if jobs.saw([*rows, *found]):
             self.log.info("%s", jobs.line())
         return None
 
-    def read_jobs(self, hook: LlamaBatchHook, jobs: Jobs) -> None:
-        """Look at the jobs after the wait for them, and wait out trouble for ``RESULTS_GRACE`` seconds."""
-        until, failures = time.time() + defaults.RESULTS_GRACE, 0
+    def _listed(
+        self, hook: LlamaBatchHook, requests: list[tuple[str, list[str]]], deadline: float
+    ) -> list[JobStatusRow]:
+        """Return what the lists say; what the API itself decides is asked again, as in any wait, before it counts."""
+        from airflow_provider_llamabatch.execution.concurrency import send_all
+        from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, ResponseTooLargeError
+        from airflow_provider_llamabatch.polling.sources import Query
+
+        calls = [self._source(type).bulk(Query(keys=tuple(ids)), len(ids)) for type, ids in requests]
+        now = time.time()
+        doubt = PollState(
+            "jobs", deadline, defaults.MIN_POLL_INTERVAL, since=now, next_poll=now, missing_grace=0
+        )
+        while True:
+            try:
+                with metrics.polling("list_page", len(calls)):
+                    pages = send_all(hook, calls, within=_seconds_until(deadline))
+            except ResponseTooLargeError as error:
+                self.log.warning("The jobs are asked for one by one: %s", error)
+                return []
+            except LlamaCloudError as error:
+                if verdict_of(error) is None or doubt.on_error(error, time.time(), random.random):
+                    raise
+                self.log.warning("The jobs are asked for again: %s", error)
+                time.sleep(max(0.0, doubt.next_poll - time.time()))
+            else:
+                return [row for page in pages for row in page.items]
+
+    def _asked_for(
+        self, hook: LlamaBatchHook, job_types: Mapping[str, str], deadline: float
+    ) -> tuple[list[JobStatusRow], list[str]]:
+        """Ask for jobs one by one, by id; return what was said of them, and the ids that the API does not have."""
+        from airflow_provider_llamabatch.execution.concurrency import send_each
+        from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, NotFoundError
+
+        if not job_types:
+            return [], []
+        calls = [self._source(type).get(job_id) for job_id, type in job_types.items()]
+        with metrics.polling("get", len(calls)):
+            told = send_each(hook, calls, within=_seconds_until(deadline))
+        errors = [one for one in told if isinstance(one, LlamaCloudError)]
+        if errors:
+            self.log.warning(
+                "Of %s jobs that no list shows %s could not be read: %s", len(told), len(errors), errors[0]
+            )
+        absent = [
+            job_id
+            for job_id, one in zip(job_types, told, strict=True)
+            if isinstance(one, NotFoundError) and one.from_api
+        ]
+        # One parse job comes in an envelope.
+        return [getattr(one, "job", one) for one in told if not isinstance(one, LlamaCloudError)], absent
+
+    def _source(self, job_type: str) -> sources.Jobs:
+        from airflow_provider_llamabatch.polling import sources
+
+        return sources.Jobs(job_type, self.project_id, self.organization_id)
+
+    def read_jobs(self, hook: LlamaBatchHook, jobs: Jobs, deadline: float | None = None) -> None:
+        """Look at the jobs after the wait, and wait out trouble until its deadline, ``RESULTS_GRACE`` at least."""
+        until, failures = max(deadline or 0.0, time.time() + defaults.RESULTS_GRACE), 0
         while (trouble := self.look_at_jobs(hook, jobs, until)) is not None:
             failures += 1
             pause = BACKOFF.pause(failures, random.random)
@@ -130,7 +193,13 @@ class JobsPollMixin(LineageMixin):
         )
 
 
-def check_jobs_event(event: Any) -> None:
-    """Raise ``WaitFailedError`` for anything that is not the event of a ``JobsTrigger``."""
+def read_jobs_event(event: Any) -> float | None:
+    """Return the deadline that a ``JobsTrigger``'s event tells; ``WaitFailedError`` for anything that is none."""
     if not isinstance(event, Mapping) or not isinstance(event.get("jobs"), int):
         raise WaitFailedError(f"The task was resumed with {event!r:.200}, which is not an event about jobs")
+    deadline = event.get("deadline")
+    return deadline if isinstance(deadline, float) and isfinite(deadline) else None
+
+
+def _seconds_until(deadline: float) -> float:
+    return min(defaults.POLL_TIMEOUT, max(defaults.MIN_REQUEST_SECONDS, deadline - time.time()))

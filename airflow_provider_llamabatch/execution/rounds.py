@@ -19,7 +19,7 @@ from airflow_provider_llamabatch.exceptions import (
 )
 from airflow_provider_llamabatch.execution.arguments import checked_seconds
 from airflow_provider_llamabatch.execution.batch_polling import BatchPollMixin, deadline_in
-from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, check_jobs_event
+from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, read_jobs_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,17 +81,16 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
 
     def jobs_complete(self, context: Context, event: Any) -> str:
         """Go on after the jobs' trigger has fired."""
-        check_jobs_event(event)
-        return self.jobs_ended(context)
+        return self.jobs_ended(context, read_jobs_event(event))
 
-    def jobs_ended(self, context: Context) -> str:
+    def jobs_ended(self, context: Context, deadline: float | None = None) -> str:
         """Read what became of each job, and go on with what failed; returns the first batch's id."""
         from airflow_provider_llamabatch.batches.jobs import Jobs
         from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             jobs = Jobs(self._pull(context, xcom.JOB_REFERENCES))
-            self.read_jobs(hook, jobs)
+            self.read_jobs(hook, jobs, deadline)
             self._jobs_done(hook, context, jobs)
         return self._first_batch(context)
 
@@ -138,7 +137,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
             self.recurring(hook, context).ended(rounds[0]["batch_directory_id"], with_job)
         jobs = Jobs(outcomes)
         deadline = deadline_in(checked_seconds("timeout", self.timeout), self.execution_timeout, self.began)
-        self.look_at_jobs(hook, jobs, deadline)
+        self.look_at_jobs(hook, jobs, deadline, began=time.time())
         if self.deferrable and not jobs.have_ended:
             self.defer_jobs(jobs, deadline, "jobs_complete")
         if not jobs.have_ended:
@@ -151,7 +150,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         began = time.time()
         while not jobs.have_ended and (left := deadline - time.time()) > 0:
             time.sleep(min(left, checked_seconds("poll_interval", self.poll_interval)))
-            self.look_at_jobs(hook, jobs, deadline)
+            self.look_at_jobs(hook, jobs, deadline, began=began)
         metrics.wait_ended("jobs", metrics.reason_for(jobs.have_ended), time.time() - began)
 
     def round_failed(self, hook: LlamaBatchHook, context: Context, error: Exception) -> None:
@@ -180,8 +179,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
     def _jobs_done(self, hook: LlamaBatchHook, context: Context, jobs: Jobs) -> None:
         from airflow_provider_llamabatch.documents.repair import to_repeat
 
-        seconds = checked_seconds("timeout", self.timeout)
-        outcomes = jobs.outcomes(late=f"it had not ended after {seconds:.0f} s, when the wait was over")
+        outcomes = jobs.outcomes(late="it had not ended when the wait was over")
         self._push(context, xcom.JOB_REFERENCES, outcomes)
         self._push(context, xcom.SUMMARY, jobs.summary())
         metrics.jobs_ended(jobs.summary())

@@ -9,7 +9,11 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnVa
 
 from airflow_provider_llamabatch import configuration, metrics
 from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_by_airflow
-from airflow_provider_llamabatch.exceptions import JobsFailedError, fail_fast_on_permanent_errors
+from airflow_provider_llamabatch.exceptions import (
+    JobsFailedError,
+    fail_fast_on_permanent_errors,
+    skip_if_soft,
+)
 from airflow_provider_llamabatch.execution.arguments import (
     check_booleans,
     check_conn_id,
@@ -18,7 +22,7 @@ from airflow_provider_llamabatch.execution.arguments import (
 )
 from airflow_provider_llamabatch.execution.batch_polling import deadline_in
 from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is_held
-from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, check_jobs_event
+from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, read_jobs_event
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
 from airflow_provider_llamabatch.xcom import SUMMARY
@@ -94,6 +98,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         self.organization_id = organization_id
         self.llamabatch_conn_id = llamabatch_conn_id
         check_conn_id(llamabatch_conn_id)
+        self.began = 0.0
         self.deadline: float | None = None
 
     @property
@@ -111,21 +116,21 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
                 return super().execute(context)
             deadline = deadline_in(self.seconds, self.execution_timeout)
             jobs = self._jobs()
-            self.look_at_jobs(hook, jobs, deadline)
-        if not jobs.have_ended:
-            self.defer_jobs(jobs, deadline, "execute_complete")
-        return self._conclude(context, jobs)
+            with skip_if_soft(self):
+                self.look_at_jobs(hook, jobs, deadline, began=time.time())
+                if not jobs.have_ended:
+                    self.defer_jobs(jobs, deadline, "execute_complete")
+                return self._conclude(context, jobs)
 
     def execute_complete(self, context: Context, event: Any) -> list[dict[str, Any]]:
         """Go on after the trigger has fired: read what became of each job."""
-        check_jobs_event(event)
-        return self.jobs_ended(context)
+        return self.jobs_ended(context, read_jobs_event(event))
 
-    def jobs_ended(self, context: Context) -> list[dict[str, Any]]:
+    def jobs_ended(self, context: Context, deadline: float | None = None) -> list[dict[str, Any]]:
         """Read what became of each job, and return the outcomes."""
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             jobs = self._jobs()
-            self.read_jobs(hook, jobs)
+            self.read_jobs(hook, jobs, deadline)
         return self._conclude(context, jobs)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -140,18 +145,25 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
             began = first_poke_at(context) if self.reschedule else None
             if began is None:
                 metrics.wait_started("jobs", "worker")
-            self.deadline = (began or time.time()) + self.seconds
+            self.began = began or time.time()
+            # Airflow applies execution_timeout to each look in reschedule mode.
+            limit = None if self.reschedule else self.execution_timeout
+            self.deadline = deadline_in(self.began + self.seconds - time.time(), limit)
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             jobs = self._jobs()
-            trouble = self.look_at_jobs(hook, jobs, self.deadline)
+            trouble = self.look_at_jobs(hook, jobs, self.deadline, began=self.began)
             if trouble is not None and time.time() >= self.deadline:
                 raise trouble
         if not jobs.have_ended and time.time() < self.deadline:
             return PokeReturnValue(False)
-        metrics.wait_ended(
-            "jobs", metrics.reason_for(jobs.have_ended), time.time() - self.deadline + self.seconds
-        )
+        metrics.wait_ended("jobs", metrics.reason_for(jobs.have_ended), time.time() - self.began)
         return PokeReturnValue(True, self._conclude(context, jobs))
+
+    def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+        """Return the seconds until the next poke: at the deadline at the latest, since Airflow may kill the task then."""
+        assert self.deadline is not None
+        left = self.deadline - time.time()
+        return max(0.0, min(super()._get_next_poke_interval(*args, **kwargs), left))
 
     def _jobs(self) -> Jobs:
         from airflow_provider_llamabatch.batches.jobs import Jobs
@@ -162,7 +174,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
     def _conclude(self, context: Context, jobs: Jobs) -> list[dict[str, Any]]:
         from airflow_provider_llamabatch.batches.jobs import problem_with
 
-        outcomes = jobs.outcomes(late=f"it had not ended after {self.seconds:.0f} s, when the wait was over")
+        outcomes = jobs.outcomes(late="it had not ended when the wait was over")
         if self.with_credits:
             with LlamaBatchHook(self.llamabatch_conn_id) as hook:
                 self.ask_for_credits(hook, outcomes)

@@ -68,7 +68,7 @@ def test_trouble_that_lasts_is_told_after_the_wait_is_over(
         wait_for(references, timeout=1.5).execute(context)
 
 
-def test_what_the_service_refuses_ends_the_wait_at_once(
+def test_what_the_service_refuses_twice_ends_the_wait(
     references: list[Any], context: Any, emulator: LlamaCloudEmulator
 ):
     emulator.control.add_fault(kind="status", status=403, path=JOBS)
