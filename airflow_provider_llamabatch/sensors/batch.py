@@ -5,18 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    BaseSensorOperator,
-    PokeReturnValue,
-)
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_llamabatch import configuration, defaults, metrics
 from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_by_airflow
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
-from airflow_provider_llamabatch.exceptions import BatchSensorTimeout, fail_fast_on_permanent_errors
+from airflow_provider_llamabatch.exceptions import (
+    BatchSensorTimeout,
+    fail_fast_on_permanent_errors,
+    skip_if_soft,
+)
 from airflow_provider_llamabatch.execution.arguments import (
     check_booleans,
     check_conn_id,
@@ -116,23 +114,25 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
                     say_that_a_worker_is_held(self.log)
                     metrics.wait_started("batch", "worker")
                 return super().execute(context)
-            try:
+            with skip_if_soft(self):
                 references = self._poll(context)
                 push_found_link(
                     context, hook, self.project_id, self.polled.poller.batch if self.polled else None
                 )
                 if references is None:
                     self.defer_poll()
-            except (AirflowFailException, AirflowSensorTimeout) as error:
-                if self.soft_fail or self.never_fail:  # as Airflow does it for every other way of waiting
-                    raise AirflowSkipException(f"Skipped instead of failed: {error}") from error
-                raise
         return references
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once; the value is the list of job references once the batch has completed."""
         references = self._poll(context)
         return PokeReturnValue(references is not None, references)
+
+    def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+        """Return the seconds until the next poke: at the deadline at the latest, since Airflow may kill the task then."""
+        assert self.polled is not None
+        left = self.polled.state.deadline - time.time()
+        return max(0.0, min(super()._get_next_poke_interval(*args, **kwargs), left))
 
     def execute_complete(self, context: Context, event: Any) -> list[JobReferenceEntry]:
         """Go on after the trigger has fired: collect the references, or fail with the reason."""
