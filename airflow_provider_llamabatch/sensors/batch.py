@@ -129,7 +129,7 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
         return PokeReturnValue(references is not None, references)
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
-        """Return the seconds until the next poke: at the deadline at the latest, since Airflow may kill the task then."""
+        """Return the seconds until the next poke, which is at the deadline at the latest: Airflow may kill the task."""
         assert self.polled is not None
         left = self.polled.state.deadline - time.time()
         return max(0.0, min(super()._get_next_poke_interval(*args, **kwargs), left))

@@ -160,7 +160,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         return PokeReturnValue(True, self._conclude(context, jobs))
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
-        """Return the seconds until the next poke: at the deadline at the latest, since Airflow may kill the task then."""
+        """Return the seconds until the next poke, which is at the deadline at the latest: Airflow may kill the task."""
         assert self.deadline is not None
         left = self.deadline - time.time()
         return max(0.0, min(super()._get_next_poke_interval(*args, **kwargs), left))
