@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.airflow_compat import AIRFLOW_3
@@ -59,13 +60,23 @@ def _health_page() -> Any:
     import httpx
     from airflow.providers.common.compat.sdk import conf
 
+    from airflow_provider_llamabatch.execution.concurrency import run
+
     server = (
         conf.get("core", "execution_api_server_url", fallback=None)
         or conf.get("api", "base_url", fallback=None)
         or _DEFAULT_SERVER
     )
     url = f"{server.rstrip('/').removesuffix(_EXECUTION_API)}{_HEALTH}"
-    return httpx.get(url, timeout=HEALTH_TIMEOUT).json()
+
+    async def ask() -> Any:
+        async with (
+            asyncio.timeout(HEALTH_TIMEOUT),
+            httpx.AsyncClient() as client,
+        ):  # httpx bounds each read only
+            return (await client.get(url)).json()
+
+    return run(ask(), threads=1)
 
 
 def _last_heartbeat() -> str | None:

@@ -26,7 +26,7 @@ _abandoned: set[asyncio.Task[ClientSettings | LlamaCloudError]] = set()
 
 def settings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
     """Return the settings in connection ``conn_id``; raises ``InvalidInputError``."""
-    _refuse_key(conn_id)
+    _check(conn_id)
     read = _read(hook, conn_id)
     if isinstance(read, Exception):
         raise read
@@ -51,7 +51,7 @@ async def asettings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
     """
     from airflow_provider_llamabatch.llamacloud.errors import NoResponseError
 
-    _refuse_key(conn_id)
+    _check(conn_id)
     task = asyncio.create_task(_aread(hook, conn_id))
     _abandoned.add(task)
     task.add_done_callback(_forget)
@@ -67,11 +67,17 @@ async def asettings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
     return read
 
 
-def _refuse_key(conn_id: str) -> None:
-    """Refuse a key in place of a connection's name before Airflow is asked for it, which would log it."""
-    from airflow_provider_llamabatch.llamacloud.call import check_conn_id
+def _check(conn_id: object) -> None:
+    """Refuse what is no connection's name before Airflow is asked for it, which would log it: it may be a key."""
+    from airflow_provider_llamabatch.llamacloud.call import NOTHING, check_conn_id
+    from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 
-    check_conn_id("llamabatch_conn_id", conn_id)
+    check_conn_id("llamabatch_conn_id", str(conn_id))
+    if not isinstance(conn_id, str) or not conn_id.strip():
+        hint = NOTHING if conn_id is None else ""
+        raise InvalidInputError(
+            "llamabatch_conn_id", f"must be the name of an Airflow connection, not {conn_id!r:.100}{hint}"
+        )
 
 
 def _forget(task: asyncio.Task[ClientSettings | LlamaCloudError]) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
+import threading
+import time
 import traceback
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_llamabatch import airflow_compat
+from airflow_provider_llamabatch import airflow_compat, defaults
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
 from airflow_provider_llamabatch.execution import deferring
 from airflow_provider_llamabatch.llamacloud.errors import NoResponseError
@@ -120,6 +124,25 @@ class TestTriggerers:
 
         assert "No triggerer is alive (last heartbeat: 2026-01-01T00:00:00Z)" in caplog.text
         assert "airflow triggerer" in caplog.text
+
+    def test_a_page_that_drips_holds_no_task_up(self, monkeypatch):
+        gone = threading.Event()
+
+        def drip(server: socket.socket) -> None:
+            with server.accept()[0] as asker, contextlib.suppress(OSError):
+                asker.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                while not gone.wait(0.5):
+                    asker.sendall(b" ")
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/execution/"
+            monkeypatch.setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", url)
+            threading.Thread(target=drip, args=(server,), daemon=True).start()
+            threading.Timer(8.0, gone.set).start()
+            began = time.monotonic()
+            deferring.warn_without_triggerer(logging.getLogger("a.task"))  # type: ignore[arg-type]  # has .warning
+            gone.set()
+        assert time.monotonic() - began < 2 * defaults.HEALTH_TIMEOUT
 
     def test_a_test_with_the_pytest_plugin_asks_nobody(self, api_server, llamacloud, caplog):
         deferring.warn_without_triggerer(logging.getLogger("a.task"))  # type: ignore[arg-type]  # also has .warning

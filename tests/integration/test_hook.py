@@ -299,3 +299,12 @@ def test_a_script_that_finds_no_connection_is_told_that_it_sees_only_the_environ
         LlamaBatchHook("nope").get_conn()
 
     assert ("AIRFLOW_CONN_NOPE" in str(raised.value)) is only_the_environment
+
+
+@pytest.mark.parametrize("conn_id", [None, 7, ["llamabatch_default"], "", " "])
+async def test_what_is_no_name_of_a_connection_is_named(conn_id):
+    with pytest.raises(e.InvalidInputError, match=r"^llamabatch_conn_id: must be the name"):
+        LlamaBatchHook(conn_id).get_batch("bat-1")
+    async with LlamaBatchHook(conn_id) as hook:
+        with pytest.raises(e.InvalidInputError, match=r"^llamabatch_conn_id: must be the name"):
+            await hook.aget_batch("bat-1")
