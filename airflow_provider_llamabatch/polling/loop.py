@@ -139,6 +139,12 @@ def loop_time(epoch: float, now: float) -> float:
     return asyncio.get_running_loop().time() + (epoch - now)
 
 
+def first_poll(first_look_at: float | None, since: float, now: float) -> float:
+    """Return when to poll first, by the loop's clock: a worker's clock that is ahead must not delay it by as much."""
+    first = now if first_look_at is None else first_look_at
+    return loop_time(min(first, now + max(0.0, first - since)), now)
+
+
 class PollLoop:
     """Everything that waits in this process on one connection: a schedule per source, one client."""
 

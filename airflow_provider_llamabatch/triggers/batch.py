@@ -11,7 +11,7 @@ from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.batches.events import WaitEvent
 from airflow_provider_llamabatch.batches.polling import PollState
 from airflow_provider_llamabatch.llamacloud.call import check_conn_id
-from airflow_provider_llamabatch.polling.loop import UNKNOWN_AGE, Subscription, loop_time
+from airflow_provider_llamabatch.polling.loop import UNKNOWN_AGE, Subscription, first_poll, loop_time
 from airflow_provider_llamabatch.polling.sources import Batches
 from airflow_provider_llamabatch.triggers.killing import CancelsOnKill
 
@@ -107,14 +107,12 @@ class BatchTrigger(CancelsOnKill):
         yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # Airflow's
 
     def _subscription(self, now: float, since: float, deadline: float) -> Subscription:
-        first_look_at = now if self.first_look_at is None else self.first_look_at
         state = PollState(
             self.batch_id,
             loop_time(deadline, now),
             max(defaults.MIN_POLL_INTERVAL, self.poll_interval),
             since=loop_time(since, now),
-            # A worker's clock that is ahead of this one must not delay the first poll by as much.
-            next_poll=loop_time(min(first_look_at, now + max(0.0, first_look_at - since)), now),
+            next_poll=first_poll(self.first_look_at, since, now),
             missing_grace=self.missing_grace,
         )
         return Subscription(

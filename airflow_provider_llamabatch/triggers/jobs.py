@@ -11,7 +11,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.batches.polling import PollState, Reason
 from airflow_provider_llamabatch.llamacloud.call import check_conn_id
-from airflow_provider_llamabatch.polling.loop import Subscription, loop_time
+from airflow_provider_llamabatch.polling.loop import Subscription, first_poll, loop_time
 from airflow_provider_llamabatch.polling.sources import Jobs
 from airflow_provider_llamabatch.triggers.killing import CancelsOnKill
 
@@ -109,14 +109,13 @@ class JobsTrigger(CancelsOnKill):
     ) -> None:
         """Wait for the jobs of one type, and note those that end in time."""
         since = now if self.since is None else self.since
-        first = now if self.first_look_at is None else self.first_look_at
         states = [
             PollState(
                 job_id,
                 loop_time(deadline, now),
                 max(defaults.MIN_POLL_INTERVAL, self.poll_interval),
                 since=loop_time(since, now),
-                next_poll=loop_time(first, now),
+                next_poll=first_poll(self.first_look_at, since, now),
             )
             for job_id in ids
         ]

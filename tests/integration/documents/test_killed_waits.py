@@ -50,6 +50,19 @@ async def waiting(job_ids: list[str]) -> AsyncIterator[JobsTrigger]:
     await asyncio.gather(run, return_exceptions=True)
 
 
+async def test_a_worker_whose_clock_is_ahead_delays_no_poll(job_ids: list[str]):
+    ahead = time.time() + 3600
+    trigger = JobsTrigger(
+        {"parse_v2": job_ids}, poll_interval=1.0, deadline=ahead + 60, since=ahead, first_look_at=ahead + 1
+    )
+    run: asyncio.Task[Any] = asyncio.ensure_future(anext(trigger.run()))
+    async with asyncio.timeout(30):
+        while not trigger._ended:
+            await asyncio.sleep(0.02)
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+
+
 def statuses(hook: LlamaBatchHook) -> dict[str, int]:
     found = [job.status for job in hook.iterate(calls.list_parse_jobs())]
     return {status: found.count(status) for status in set(found)}
