@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnVa
 
 from airflow_provider_llamabatch import configuration, defaults, metrics
 from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_by_airflow
+from airflow_provider_llamabatch.batches import polling
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.exceptions import (
     BatchSensorTimeout,
@@ -154,14 +155,25 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
         if self.polled is None:
             raise RuntimeError("poke only works within execute, which begins the wait")
         with fail_fast_on_permanent_errors():
-            result = self.polled.carry_out(self.polled.poller.poll())
+            polled, state = self.polled, self.polled.state
+            result = polled.carry_out(polled.poller.poll())
+            # What the API decides counts once it is repeated, and a rescheduled poke knows nothing of the one before.
+            until = time.time() + polling.ROTATION_GRACE + polling.CONFIRM_AFTER
+            while result is None and state.doubted and self._forgets and time.time() < until:
+                time.sleep(max(0.0, state.next_poll - time.time()))
+                result = polled.carry_out(polled.poller.poll())
             if result is not None and not self.deferrable:
-                metrics.wait_ended("batch", result.reason, time.time() - self.polled.state.since)
+                metrics.wait_ended("batch", result.reason, time.time() - state.since)
             return None if result is None else self.conclude_poll(context, result)
+
+    @property
+    def _forgets(self) -> bool:
+        """Say whether each poke is a process of its own."""
+        return bool(self.reschedule) and not self.deferrable
 
     def _begin(self, hook: LlamaBatchHook, context: Context) -> None:
         since, deadline = None, deadline_in(self.timeout, self.execution_timeout)
-        if self.reschedule and not self.deferrable:
+        if self._forgets:
             began = first_poke_at(context)
             if began is None:
                 metrics.wait_started("batch", "worker")
