@@ -90,7 +90,8 @@ class AsyncClient:
         """
         Return the response's value; raises a ``LlamaCloudError``.
 
-        ``policy`` replaces the client's own. ``within``: seconds for the call as a whole, retries and pauses included.
+        ``policy`` replaces the client's own. ``within``: seconds for the call as a whole, retries and pauses included,
+        but not an attempt's wait for its turn: with a few requests per minute that alone may be longer.
         """
         deadline = None if within is None else time.monotonic() + within
         scoped = call.with_query(**{name: getattr(self.settings, name) for name in call.scope})
@@ -108,6 +109,7 @@ class AsyncClient:
         now = time.monotonic()
         if (turn := self._pace.take(now)) > now:
             await asyncio.sleep(turn - now)
+            deadline = None if deadline is None else deadline + (turn - now)
         redactor = Redactor([*self.settings.secrets, *call.secrets]) if call.secrets else self._redactor
         result = await Exchange(self._http, call, redactor, self._seconds_for(call, deadline)).perform()
         if isinstance(result, Exception):
