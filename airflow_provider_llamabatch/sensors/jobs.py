@@ -116,7 +116,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
                 return super().execute(context)
             deadline = deadline_in(self.seconds, self.execution_timeout)
             jobs = self._jobs()
-            with skip_if_soft(self):
+            with skip_if_soft(self), fail_fast_on_permanent_errors():
                 self.look_at_jobs(hook, jobs, deadline, began=time.time())
                 if not jobs.have_ended:
                     self.defer_jobs(jobs, deadline, "execute_complete")

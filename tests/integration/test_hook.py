@@ -311,6 +311,7 @@ async def test_what_is_no_name_of_a_connection_is_named(conn_id):
 
 
 def test_a_key_in_a_list_in_place_of_a_connections_name_is_not_shown():
+    conn_id: Any = ["llx-abcdefghij0123456789"]
     with pytest.raises(e.InvalidInputError, match="holds an API key") as raised:
-        LlamaBatchHook(["llx-abcdefghij0123456789"]).get_batch("bat-1")
+        LlamaBatchHook(conn_id).get_batch("bat-1")
     assert "llx-a" not in str(raised.value)

@@ -87,6 +87,15 @@ def test_soft_fail_skips_however_soon_the_jobs_have_failed(
         sensor.execute(context)
 
 
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_soft_fail_skips_where_the_service_refuses_to_tell(
+    references: list[Any], context: Any, emulator: LlamaCloudEmulator, deferrable: bool
+):
+    emulator.control.add_fault(kind="status", status=403, detail="not yours", path=JOBS)
+    with pytest.raises(AirflowSkipException):
+        wait_for(references, deferrable=deferrable, soft_fail=True).execute(context)
+
+
 def test_execution_timeout_counts_as_a_deadline_on_a_worker_too(
     references: list[Any], context: Any, emulator: LlamaCloudEmulator
 ):
