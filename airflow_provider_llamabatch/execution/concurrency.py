@@ -100,7 +100,11 @@ def send_all(hook: LlamaBatchHook, calls: Sequence[Call[T]], *, within: float | 
 def send_each(
     hook: LlamaBatchHook, calls: Sequence[Call[T]], *, within: float | None = None
 ) -> list[T | LlamaCloudError]:
-    """Send repeatable calls as ``send_all`` does; where one fails its error stands in the place of its value."""
+    """
+    Send repeatable calls as ``send_all`` does; where one fails its error stands in the place of its value.
+
+    Where as many as are under way at once fail one after another by what may pass, that is raised.
+    """
     return run(_send_all(hook.get_conn().settings, calls, within, keep_errors=True), threads=1)
 
 
@@ -111,6 +115,7 @@ async def _send_all(
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
     values: dict[int, Any] = {}
+    failures = Failures(MAX_CONCURRENCY)
     async with AsyncClient(settings, max_connections=MAX_CONCURRENCY) as client:
 
         async def one(numbered: tuple[int, Call[T]]) -> None:
@@ -120,7 +125,11 @@ async def _send_all(
             except LlamaCloudError as error:
                 if not keep_errors:
                     raise
+                if is_transient(error):
+                    failures.add(error)
                 values[number] = error
+            else:
+                failures.succeed()
 
         await for_each(enumerate(calls), one, limit=MAX_CONCURRENCY)
     return [values[number] for number in range(len(calls))]

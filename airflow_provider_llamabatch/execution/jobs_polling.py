@@ -67,14 +67,20 @@ class JobsPollMixin(LineageMixin):
             return error
         shown = {row.id for row in rows}
         missing = {job_id: type for type, ids in requests for job_id in ids if job_id not in shown}
-        found, absent = self._asked_for(hook, missing, deadline)
-        if absent and time.time() >= (began or 0.0) + defaults.MISSING_GRACE:
-            time.sleep(defaults.CONFIRM_SECONDS)
-            _, gone = self._asked_for(hook, {job_id: missing[job_id] for job_id in absent}, deadline)
-            jobs.lost(gone)
-        if jobs.saw([*rows, *found]):
+        trouble = None
+        try:
+            found, absent = self._asked_for(hook, missing, deadline)
+            rows += found
+            if absent and time.time() >= (began or 0.0) + defaults.MISSING_GRACE:
+                time.sleep(defaults.CONFIRM_SECONDS)
+                _, gone = self._asked_for(hook, {job_id: missing[job_id] for job_id in absent}, deadline)
+                jobs.lost(gone)
+        except LlamaCloudError as error:
+            self.log.warning("Could not look at the jobs that no list shows: %s", error)
+            trouble = error
+        if jobs.saw(rows):
             self.log.info("%s", jobs.line())
-        return None
+        return trouble
 
     def _listed(
         self, hook: LlamaBatchHook, requests: list[tuple[str, list[str]]], deadline: float
@@ -148,7 +154,7 @@ class JobsPollMixin(LineageMixin):
         """Put what each job cost into its outcome: lists do not tell, so it takes a request per job."""
         from airflow_provider_llamabatch.batches.jobs import can_be_asked_for
         from airflow_provider_llamabatch.documents.results import credits_in
-        from airflow_provider_llamabatch.execution.concurrency import send_all
+        from airflow_provider_llamabatch.execution.concurrency import send_each
         from airflow_provider_llamabatch.llamacloud import calls
         from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 
@@ -161,11 +167,14 @@ class JobsPollMixin(LineageMixin):
         jobs = [outcome["job_reference"] for outcome in known]
         asks: list[Any] = [gets[job["type"]](job["id"], expand=("usage",), **scope) for job in jobs]
         try:
-            told = send_all(hook, asks)
+            told = send_each(hook, asks)
         except LlamaCloudError as error:
             self.log.warning("What the jobs cost cannot be told: %s", error)
             return
         for outcome, job in zip(known, told, strict=True):
+            if isinstance(job, LlamaCloudError):
+                self.log.warning("What one of the jobs cost cannot be told: %s", job)
+                continue
             outcome["credits"] = credits_in(getattr(job, "job", job).usage)
 
     def defer_jobs(self, jobs: Jobs, deadline: float, method_name: str) -> None:

@@ -54,6 +54,14 @@ def test_a_job_that_is_gone_is_told_so_and_holds_up_no_worker_until_the_deadline
     assert GONE in outcomes[1]["error_message"]
 
 
+def test_a_job_that_is_gone_hides_not_what_the_others_cost(
+    references: list[Any], context: Any, hook: LlamaBatchHook
+):
+    hook.send(calls.delete_parse_job(references[1]["job_reference"]["id"]))
+    outcomes = wait_for(references, with_credits=True).execute_complete(context, ALL_DONE)
+    assert [one["credits"] for one in outcomes] == [10.0, None, 10.0]
+
+
 @pytest.mark.parametrize("refusal", REFUSALS)
 @pytest.mark.parametrize("resumed", [True, False])
 def test_a_refusal_that_is_not_repeated_ends_no_wait(
@@ -107,6 +115,24 @@ def test_execution_timeout_counts_as_a_deadline_on_a_worker_too(
     outcomes = sensor.execute(context)
     assert time.monotonic() - began < 4
     assert {one["error_message"] for one in outcomes} == {"it had not ended when the wait was over"}
+
+
+@pytest.mark.parametrize(("bad", "statuses"), [(1, {"COMPLETED", "UNKNOWN"}), (99, {"COMPLETED"})])
+def test_one_job_that_is_never_answered_for_holds_up_no_other_and_an_outage_is_waited_out(
+    references: list[Any],
+    context: Any,
+    emulator: LlamaCloudEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    bad: int,
+    statuses: set[str],
+):
+    monkeypatch.setattr(defaults, "MAX_CONCURRENCY", 1)
+    emulator.control.add_fault(kind="missing_fields", path=JOBS)
+    job_id = references[0]["job_reference"]["id"] if bad == 1 else ""
+    times = {} if bad == 1 else {"times": 3}
+    emulator.control.add_fault(kind="status", status=503, path=f"/api/v2/parse/{job_id}", **times)
+    outcomes = wait_for(references).execute_complete(context, {**ALL_DONE, "deadline": time.time() + 30})
+    assert {one["status"] for one in outcomes} == statuses
 
 
 def test_jobs_whose_results_make_a_list_too_long_are_asked_for_by_themselves(
