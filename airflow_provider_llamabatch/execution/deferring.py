@@ -60,7 +60,7 @@ def _health_page() -> Any:
     import httpx
     from airflow.providers.common.compat.sdk import conf
 
-    from airflow_provider_llamabatch.execution.concurrency import run
+    from airflow_provider_llamabatch.llamacloud.background import BackgroundLoop
 
     server = (
         conf.get("core", "execution_api_server_url", fallback=None)
@@ -76,7 +76,11 @@ def _health_page() -> Any:
         ):  # httpx bounds each read only
             return (await client.get(url)).json()
 
-    return run(ask(), threads=1)
+    loop = BackgroundLoop(closing=lambda: asyncio.sleep(0))
+    try:
+        return loop.run(ask())
+    finally:
+        loop.close()
 
 
 def _last_heartbeat() -> str | None:
