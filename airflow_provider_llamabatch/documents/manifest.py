@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch.documents.result_plan import place_of
+from airflow_provider_llamabatch.documents.result_plan import output_of, place_of
+from airflow_provider_llamabatch.documents.results import outputs_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -95,6 +96,18 @@ class Row:
         places = (place_of(path, self.file) for path in paths if path)
         return [place for place in places if place is not None]
 
+    def with_first(self, output: str) -> Row:
+        """Return the row with the result of this output in ``path``, the one that was there among the others."""
+        if output not in self.other_outputs:
+            return self
+        more = {name: one for name, one in self.other_outputs.items() if name != output}
+        if self.path is not None and (first := output_of(self.path, self.file)):
+            more = {first: {"path": self.path, "bytes": self.bytes, "sha256": self.sha256}, **more}
+        one = self.other_outputs[output]
+        return replace(
+            self, path=one["path"], bytes=one.get("bytes"), sha256=one.get("sha256"), other_outputs=more
+        )
+
     def below(self, folder: str) -> Row:
         """Return the row with its results below ``folder``, which ends in ``/``; what points elsewhere stays."""
         more = {
@@ -158,16 +171,19 @@ def reusable(
     Return the rows whose outcome is as good as a new one, by file and SHA-256 of its content.
 
     That is, made with this configuration: completed without a failed page and with all the outputs that are asked
-    for, or failed for a reason that lies in the content itself.
+    for (of which the first one is then in ``path``), or failed for a reason that lies in the content itself.
     """
-    more = list(outputs)[1:]
-    return {
-        (row.file, row.source_sha256): row
-        for row in rows
-        if row.source_sha256
-        and row.configuration == configuration
-        and (_is_complete(row, more) or _is_hopeless(row))
-    }
+    asked = tuple(outputs)
+    found: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        if not row.source_sha256 or row.configuration != configuration:
+            continue
+        wanted = outputs_for(row.job_type or "", asked)
+        if _is_complete(row, wanted):
+            found[row.file, row.source_sha256] = row.with_first(wanted[0]) if wanted else row
+        elif _is_hopeless(row):
+            found[row.file, row.source_sha256] = row
+    return found
 
 
 def _below(folder: str, path: str | None, file: str) -> str | None:
@@ -175,13 +191,10 @@ def _below(folder: str, path: str | None, file: str) -> str | None:
     return f"{folder}{place}" if place else path
 
 
-def _is_complete(row: Row, more: Iterable[str]) -> bool:
-    return (
-        row.status == COMPLETED
-        and row.is_saved
-        and not row.pages_failed
-        and all(output in row.other_outputs for output in more)
-    )
+def _is_complete(row: Row, wanted: Iterable[str]) -> bool:
+    if row.status != COMPLETED or row.path is None or row.pages_failed:
+        return False
+    return {output_of(row.path, row.file), *row.other_outputs} >= set(wanted)
 
 
 def _is_hopeless(row: Row) -> bool:

@@ -83,11 +83,12 @@ def plan_paths(documents: Iterable[str], outputs: Sequence[str], taken: Iterable
 
 def place_of(path: str, document: str) -> str | None:
     """Return the part of a result's path below its target; None where no result of the document is called so."""
-    for candidate in reversed(list(_candidates(document))):  # the longer ones end like the first
-        for suffix in SUFFIXES.values():
-            if f"/{path}".endswith(f"/{candidate}{suffix}"):
-                return candidate + suffix
-    return None
+    return next((place for place, _ in _results_called(path, document)), None)
+
+
+def output_of(path: str, document: str) -> str | None:
+    """Return which output of a document a result is; None where none of them is called so."""
+    return next((output for _, output in _results_called(path, document)), None)
 
 
 def manifest_name(map_index: int | None) -> str:
@@ -109,6 +110,14 @@ def safe_path(document: str) -> str:
     """Return a document's path without anything that leads elsewhere or is read as something else."""
     parts = [_safe_component(part) for part in document.split("/") if part not in {"", "."}]
     return "/".join(parts) or "_"
+
+
+def _results_called(path: str, document: str) -> Iterator[tuple[str, str]]:
+    """Give place and output of the results of a document that end like this path, the longest place first."""
+    for candidate in reversed(list(_candidates(document))):  # the longer ones end like the first
+        for output, suffix in SUFFIXES.items():
+            if f"/{path}".endswith(f"/{candidate}{suffix}"):
+                yield candidate + suffix, output
 
 
 def _candidates(document: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from airflow_provider_llamabatch.llamacloud import calls
 from tests.integration.documents.conftest import fill, rows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
@@ -100,3 +101,15 @@ def test_invoices_become_records_and_one_typed_parquet_file(
         )
     )
     assert table.column("total").to_pylist() == [12.5, 7.0]
+
+
+def test_invoices_that_have_their_records_are_not_paid_for_again(
+    new_line: Callable[[str], Line], source: Path, target: Path, configuration_id: str
+):
+    fill(source, {"a.txt": b"Invoice number: A-1\nTotal: 12.5\nPositions: 3\n"})
+    arguments: dict[str, Any] = {"configuration_id": configuration_id, "outputs": ("records", "parquet")}
+    for night, reused in (("first", 0), ("second", 1)):
+        line = new_line(night)
+        ids = line.upload(source=str(source), target=str(target), reuse=True, **arguments)
+        line.process(ids, configuration_id, "extract_v2")
+        assert line.save(target, **arguments)["reused"] == reused

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_llamabatch.documents import manifest, reuse, rows
 from airflow_provider_llamabatch.documents.manifest import Row
-from airflow_provider_llamabatch.documents.result_plan import plan_paths
+from airflow_provider_llamabatch.documents.result_plan import SUFFIXES, plan_paths
 from airflow_provider_llamabatch.documents.upload_plan import SourceFile
 
 DONE = Row(
@@ -169,6 +169,42 @@ def test_a_result_without_all_outputs_is_made_again():
     for row, expected in ((DONE, False), (both, True)):
         found = reuse.earlier([row], configuration="cfg-1@v2", outputs=["markdown", "text"], present=present)
         assert (found.row_of(SourceFile("a.pdf", 9), "s1") is not None) == expected
+
+
+@pytest.mark.parametrize(
+    ("job_type", "has", "asked", "reused"),
+    [
+        ("parse_v2", ["markdown"], ["markdown"], ["markdown"]),
+        ("parse_v2", ["markdown"], ["text"], None),
+        ("parse_v2", ["markdown"], ["text", "markdown"], None),
+        ("parse_v2", ["markdown", "text"], ["text"], ["text", "markdown"]),
+        ("parse_v2", ["markdown", "text"], ["text", "markdown"], ["text", "markdown"]),
+        ("parse_v2", ["markdown", "text", "items"], ["items", "text"], ["items", "markdown", "text"]),
+        ("extract_v2", ["records"], ["markdown"], ["records"]),  # it gives its records whatever is asked for
+        ("extract_v2", ["records"], ["records", "parquet"], ["records"]),  # made anew of all records
+    ],
+)
+def test_results_are_used_again_for_other_outputs_where_all_of_them_are_there(
+    job_type: str, has: list[str], asked: list[str], reused: list[str] | None
+):
+    first: dict[str, Any]
+    first, *others = (
+        {"path": f"/out/a.pdf{SUFFIXES[output]}", "bytes": 7, "sha256": f"of {output}"} for output in has
+    )
+    more = dict(zip(has[1:], others, strict=True))
+    row = replace(DONE, **first, job_type=job_type, other_outputs=more)
+    present = {f"a.pdf{SUFFIXES[output]}": 7 for output in has}
+    found = reuse.earlier([row], configuration="cfg-1@v2", outputs=asked, present=present)
+    again = found.row_of(SourceFile("a.pdf", 9), "s1")
+
+    if reused is None:
+        assert again is None
+        return
+    assert again is not None
+    assert (again.path, again.sha256) == (f"/out/a.pdf{SUFFIXES[reused[0]]}", f"of {reused[0]}")
+    assert {output: one["sha256"] for output, one in again.other_outputs.items()} == {
+        output: f"of {output}" for output in reused[1:]
+    }
 
 
 def test_an_unchanged_file_need_not_be_read_where_the_storage_has_versions():
