@@ -28,6 +28,8 @@ def merged(
     by_file = {outcome[FILE]: dict(outcome) for outcome in earlier}
     for reference in references:
         file_id = origin.get(reference[FILE], reference[FILE])
+        if by_file.get(file_id, {}).get("status") == COMPLETED:
+            continue  # it was late and came after all, when its further attempt was under way
         by_file[file_id] = {**reference, FILE: file_id, "attempt": attempt, "configuration": configuration}
     return [by_file[file_id] for file_id in sorted(by_file)]
 

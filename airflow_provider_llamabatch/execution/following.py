@@ -8,6 +8,7 @@ id of the one it stands for, and both are looked for after a lost response and b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_llamabatch import configuration
@@ -18,7 +19,7 @@ from airflow_provider_llamabatch.defaults import (
 )
 from airflow_provider_llamabatch.execution.concurrency import for_each, iterate, run, settings_for
 from airflow_provider_llamabatch.llamacloud import calls
-from airflow_provider_llamabatch.llamacloud.errors import ConflictError, LlamaCloudError
+from airflow_provider_llamabatch.llamacloud.errors import ConflictError, LlamaCloudError, NotFoundError
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
 T = TypeVar("T")
+
+MADE_NOTHING = ("FAILED", "CANCELLED")  # how batches end that leave their files to others
 
 
 async def send_once(client: AsyncClient, call: Call[T], look: Callable[[], Awaitable[T | None]]) -> T:
@@ -85,12 +88,29 @@ async def follow_up(
     """
     Return the ephemeral directory called ``name`` holding exactly these files of others, none of them uploaded again.
 
-    The second value leads from its files' ids to those of the files they stand for.
+    The second value leads from its files' ids to those of the files they stand for. What an earlier try put there and
+    is not among these files any more, or has been replaced since, is taken out, unless a batch has it already.
     """
     directory_id = await find_directory(client, name) or await create_directory(
         client, name, "ephemeral", log
     )
-    origin = {file.id: file.unique_id or "" for file in await files_of(client, directory_id)}
+    held = await files_of(client, directory_id)
+    wanted = {file.id: file.file_id for file in files}
+    fitting = {
+        file.unique_id: file
+        for file in held
+        if file.unique_id in wanted and file.file_id in {None, wanted[file.unique_id]}
+    }
+    surplus = [file for file in held if fitting.get(file.unique_id or "") is not file]
+    if surplus and not await _has_batch(client, directory_id):
+
+        async def remove(file: DirectoryFile) -> None:
+            with contextlib.suppress(NotFoundError):
+                await client.send(calls.delete_directory_file(directory_id, file.id))
+
+        await for_each(surplus, remove, limit=limit)
+        held = list(fitting.values())
+    origin = {file.id: file.unique_id or "" for file in held}
     there = set(origin.values())
 
     async def add(file: DirectoryFile) -> None:
@@ -113,6 +133,11 @@ async def _directory_called(client: AsyncClient, name: str) -> Directory | None:
         if directory.name == name and directory.deleted_at is None:
             return directory
     return None
+
+
+async def _has_batch(client: AsyncClient, directory_id: str) -> bool:
+    call = calls.list_batches(source_directory_id=directory_id, page_size=PAGE_SIZE)
+    return any([batch.status not in MADE_NOTHING async for batch in iterate(client, call)])
 
 
 async def _file_with(client: AsyncClient, directory_id: str, unique_id: str) -> DirectoryFile | None:

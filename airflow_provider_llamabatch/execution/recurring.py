@@ -11,20 +11,18 @@ from airflow_provider_llamabatch.assets import directory_uri
 from airflow_provider_llamabatch.defaults import PAGE_SIZE
 from airflow_provider_llamabatch.documents.new_files import Processed, variable_of
 from airflow_provider_llamabatch.documents.upload_plan import identity_of
-from airflow_provider_llamabatch.execution.following import follow_up_directory
+from airflow_provider_llamabatch.execution.following import MADE_NOTHING, follow_up_directory
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from airflow.providers.common.compat.sdk import Context
     from airflow.sdk.types import Logger
 
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from airflow_provider_llamabatch.llamacloud.models import Batch, DirectoryFile
-
-_MADE_NOTHING = ("FAILED", "CANCELLED")
 
 
 @dataclass(slots=True)
@@ -80,8 +78,15 @@ class Recurring:
         self._save(processed)
         return directory_id, origin, None
 
+    def taken(self, follow_up_id: str, origin: Mapping[str, str]) -> None:
+        """Note, before a batch is submitted over them, which files are tried again."""
+        again = set(origin.values())
+        processed = self._load()
+        processed.take(follow_up_id, [file for file in self._files(self.directory_id) if file.id in again])
+        self._save(processed)
+
     def ended(self, follow_up_id: str, with_job: Iterable[str]) -> None:
-        """Note that the run's batch has ended, and which files it gave a job."""
+        """Note that a batch of the run has ended, and which files it gave a job."""
         processed = self._load()
         processed.ended(follow_up_id, with_job)
         self._save(processed)
@@ -115,7 +120,7 @@ class Recurring:
     def _batch_over(self, directory_id: str) -> Batch | None:
         """Return the newest batch over a directory that made something."""
         found = self.hook.list_batches(source_directory_id=directory_id, **self.scope)
-        return next((batch for batch in found if batch.status not in _MADE_NOTHING), None)
+        return next((batch for batch in found if batch.status not in MADE_NOTHING), None)
 
     def _files(self, directory_id: str) -> list[DirectoryFile]:
         call = calls.list_directory_files(directory_id, page_size=PAGE_SIZE, **self.scope)

@@ -132,9 +132,10 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         )
         self._push(context, xcom.JOB_REFERENCES, outcomes)
         self._push(context, xcom.ROUNDS, rounds)
-        if self.only_new and len(rounds) == 1:
-            with_job = [outcome["source_directory_file_id"] for outcome in outcomes]
-            self.recurring(hook, context).ended(rounds[0]["batch_directory_id"], with_job)
+        if self.only_new:
+            ids = [reference["source_directory_file_id"] for reference in references]
+            with_job = [rounds[-1]["origin"].get(file_id, file_id) for file_id in ids]
+            self.recurring(hook, context).ended(rounds[-1]["batch_directory_id"], with_job)
         jobs = Jobs(outcomes)
         deadline = deadline_in(checked_seconds("timeout", self.timeout), self.execution_timeout, self.began)
         self.look_at_jobs(hook, jobs, deadline, began=time.time())
@@ -209,6 +210,8 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
             self._finish(context, self._pull(context, xcom.JOB_REFERENCES))
             return
         directory_id, origin = followed
+        if self.only_new:
+            self.recurring(hook, context).taken(directory_id, origin)
         configuration_id = self.retry_configuration_id or self.configuration_id
         submitter = self._submitter(hook, context, directory_id, configuration_id, f"{RECORD_KEY}_{attempt}")
         submission = submitter.submit_or_rejoin()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,9 @@ class Nights:
             self.hook.send(calls.upload_directory_file(self.directory_id, content, display_name=name))
         self.emulator.control.advance(60)
 
-    def night(self, number: int, *, between: Callable[[], None] = lambda: None) -> list[str]:
+    def night(
+        self, number: int, *, between: Callable[[], None] = lambda: None, **arguments: Any
+    ) -> list[str]:
         """Run one night's task to its end; return the original ids of the files that got a job."""
         context = self.contexts.setdefault(number, self._new_context(f"night-{number}", "create"))
         create = CreateBatchOperator(
@@ -65,15 +68,19 @@ class Nights:
             wait_for_jobs=True,
             only_new=True,
             deferrable=True,
+            **arguments,
         )
-        try:
-            create.execute(context)
-        except TaskDeferred as deferred:
-            between()
-            self.emulator.control.advance(LATER)
-            trigger = deferred.trigger
-            reason = self.hook.get_batch(trigger.batch_id).status.lower()
-            create.execute_complete(context, {"batch_id": trigger.batch_id, "reason": reason})
+        step: Callable[[], Any] = lambda: create.execute(context)  # noqa: E731
+        while True:
+            try:
+                step()
+                break
+            except TaskDeferred as deferred:
+                between()
+                self.emulator.control.advance(LATER)
+                batch_id = deferred.trigger.batch_id
+                event = {"batch_id": batch_id, "reason": self.hook.get_batch(batch_id).status.lower()}
+                step = partial(create.execute_complete, context, event)
         outcomes = context["ti"].xcoms["job_references"]
         assert {outcome["status"] for outcome in outcomes} == {"COMPLETED"}
         return [outcome["source_directory_file_id"] for outcome in outcomes]
@@ -220,3 +227,30 @@ def test_documents_of_one_name_do_not_overwrite_each_others_results(
 
     assert sorted(path.read_text() for path in target.glob("*.md")) == ["first", "second", "third"]
     assert [row.reused for row in rows_of(target).values()].count(True) == 2
+
+
+def test_a_file_that_gets_its_job_in_a_second_attempt_is_not_taken_again(nights: Nights):
+    nights.arrive(2)
+    nights.emulator.control.change(mapping_error_files=("002.txt",))
+
+    def mapped_from_now_on() -> None:
+        nights.emulator.control.change(mapping_error_files=())
+
+    assert len(nights.night(1, between=mapped_from_now_on, max_file_attempts=2)) == 2
+    with pytest.raises(AirflowSkipException):
+        nights.night(2)
+    assert set(nights.paid().values()) == {1}
+
+
+def test_a_night_that_failed_and_is_cleared_later_takes_only_what_no_other_night_has(nights: Nights):
+    nights.arrive(2)
+    nights.emulator.control.change(final_status="FAILED")
+    with pytest.raises(BatchFailedError):
+        nights.night(1)
+    nights.emulator.control.change(final_status="COMPLETED")
+    assert len(nights.night(2)) == 2
+    nights.arrive(1)
+    nights.contexts[1]["ti"].xcoms.clear()
+    assert len(nights.night(1)) == 1  # somebody clears it, once the next night has made up for it
+    assert set(nights.paid().values()) == {1}
+    assert len(nights.paid()) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_llamabatch.exceptions import FilesWithoutJobError, JobsFailedError
+from airflow_provider_llamabatch.execution.following import follow_up_directory
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.sensors.jobs import BatchJobsSensor
@@ -163,6 +165,30 @@ def test_a_task_that_dies_in_any_round_pays_for_no_batch_twice(
         ("COMPLETED", 1),
         ("FAILED", 2),
     ]
+
+
+@pytest.mark.parametrize("has_batch", [False, True])
+def test_what_a_later_try_need_not_repeat_leaves_the_follow_up_directory_unless_a_batch_has_it(
+    directory_id: str, hook: LlamaBatchHook, has_batch: bool
+):
+    a, b, _ = [file.id for file in hook.iterate(calls.list_directory_files(directory_id))]
+
+    def follow_up(*file_ids: str) -> tuple[str, set[str]]:
+        log: Any = logging.getLogger()
+        found = follow_up_directory(hook, directory_id, file_ids, "again", log, None, None)
+        assert found is not None
+        return found[0], set(found[1].values())
+
+    again, origins = follow_up(a, b)
+    assert origins == {a, b}
+    if has_batch:
+        hook.create_batch(
+            source_directory_id=again, configuration_id="cfg-PARSE_AGENTIC", job_type="parse_v2"
+        )
+    expected = {a, b} if has_batch else {a}
+    assert follow_up(a) == (again, expected)
+    held = {file.unique_id for file in hook.iterate(calls.list_directory_files(again))}
+    assert held == expected
 
 
 def test_what_counts_as_a_failure_is_decided_after_the_last_attempt(

@@ -187,12 +187,11 @@ def test_a_result_without_all_outputs_is_made_again():
 def test_results_are_used_again_for_other_outputs_where_all_of_them_are_there(
     job_type: str, has: list[str], asked: list[str], reused: list[str] | None
 ):
-    first: dict[str, Any]
-    first, *others = (
-        {"path": f"/out/a.pdf{SUFFIXES[output]}", "bytes": 7, "sha256": f"of {output}"} for output in has
-    )
-    more = dict(zip(has[1:], others, strict=True))
-    row = replace(DONE, **first, job_type=job_type, other_outputs=more)
+    results: dict[str, dict[str, Any]] = {
+        output: {"path": f"/out/a.pdf{SUFFIXES[output]}", "bytes": 7, "sha256": f"of {output}"}
+        for output in has
+    }
+    row = replace(DONE, **results.pop(has[0]), job_type=job_type, other_outputs=results)
     present = {f"a.pdf{SUFFIXES[output]}": 7 for output in has}
     found = reuse.earlier([row], configuration="cfg-1@v2", outputs=asked, present=present)
     again = found.row_of(SourceFile("a.pdf", 9), "s1")

@@ -40,6 +40,15 @@ def test_a_new_attempt_stands_in_the_place_of_the_one_it_repeats():
     assert "status" not in both[1]
 
 
+def test_a_job_that_completes_while_its_file_is_tried_again_is_the_files_outcome():
+    first = [entry("dfl-1", "j1", status="COMPLETED"), entry("dfl-2", "j2", status="RUNNING")]
+    again = [entry("dfl-1b", "j8"), entry("dfl-2b", "j9")]
+    both = merged(
+        first, again, attempt=2, configuration="cfg-2", origin={"dfl-1b": "dfl-1", "dfl-2b": "dfl-2"}
+    )
+    assert [one["job_reference"]["id"] for one in both] == ["j1", "j9"]
+
+
 def test_a_file_that_gets_a_job_in_a_later_attempt_is_no_longer_without_one():
     left = without_job(
         [entry("dfl-1"), entry("dfl-2"), entry("dfl-3"), entry("dfl-4")],
