@@ -116,7 +116,7 @@ class Storage:
             if info.get("type") == "file" or problem:
                 if problem == _NOT_LISTED:
                     files.append(SourceFile(f"{path}/", 0, problem=problem))
-                elif full == self._root or matches(path):
+                elif full == self._root or matches(path.lstrip("/")):  # a key may be "in//a.pdf"
                     files.append(SourceFile(path, int(info.get("size") or 0), _version(info), problem))
         return sorted(files, key=lambda file: file.path)
 
@@ -268,7 +268,8 @@ def split_pattern(source: str, pattern: str) -> tuple[str, str]:
     first = next((index for index, part in enumerate(parts) if _GLOB.search(part)), None)
     if first is None:
         return source, pattern
-    return "/".join(parts[:first]) or "/", "/".join(parts[first:])
+    folder = "/".join(parts[:first]) or ("/" if first else ".")  # "*.pdf" has none: not the root of all files
+    return folder, "/".join(parts[first:])
 
 
 def chunks_of(file: IO[bytes], size: int = 1024 * 1024) -> Iterator[bytes]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
-from airflow_provider_llamabatch.storage import Storage
+from airflow_provider_llamabatch.storage import Storage, split_pattern
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +35,20 @@ def test_the_package_that_a_storage_needs_is_named(url: str, package: str):
 def test_of_another_scheme_only_what_airflow_says_is_told():
     with pytest.raises(InvalidInputError, match=r"No filesystem registered for scheme nope$"):
         Storage("nope://bucket/in")
+
+
+@pytest.mark.parametrize(
+    ("source", "folder", "pattern"),
+    [
+        ("/data/in", "/data/in", "**/*"),
+        ("/data/in/*.pdf", "/data/in", "*.pdf"),
+        ("/data/[a-c]/**/*.pdf", "/data", "[a-c]/**/*.pdf"),
+        ("s3://bucket/*.pdf", "s3://bucket", "*.pdf"),
+        ("/*.pdf", "/", "*.pdf"),
+        ("in/*.pdf", "in", "*.pdf"),
+        ("*.pdf", ".", "*.pdf"),
+        ("**/*.pdf", ".", "**/*.pdf"),
+    ],
+)
+def test_a_glob_begins_at_the_folder_that_it_names(source: str, folder: str, pattern: str):
+    assert split_pattern(source, "**/*") == (folder, pattern)

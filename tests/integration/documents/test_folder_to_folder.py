@@ -244,3 +244,20 @@ def test_results_are_handed_on_as_texts_with_metadata(line: Line, source: Path, 
     assert document["text"] == "alpha"
     assert document["metadata"]["file"] == "a.txt"
     assert document["metadata"]["path"] == f"{target}/a.txt.md"
+
+
+def test_objects_whose_keys_have_slashes_too_many_are_documents_too(line: Line, target: Path, s3):
+    keys = ["a.txt", "/a.txt", "//a.txt", "sub//a.txt", "sub/a.txt"]
+    for key in keys:
+        s3.put_object(Bucket="documents", Key=f"in/{key}", Body=key.encode())
+    line.process(
+        line.upload(
+            source="s3://documents/in", source_conn_id="storage", pattern="**/*.txt", target=str(target)
+        )
+    )
+    line.save(target)
+
+    rows = rows_of(target)
+    assert {row.file: (target / row.places[0]).read_text() for row in rows.values()} == {
+        key: key for key in keys
+    }
