@@ -133,12 +133,15 @@ class Uploader:
         progress = Progress(len(files), time.monotonic)
 
         async def one(file: SourceFile) -> None:
+            directory_id = self._ids[plan.places[file.path]]
             try:
-                row = await self._bring(file, self._ids[plan.places[file.path]])
+                row = await self._bring(file, directory_id)
             except (FileNotFoundError, StorageError, LlamaCloudError) as error:
                 row = await self._failed(file, error)
             else:
                 self._failures.succeed()
+            if row.directory_file_id is None and (held := self._held_in(directory_id, file)):
+                row = self._left(file, held[0])
             self.result.rows[file.path] = row
             if line := progress.add(failed=row.directory_file_id is None):
                 self.log.info("Uploads: %s", line)
@@ -166,6 +169,23 @@ class Uploader:
             self._failures.add(error)
         self.log.warning("%s is left out: %s", file.path, error)
         return Row(file.path, status, error=str(error), source_bytes=file.size)
+
+    def _left(self, file: SourceFile, held: Held) -> Row:
+        """Return the row of a file of which an earlier copy is in the directory and stays: it will be processed."""
+        self.log.warning("The copy of %s that was uploaded before stays", file.path)
+        self.result.kept += 1
+        return Row(
+            file.path,
+            manifest.UPLOADED,
+            directory_id=held.directory_id,
+            directory_file_id=held.id,
+            source_sha256=held.sha256,
+            source_version=held.version,
+        )
+
+    def _held_in(self, directory_id: str, file: SourceFile) -> list[Held]:
+        held = self._held.get(upload_plan.path_key(file.path), ())
+        return [one for one in held if one.directory_id == directory_id]
 
     async def _existing(self) -> list[str]:
         if self.target.directory_id is not None:
@@ -197,11 +217,7 @@ class Uploader:
 
     async def _bring(self, file: SourceFile, directory_id: str) -> Row:
         """Have one file in its directory, once, in its present version."""
-        held = [
-            one
-            for one in self._held.get(upload_plan.path_key(file.path), ())
-            if one.directory_id == directory_id
-        ]
+        held = self._held_in(directory_id, file)
         sha256 = self.known.get(file.path) or upload_plan.known_content(file, held)
         if sha256 is not None:
             decision = upload_plan.decide(self._wanted(file, sha256), held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -196,6 +197,35 @@ def test_a_file_that_the_service_fails_over_is_a_failed_document_after_the_last_
     line.context("upload")["ti"].max_tries = 0
     assert "503" in skipped(line, source, target, status="NO_JOB", max_concurrency=1)["bad.txt"]
     assert line.context("save")["ti"].xcoms["summary"]["failed"] == 1
+
+
+@pytest.mark.parametrize("trouble", ["gone", "a folder", "refused"])
+def test_a_file_that_an_earlier_try_sent_keeps_its_name_where_it_cannot_be_sent_anew(
+    line: Line,
+    source: Path,
+    target: Path,
+    emulator: LlamaCloudEmulator,
+    after_listing: Callable[[Any], None],
+    trouble: str,
+):
+    fill(source, {"a.txt": b"alpha", "bad.txt": b"first", "sub/b.txt": b"beta"})
+    line.upload(source=str(source), target=str(target))  # and dies before it can say so
+    fill(source, {"bad.txt": b"second"})
+    if trouble == "refused":
+        emulator.control.add_fault(kind="status", status=415, method="POST", path="/files/upload$")
+    elif trouble == "gone":
+        after_listing((source / "bad.txt").unlink)
+    else:
+        after_listing(lambda: ((source / "bad.txt").unlink(), (source / "bad.txt").mkdir()))
+    line.process(line.upload(source=str(source), target=str(target)))
+    summary = line.save(target)
+
+    assert {row.file: row.status for row in rows_of(target).values()} == dict.fromkeys(
+        ("a.txt", "bad.txt", "sub/b.txt"), "COMPLETED"
+    )
+    assert (target / "bad.txt.md").read_text() == "first"
+    assert rows_of(target)["bad.txt"].source_sha256 == hashlib.sha256(b"first").hexdigest()
+    assert (summary["saved"], summary["skipped"]) == (3, 0)
 
 
 @pytest.mark.usefixtures("bad_file")
