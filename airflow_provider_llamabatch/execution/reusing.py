@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from airflow_provider_llamabatch.execution.saving import rows_at, rows_in
 from airflow_provider_llamabatch.execution.uploading import hash_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_llamabatch.documents.manifest import Row
     from airflow_provider_llamabatch.documents.upload_plan import SourceFile
@@ -26,7 +27,8 @@ def earlier_results(target: Storage, configuration: str, outputs: Sequence[str],
     The manifest tells of it, and of what a save has done that goes on or was given up its checkpoints do.
     A result counts by its path below the target. Where the manifest writes the target otherwise (the folder was moved,
     or is given in other words) the content has to be the one that the manifest tells, so that a file of the same name
-    and size is not taken for a result that lies elsewhere.
+    and size is not taken for a result that lies elsewhere. The same holds where manifest and checkpoints tell of other
+    contents at one place: the document has changed since one of them was written.
     """
     rows = rows_at(target, target.names_in(SAVES))
     rows += rows_in(target, MANIFEST) or ()
@@ -34,8 +36,9 @@ def earlier_results(target: Storage, configuration: str, outputs: Sequence[str],
         return Earlier()
     present = {file.path: file.size for file in target.files("**/*")}
     found = earlier(rows, configuration=configuration, outputs=outputs, present=present)
+    told = Counter(place for place, _ in {one for row in rows for one in _contents(row)})
     with ThreadPoolExecutor(threads) as pool:
-        there = list(pool.map(lambda row: _found_in(target, row), found.rows.values()))
+        there = list(pool.map(lambda row: _found_in(target, row, told), found.rows.values()))
     found.rows = {key: row for key, row in zip(found.rows, there, strict=True) if row is not None}
     return found
 
@@ -65,14 +68,22 @@ def reused_rows(
     return {path: row for path, row in rows.items() if row is not None}, known
 
 
-def _found_in(target: Storage, row: Row) -> Row | None:
-    """Return the row with its paths as the target is written now; None where other content lies there."""
-    here = row.below(target.url_of(""))
+def _contents(row: Row) -> list[tuple[str, str | None]]:
+    """Return the places of a row's results and the SHA-256 of what it says lies there."""
     digests = [row.sha256, *(more.get("sha256") for more in row.other_outputs.values())]
+    return list(zip(row.places, digests, strict=False))
+
+
+def _found_in(target: Storage, row: Row, told: Mapping[str, int]) -> Row | None:
+    """
+    Return the row with its paths as the target is written now; None where other content lies there.
+
+    ``told`` is of how many contents manifest and checkpoints tell, by place.
+    """
+    here = row.below(target.url_of(""))
+    is_sure = here == row and all(told[place] == 1 for place in row.places)
     try:
-        is_same = here == row or all(
-            hash_of(target, place)[0] == digest for place, digest in zip(here.places, digests, strict=True)
-        )
+        is_same = is_sure or all(hash_of(target, place)[0] == digest for place, digest in _contents(here))
     except (FileNotFoundError, StorageError):
         return None
     return here if is_same else None

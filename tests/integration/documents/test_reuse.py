@@ -115,3 +115,19 @@ def test_a_manifest_that_somebody_has_spoiled_is_named_before_anything_is_sent(
         process(new_line("second"), source, processed)
     with pytest.raises(InvalidInputError, match="line 1"):
         list(documents_from_manifest(str(manifest)))
+
+
+def test_what_a_save_that_was_given_up_tells_of_a_result_holds_only_while_that_result_is_there(
+    new_line: Callable[[str], Line], source: Path, processed: Path
+):
+    given_up = processed / ".llamabatch" / "saves" / "given-up"
+    given_up.mkdir(parents=True)
+    shutil.copy(processed / "manifest.jsonl", given_up / "000000.jsonl")
+    for night, content in (
+        ("second", b"delta"),
+        ("third", b"alpha"),
+    ):  # of one size, and the first comes back
+        fill(source, {"a.txt": content})
+        assert process(new_line(night), source, processed)["saved"] == 1
+        assert (processed / "a.txt.md").read_bytes() == content
+    assert process(new_line("fourth"), source, processed)["reused"] == len(DOCUMENTS)
