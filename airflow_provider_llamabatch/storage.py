@@ -149,6 +149,12 @@ class Storage:
         except FileNotFoundError:
             return None
 
+    def size_of(self, path: str) -> int | None:
+        """Return the size of a file in bytes, also through links; None where none can be reached."""
+        with contextlib.suppress(OSError):
+            return int(self._fs.size(self._full(path)))
+        return None
+
     def write(self, path: str, chunks: Iterable[bytes]) -> Written:
         """
         Write a file whole or not at all: whoever reads it sees what was there before, or all of it.

@@ -34,8 +34,7 @@ def earlier_results(target: Storage, configuration: str, outputs: Sequence[str],
     rows += rows_in(target, MANIFEST) or ()
     if not rows:
         return Earlier()
-    present = {file.path: file.size for file in target.files("**/*")}
-    found = earlier(rows, configuration=configuration, outputs=outputs, present=present)
+    found = earlier(rows, configuration=configuration, outputs=outputs, present=_present(target, rows))
     told = Counter(place for place, _ in {one for row in rows for one in _contents(row)})
     with ThreadPoolExecutor(threads) as pool:
         there = list(pool.map(lambda row: _found_in(target, row, told), found.rows.values()))
@@ -66,6 +65,14 @@ def reused_rows(
     known = {file.path: sha256 for file, sha256 in zip(candidates, contents, strict=True) if sha256}
     rows = {file.path: found.row_of(file, known[file.path]) for file in candidates if file.path in known}
     return {path: row for path, row in rows.items() if row is not None}, known
+
+
+def _present(target: Storage, rows: Sequence[Row]) -> dict[str, int]:
+    """Return the sizes of results that are there; on a local target also behind links, which a list does not follow."""
+    if not target.is_local:
+        return {file.path: file.size for file in target.files("**/*")}
+    sizes = {place: target.size_of(place) for row in rows for place in row.places}
+    return {place: size for place, size in sizes.items() if size is not None}
 
 
 def _contents(row: Row) -> list[tuple[str, str | None]]:

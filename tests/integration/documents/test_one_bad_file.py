@@ -208,6 +208,10 @@ def test_a_file_that_an_earlier_try_sent_keeps_its_name_where_it_cannot_be_sent_
     after_listing: Callable[[Any], None],
     trouble: str,
 ):
+    def become_a_folder() -> None:
+        (source / "bad.txt").unlink()
+        (source / "bad.txt").mkdir()
+
     fill(source, {"a.txt": b"alpha", "bad.txt": b"first", "sub/b.txt": b"beta"})
     line.upload(source=str(source), target=str(target))  # and dies before it can say so
     fill(source, {"bad.txt": b"second"})
@@ -216,7 +220,7 @@ def test_a_file_that_an_earlier_try_sent_keeps_its_name_where_it_cannot_be_sent_
     elif trouble == "gone":
         after_listing((source / "bad.txt").unlink)
     else:
-        after_listing(lambda: ((source / "bad.txt").unlink(), (source / "bad.txt").mkdir()))
+        after_listing(become_a_folder)
     line.process(line.upload(source=str(source), target=str(target)))
     summary = line.save(target)
 

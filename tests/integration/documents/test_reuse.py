@@ -131,3 +131,12 @@ def test_what_a_save_that_was_given_up_tells_of_a_result_holds_only_while_that_r
         assert process(new_line(night), source, processed)["saved"] == 1
         assert (processed / "a.txt.md").read_bytes() == content
     assert process(new_line("fourth"), source, processed)["reused"] == len(DOCUMENTS)
+
+
+def test_results_below_a_folder_that_was_moved_and_linked_are_reused(
+    new_line: Callable[[str], Line], source: Path, processed: Path, tmp_path: Path
+):
+    (processed / "sub").rename(tmp_path / "elsewhere")
+    (processed / "sub").symlink_to(tmp_path / "elsewhere")
+
+    assert process(new_line("second"), source, processed)["reused"] == len(DOCUMENTS)
