@@ -85,6 +85,12 @@ class Row:
         return self.path is not None
 
     @property
+    def outputs(self) -> set[str]:
+        """Return of which outputs it has a result."""
+        first = self.path and output_of(self.path, self.file)
+        return {*self.other_outputs, first} if first else set(self.other_outputs)
+
+    @property
     def places(self) -> list[str]:
         """
         Return the paths of its results below the folder of the manifest, the one in ``path`` first.
@@ -192,9 +198,7 @@ def _below(folder: str, path: str | None, file: str) -> str | None:
 
 
 def _is_complete(row: Row, wanted: Iterable[str]) -> bool:
-    if row.status != COMPLETED or row.path is None or row.pages_failed:
-        return False
-    return {output_of(row.path, row.file), *row.other_outputs} >= set(wanted)
+    return row.status == COMPLETED and row.is_saved and not row.pages_failed and row.outputs >= set(wanted)
 
 
 def _is_hopeless(row: Row) -> bool:

@@ -112,13 +112,15 @@ class Saver:
     def __post_init__(self) -> None:
         self.failures = Failures(self.limit)
 
-    async def save(self, rows: Sequence[Row], stems: Mapping[str, str], done: Mapping[str, Row]) -> list[Row]:
+    async def save(
+        self, rows: Sequence[Row], stems: Mapping[str, str], done: Mapping[str | None, Row]
+    ) -> list[Row]:
         """
         Return the rows with what became of them; each names its job.
 
-        ``stems`` are the paths of the results without suffix, by file; ``done`` are rows of an earlier try, by job.
+        ``done`` are rows of an earlier try, by job; ``stems`` are the paths of what is left, without suffix, by file.
         """
-        finished = [self._again(row, done[row.job_id or ""]) for row in rows if row.job_id in done]
+        finished = [self._again(row, done[row.job_id]) for row in rows if row.job_id in done]
         remaining = [row for row in rows if row.job_id not in done]
         if finished:
             self.log.info("Going on after %s results that an earlier try saved", len(finished))
@@ -154,7 +156,9 @@ class Saver:
         return replace(row, status=manifest.NO_RESULT, error=str(error))
 
     def _again(self, row: Row, done: Row) -> Row:
-        return replace(done, attempt=row.attempt, configuration=row.configuration)
+        done = replace(done, attempt=row.attempt, configuration=row.configuration)
+        wanted = outputs_for(row.job_type or "", self.outputs)
+        return done.with_first(wanted[0]) if wanted else done
 
     async def _save(self, row: Row, stem: str) -> Row:
         wanted = outputs_for(row.job_type or "", self.outputs)

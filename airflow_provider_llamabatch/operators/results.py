@@ -258,12 +258,19 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         if not rows:
             return others, []
         report_written(target)
-        needed = dict.fromkeys(output for row in rows for output in outputs_for(row.job_type or "", outputs))
-        taken = [path for row in others for path in row.places]
-        stems = plan_paths([row.file for row in rows], list(needed), taken=taken)
         # before the event loop begins: it asks Airflow for the connection
         settings = concurrency.settings_for(hook, self.project_id, self.organization_id)
-        done = {row.job_id: row for row in checkpoints.rows() if row.job_id}
+        jobs = {row.job_id for row in rows}
+        done = {
+            row.job_id: row
+            for row in checkpoints.rows()
+            if row.job_id in jobs
+            and (not row.is_saved or row.outputs >= set(outputs_for(row.job_type or "", outputs)))
+        }
+        left = [row for row in rows if row.job_id not in done]
+        needed = dict.fromkeys(output for row in left for output in outputs_for(row.job_type or "", outputs))
+        taken = [path for row in (*others, *done.values()) for path in row.places]
+        stems = plan_paths([row.file for row in left], list(needed), taken=taken)
 
         async def save() -> tuple[list[Row], list[Exception]]:
             async with AsyncClient(settings, max_connections=self.max_concurrency) as client:

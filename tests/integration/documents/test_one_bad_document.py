@@ -57,6 +57,43 @@ def test_a_result_that_cannot_be_had_is_asked_for_again_by_the_next_try_and_the_
     assert not list((target / ".llamabatch" / "saves").rglob("*.jsonl"))
 
 
+def test_a_next_try_that_has_more_documents_gives_none_the_place_of_a_result_that_is_there(
+    line: Line, source: Path, target: Path, emulator: LlamaCloudEmulator
+):
+    names = ("a#.txt", "a?.txt", "b.txt")  # the first two would both be a_.txt.md
+    fill(source, {name: name.encode() for name in names})
+    line.process(line.upload(source=str(source), target=str(target), max_files_per_directory=1))
+    all_of_them = line.references
+    others = all_of_them[1:]
+    job_id = others[1]["job_reference"]["id"]
+    trouble = emulator.control.add_fault(path=f"/api/v2/parse/{job_id}", kind="status", status=500)
+    line.references = others  # the batch of the first one failed
+    with pytest.raises(UnavailableError):
+        line.save(target)
+
+    emulator.control.remove_fault(trouble)
+    line.references = all_of_them  # it was cleared, and so is the save
+    line.save(target)
+    assert {row.file: (target / row.places[0]).read_text() for row in rows_of(target).values()} == {
+        name: name for name in names
+    }
+
+
+def test_a_next_try_that_wants_other_outputs_has_them_of_every_document(
+    line: Line, source: Path, target: Path, emulator: LlamaCloudEmulator
+):
+    job_id = processed(line, source, target, files=3)[1]
+    trouble = emulator.control.add_fault(path=f"/api/v2/parse/{job_id}", kind="status", status=500)
+    with pytest.raises(UnavailableError):
+        line.save(target, outputs=("markdown",))
+
+    emulator.control.remove_fault(trouble)
+    line.save(target, outputs=("text", "markdown"))
+    assert [row.places for row in rows_of(target).values()] == [
+        [f"0{number}.txt.txt", f"0{number}.txt.md"] for number in range(3)
+    ]
+
+
 def test_a_result_that_cannot_be_written_is_written_by_the_next_try_and_the_others_at_once(
     line: Line, source: Path, target: Path
 ):
