@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow_provider_llamabatch.documents.manifest import NO_RESULT
 from airflow_provider_llamabatch.documents.result_plan import MANIFEST, SAVES
 from airflow_provider_llamabatch.documents.reuse import Earlier, earlier
 from airflow_provider_llamabatch.exceptions import StorageError
@@ -67,6 +69,20 @@ def reused_rows(
     return {path: row for path, row in rows.items() if row is not None}, known
 
 
+def as_before(target: Storage, rows: Sequence[Row], path: str) -> list[Row]:
+    """Return the rows; where a job's result cannot be had, but the manifest at ``path`` has it, that one counts."""
+    if all(row.status != NO_RESULT for row in rows):
+        return list(rows)
+    before = {row.job_id: row for row in rows_in(target, path) or () if row.job_id and row.is_saved}
+
+    def result_of(row: Row) -> Row:
+        found = before.get(row.job_id or "") if row.status == NO_RESULT else None
+        there = found and _found_in(target, found, Counter())
+        return replace(there, reused=False, attempt=row.attempt) if there else row
+
+    return [result_of(row) for row in rows]
+
+
 def _present(target: Storage, rows: Sequence[Row]) -> dict[str, int]:
     """Return the sizes of results that are there; on a local target also behind links, which a list does not follow."""
     if not target.is_local:
@@ -85,7 +101,7 @@ def _found_in(target: Storage, row: Row, told: Mapping[str, int]) -> Row | None:
     """
     Return the row with its paths as the target is written now; None where other content lies there.
 
-    ``told`` is of how many contents manifest and checkpoints tell, by place.
+    ``told`` is of how many contents manifest and checkpoints tell, by place; only where it is one need nothing be read.
     """
     here = row.below(target.url_of(""))
     is_sure = here == row and all(told[place] == 1 for place in row.places)

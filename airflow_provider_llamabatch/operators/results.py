@@ -154,6 +154,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch and write what is not written yet, then the manifest."""
         from airflow_provider_llamabatch.documents import manifest, result_plan, rows, upload_plan
+        from airflow_provider_llamabatch.execution.reusing import as_before
         from airflow_provider_llamabatch.execution.saving import Checkpoints
         from airflow_provider_llamabatch.storage import Storage
 
@@ -176,9 +177,10 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             )
             if self.keep_earlier:
                 documents = rows.with_earlier(documents, self._earlier(target), known)
-            documents, failures = self._save(hook, target, checkpoints, documents, outputs)
-            self._write_records(hook, target, documents, outputs)
             path = result_plan.manifest_name(ti.map_index)
+            documents, failures = self._save(hook, target, checkpoints, documents, outputs)
+            documents = as_before(target, documents, path)
+            self._write_records(hook, target, documents, outputs)
             target.write(path, manifest.to_lines(documents))
             if failures:  # another try asks for these again, and a later run need not pay for the others
                 raise failures[0]

@@ -79,6 +79,23 @@ def test_a_next_try_that_has_more_documents_gives_none_the_place_of_a_result_tha
     }
 
 
+def test_a_save_that_is_cleared_when_results_have_expired_keeps_those_that_are_there(
+    new_line: Callable[[str], Line], source: Path, target: Path, emulator: LlamaCloudEmulator
+):
+    line = new_line("first")
+    processed(line, source, target, files=3)
+    line.save(target, configuration_id=CONFIGURATION)
+    (target / "02.txt.md").write_text("edited")
+    expired = emulator.control.add_fault(path="/api/v2/parse/", kind="status", status=404)
+    line.save(target, configuration_id=CONFIGURATION)
+    emulator.control.remove_fault(expired)
+
+    assert [row.status for row in rows_of(target).values()] == ["COMPLETED", "COMPLETED", "NO_RESULT"]
+    second = new_line("second")
+    second.upload(source=str(source), target=str(target), **REUSING)
+    assert second.context("upload")["ti"].xcoms["upload"]["reused"] == 2
+
+
 def test_a_next_try_that_wants_other_outputs_has_them_of_every_document(
     line: Line, source: Path, target: Path, emulator: LlamaCloudEmulator
 ):
