@@ -162,7 +162,7 @@ def _with_job(row: Row, reference: Mapping[str, Any], configuration: str | None)
         job_id=job["id"],
         job_type=job["type"],
         credits=reference.get("credits"),
-        configuration=configuration,
+        configuration=row.configuration or configuration,
         attempt=reference.get("attempt") or 1,
     )
 

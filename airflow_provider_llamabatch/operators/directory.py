@@ -184,13 +184,15 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             found = files_outside(target, source, pattern)
             files, refused = upload_plan.preflight(found)
             self._report(files, refused)
-            reused, known = self._reused(hook, source, target, files)
+            reused, known, key = self._reused(hook, source, target, files)
             sending = [file for file in files if file.path not in reused]
             self._refuse_surprises(source, sending)
             identity = upload_plan.identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index))
             uploaded = self._upload(hook, source, sending, known, identity, ti.try_number > ti.max_tries)
             metrics.files_uploaded(uploaded, reused=len(reused), skipped=len(refused))
             self.note(written=uploaded.directory_ids, files=uploaded.uploaded, bytes=uploaded.bytes)
+            for row in uploaded.rows.values():
+                row.configuration = key  # as it is now: somebody may change it before the results are saved
             uploaded.rows |= reused
             uploaded.rows |= {one.path: _skipped(one) for one in refused}
             record = _record(target, uploaded.rows.values(), identity) if target is not None else None
@@ -219,20 +221,18 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
 
     def _reused(
         self, hook: LlamaBatchHook, source: Storage, target: Storage | None, files: list[SourceFile]
-    ) -> tuple[dict[str, Row], dict[str, str]]:
-        """Return the rows of files that need not be sent, by path, and the SHA-256 of all that were read for it."""
+    ) -> tuple[dict[str, Row], dict[str, str], str | None]:
+        """Return the rows of files that need not be sent, the SHA-256 of all that were read, and the configuration."""
         from airflow_provider_llamabatch.execution.reusing import earlier_results, reused_rows
         from airflow_provider_llamabatch.execution.saving import configuration_of
 
         if not self.reuse or target is None:
-            return {}, {}
-        configuration = configuration_of(
-            hook, self.configuration_id or "", self.project_id, self.organization_id
-        )
-        earlier = earlier_results(target, configuration, self.outputs, threads=self.max_concurrency)
+            return {}, {}, None
+        key = configuration_of(hook, self.configuration_id or "", self.project_id, self.organization_id)
+        earlier = earlier_results(target, key, self.outputs, threads=self.max_concurrency)
         reused, known = reused_rows(earlier, source, files, threads=self.max_concurrency)
         self.log.info("%s of %s files already have a result and are reused", len(reused), len(files))
-        return reused, known
+        return reused, known, key
 
     def _refuse_surprises(self, source: Storage, files: list[SourceFile]) -> None:
         if self.max_files is not None and len(files) > self.max_files:

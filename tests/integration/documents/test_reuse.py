@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
+from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.loaders import documents_from_manifest
 from tests.integration.documents.conftest import fill, rows_of
@@ -140,3 +142,25 @@ def test_results_below_a_folder_that_was_moved_and_linked_are_reused(
     (processed / "sub").symlink_to(tmp_path / "elsewhere")
 
     assert process(new_line("second"), source, processed)["reused"] == len(DOCUMENTS)
+
+
+def test_a_configuration_that_is_changed_while_its_batch_runs_has_made_no_result_yet(
+    new_line: Callable[[str], Line], source: Path, target: Path, hook: Any
+):
+    fill(source, DOCUMENTS)
+    parameters: dict[str, Any] = {"product_type": "parse_v2", "tier": "fast", "version": "latest"}
+    configuration = hook.send(calls.create_configuration(name="mine", parameters=parameters))
+    using = {"target": str(target), "reuse": True, "configuration_id": configuration.id}
+    first, second = new_line("first"), new_line("second")
+    first.process(first.upload(source=str(source), **using), configuration.id)
+    change = calls.get_configuration(configuration.id)
+    body = {"parameters": {**parameters, "tier": "agentic"}}
+    changed = hook.send(replace(change, method="PUT", body=body))
+    first.save(target, configuration_id=configuration.id)
+
+    assert {row.configuration for row in rows_of(target).values()} == {
+        f"{configuration.id}@{configuration.version}"
+    }
+    assert changed.version != configuration.version
+    second.upload(source=str(source), **using)
+    assert second.context("upload")["ti"].xcoms["upload"]["reused"] == 0
