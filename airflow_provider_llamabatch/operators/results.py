@@ -26,7 +26,7 @@ from airflow_provider_llamabatch.tracing import span
 from airflow_provider_llamabatch.xcom import DOUBTFUL, SUMMARY, USAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import jinja2
     from airflow.providers.common.compat.sdk import Asset, Context
@@ -167,11 +167,12 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             references = [] if self.job_references is None else rows.references_in(self.job_references)
             self.note(job_references=references)
             checkpoints = Checkpoints(target, f"{result_plan.SAVES}/{identity}")
-            known = self._recorded(target) or self._listed(hook)
+            file_errors = rows.flat(self.file_errors)
+            known = self._recorded(target) or self._listed(hook, [*references, *file_errors])
             documents = rows.rows_of(
                 known,
                 references,
-                rows.flat(self.file_errors),
+                file_errors,
                 self._configuration(hook),
                 is_complete=self.upload is not None,
             )
@@ -208,24 +209,27 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             )
         return rows
 
-    def _listed(self, hook: LlamaBatchHook) -> list[Row]:
+    def _listed(self, hook: LlamaBatchHook, entries: Sequence[Mapping[str, Any]]) -> list[Row]:
+        """Return the directory's files; those that a batch tells of also where they have been deleted since."""
+        found = self._files(hook)
+        lacking = {entry["source_directory_file_id"] for entry in entries} - found.keys()
+        if lacking:
+            deleted = self._files(hook, include_deleted=True)
+            found |= {file_id: row for file_id, row in deleted.items() if file_id in lacking}
+        return list(found.values())
+
+    def _files(self, hook: LlamaBatchHook, **more: Any) -> dict[str, Row]:
         from airflow_provider_llamabatch.defaults import PAGE_SIZE
         from airflow_provider_llamabatch.documents.rows import from_directory_file
         from airflow_provider_llamabatch.llamacloud import calls
 
         given = self.source_directory_id
-        return [
-            from_directory_file(file, directory_id)
+        more |= {"project_id": self.project_id, "organization_id": self.organization_id}
+        return {
+            file.id: from_directory_file(file, directory_id)
             for directory_id in ([given] if isinstance(given, str) else given or ())
-            for file in hook.iterate(
-                calls.list_directory_files(
-                    directory_id,
-                    page_size=PAGE_SIZE,
-                    project_id=self.project_id,
-                    organization_id=self.organization_id,
-                )
-            )
-        ]
+            for file in hook.iterate(calls.list_directory_files(directory_id, page_size=PAGE_SIZE, **more))
+        }
 
     def _earlier(self, target: Storage) -> list[Row]:
         from airflow_provider_llamabatch.documents.result_plan import MANIFEST

@@ -210,6 +210,23 @@ def test_a_changed_file_is_processed_again(nights: Nights):
     assert nights.night(2) == [file.id]
 
 
+def test_a_document_that_is_deleted_after_its_batch_keeps_its_name(
+    nights: Nights, new_context: Callable[[str, str], Any], target: Path
+):
+    nights.arrive(2)
+    [gone, _] = nights.night(1)
+    nights.hook.send(calls.delete_directory_file(nights.directory_id, gone))
+    save = SaveBatchResultsOperator(
+        task_id="save",
+        job_references=nights.contexts[1]["ti"].xcoms["job_references"],
+        source_directory_id=nights.directory_id,
+        target=str(target),
+        keep_earlier=True,
+    )
+    assert save.execute(new_context("night-1", "save"))["saved"] == 2
+    assert rows_of(target).keys() == {"001.txt", "002.txt"}
+
+
 def test_documents_of_one_name_do_not_overwrite_each_others_results(
     nights: Nights, new_context: Callable[[str, str], Any], target: Path
 ):
