@@ -66,7 +66,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
     :param directory_type: ``ephemeral`` (cleaned up by LlamaCloud) or ``user`` (kept).
     :param max_files_per_directory: a batch takes at most 1,000.
     :param changed_only: into an existing directory, send only what is new or has another content than what it holds.
-    :param mirror: remove from an existing directory what was uploaded to it, from any source, and this one does not have.
+    :param mirror: remove from an existing directory what was uploaded to it, from any source, and this one lacks.
     :param if_empty: without a single file to send: ``skip``, ``fail`` or ``succeed`` (and return an empty list).
     :param on_unsupported: what to do about files that LlamaCloud refuses (unknown types, empty, too long): ``skip``
         names them in the log and in the record; ``fail`` fails before anything is sent.
