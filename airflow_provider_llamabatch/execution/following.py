@@ -94,6 +94,40 @@ async def follow_up(
     directory_id = await find_directory(client, name) or await create_directory(
         client, name, "ephemeral", log
     )
+    origin = await _only(client, directory_id, files, limit=limit)
+    there = set(origin.values())
+    is_doubtful = False
+
+    async def add(file: DirectoryFile) -> None:
+        async def look() -> DirectoryFile | None:
+            nonlocal is_doubtful
+            is_doubtful = True
+            return await _file_with(client, directory_id, file.id)
+
+        call = calls.add_directory_file(
+            directory_id,
+            file_id=file.file_id or "",
+            display_name=file.display_name,
+            unique_id=file.id,
+            metadata=file.metadata,
+        )
+        added = await send_once(client, call, look)
+        origin[added.id] = file.id
+
+    await for_each([file for file in files if file.id not in there], add, limit=limit)
+    if is_doubtful:  # what was sent again may be there twice, and would be paid for twice
+        held = await _only(client, directory_id, files, limit=limit)
+        there = set(held.values())
+        origin = {
+            file_id: stands_for for file_id, stands_for in origin.items() if stands_for not in there
+        } | held
+    return directory_id, origin
+
+
+async def _only(
+    client: AsyncClient, directory_id: str, files: Sequence[DirectoryFile], *, limit: int
+) -> dict[str, str]:
+    """Take out of a follow-up directory what does not stand for one of these files; return what each one stands for."""
     held = await files_of(client, directory_id)
     wanted = {file.id: file.file_id for file in files}
     fitting = {
@@ -110,22 +144,7 @@ async def follow_up(
 
         await for_each(surplus, remove, limit=limit)
         held = list(fitting.values())
-    origin = {file.id: file.unique_id or "" for file in held}
-    there = set(origin.values())
-
-    async def add(file: DirectoryFile) -> None:
-        call = calls.add_directory_file(
-            directory_id,
-            file_id=file.file_id or "",
-            display_name=file.display_name,
-            unique_id=file.id,
-            metadata=file.metadata,
-        )
-        added = await send_once(client, call, lambda: _file_with(client, directory_id, file.id))
-        origin[added.id] = file.id
-
-    await for_each([file for file in files if file.id not in there], add, limit=limit)
-    return directory_id, origin
+    return {file.id: file.unique_id or "" for file in held}
 
 
 async def _directory_called(client: AsyncClient, name: str) -> Directory | None:

@@ -191,6 +191,25 @@ def test_what_a_later_try_need_not_repeat_leaves_the_follow_up_directory_unless_
     assert held == expected
 
 
+def test_a_file_that_is_added_twice_since_the_list_was_late_is_in_the_follow_up_directory_once(
+    directory_id: str, hook: LlamaBatchHook, emulator: LlamaCloudEmulator, monkeypatch: pytest.MonkeyPatch
+):
+    async def not_listed_yet(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr("airflow_provider_llamabatch.execution.following._file_with", not_listed_yet)
+    emulator.control.add_fault(kind="drop_after", method="POST", path="/files$", times=1)
+    file_ids = [file.id for file in hook.iterate(calls.list_directory_files(directory_id))]
+    log: Any = logging.getLogger()
+    followed = follow_up_directory(hook, directory_id, file_ids, "again", log, None, None)
+
+    assert followed is not None
+    again, origin = followed
+    held = list(hook.iterate(calls.list_directory_files(again)))
+    assert sorted(file.unique_id or "" for file in held) == sorted(file_ids)
+    assert origin == {file.id: file.unique_id for file in held}
+
+
 def test_what_counts_as_a_failure_is_decided_after_the_last_attempt(
     directory_id: str, context: Any, emulator: LlamaCloudEmulator, hook: LlamaBatchHook
 ):
