@@ -31,6 +31,7 @@ RECORDS = "records.jsonl"
 PARQUET = "records.parquet"
 STATE_FOLDER = ".llamabatch"  # checkpoints and upload records; nothing of a document is called like this
 SAVES = f"{STATE_FOLDER}/saves"  # checkpoints, in a folder per save that goes on or was given up
+KEPT = f"{SAVES}/kept.jsonl"  # results of documents that the manifest does not have now
 
 _MAX_COMPONENT_BYTES = 200  # of the 255 that file systems take; the rest is for suffixes and temporary names
 _MAX_PATH_BYTES = 900  # S3 takes 1,024 for the whole key, the target's own prefix included

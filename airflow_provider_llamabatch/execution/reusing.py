@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_llamabatch.documents.manifest import NO_RESULT
-from airflow_provider_llamabatch.documents.result_plan import MANIFEST, SAVES
+from airflow_provider_llamabatch.documents.manifest import NO_RESULT, to_lines
+from airflow_provider_llamabatch.documents.result_plan import KEPT, MANIFEST, SAVES
 from airflow_provider_llamabatch.documents.reuse import Earlier, earlier
 from airflow_provider_llamabatch.exceptions import StorageError
 from airflow_provider_llamabatch.execution.saving import rows_at, rows_in
@@ -26,7 +26,8 @@ def earlier_results(target: Storage, configuration: str, outputs: Sequence[str],
     """
     Return what the target has that can be used again; ``configuration`` is what its manifest calls one.
 
-    The manifest tells of it, and of what a save has done that goes on or was given up its checkpoints do.
+    The manifest tells of it, and of what a save has done that goes on or was given up its checkpoints do. What was kept
+    of documents that the last runs did not have lies beside these.
     A result counts by its path below the target. Where the manifest writes the target otherwise (the folder was moved,
     or is given in other words) the content has to be the one that the manifest tells, so that a file of the same name
     and size is not taken for a result that lies elsewhere. The same holds where manifest and checkpoints tell of other
@@ -67,6 +68,20 @@ def reused_rows(
     known = {file.path: sha256 for file, sha256 in zip(candidates, contents, strict=True) if sha256}
     rows = {file.path: found.row_of(file, known[file.path]) for file in candidates if file.path in known}
     return {path: row for path, row in rows.items() if row is not None}, known
+
+
+def keep_results(target: Storage, rows: Sequence[Row]) -> None:
+    """
+    Write down which results the manifest tells of and these rows, the next ones, do not.
+
+    Their documents may be gone, or not readable, for one night only; later they need not be paid for again.
+    """
+    saved = {row.file for row in rows if row.is_saved}
+    before = rows_at(target, [KEPT])
+    told = [*before, *rows_at(target, [MANIFEST])]
+    kept = {row.file: row for row in told if row.is_saved and row.source_sha256 and row.file not in saved}
+    if before or kept:
+        target.write(KEPT, to_lines(kept.values()))
 
 
 def as_before(target: Storage, rows: Sequence[Row], path: str) -> list[Row]:

@@ -154,7 +154,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch and write what is not written yet, then the manifest."""
         from airflow_provider_llamabatch.documents import manifest, result_plan, rows, upload_plan
-        from airflow_provider_llamabatch.execution.reusing import as_before
+        from airflow_provider_llamabatch.execution.reusing import as_before, keep_results
         from airflow_provider_llamabatch.execution.saving import Checkpoints
         from airflow_provider_llamabatch.storage import Storage
 
@@ -182,6 +182,8 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             documents, failures = self._save(hook, target, checkpoints, documents, outputs)
             documents = as_before(target, documents, path)
             self._write_records(hook, target, documents, outputs)
+            if self.upload is not None and path == result_plan.MANIFEST:
+                keep_results(target, documents)
             target.write(path, manifest.to_lines(documents))
             if failures:  # another try asks for these again, and a later run need not pay for the others
                 raise failures[0]

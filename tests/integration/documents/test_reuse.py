@@ -164,3 +164,26 @@ def test_a_configuration_that_is_changed_while_its_batch_runs_has_made_no_result
     assert changed.version != configuration.version
     second.upload(source=str(source), **using)
     assert second.context("upload")["ti"].xcoms["upload"]["reused"] == 0
+
+
+@pytest.mark.parametrize("how", ["linked", "deleted"])
+def test_a_document_that_is_missing_for_some_nights_is_not_paid_for_again(
+    new_line: Callable[[str], Line], source: Path, processed: Path, tmp_path: Path, how: str
+):
+    (source / "a.txt").rename(tmp_path / "a.txt")
+    if how == "linked":
+        (source / "a.txt").symlink_to(tmp_path / "a.txt")
+    for night in ("second", "third"):
+        process(new_line(night), source, processed)
+        row = rows_of(processed).get("a.txt")
+        assert (row and row.status) == ("SKIPPED" if how == "linked" else None)
+    (source / "a.txt").unlink(missing_ok=True)
+    (tmp_path / "a.txt").rename(source / "a.txt")
+
+    assert process(new_line("fourth"), source, processed)["reused"] == len(DOCUMENTS)
+    assert rows_of(processed)["a.txt"].path == f"{processed}/a.txt.md"
+    fill(source, {"a.txt": b"omega"})
+    assert process(new_line("fifth"), source, processed)["saved"] == 1
+    fill(source, {"a.txt": b"alpha"})
+    assert process(new_line("sixth"), source, processed)["saved"] == 1
+    assert (processed / "a.txt.md").read_text() == "alpha"
