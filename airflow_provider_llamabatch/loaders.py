@@ -28,8 +28,8 @@ def documents_from_manifest(
     from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
     from airflow_provider_llamabatch.storage import Storage
 
-    folder, _, name = manifest.rpartition("/")
-    storage = Storage(folder, conn_id, argument="manifest")
+    folder, slash, name = manifest.rpartition("/")
+    storage = Storage(folder or slash or ".", conn_id, argument="manifest")
     rows = rows_in(storage, name)
     if rows is None:
         raise InvalidInputError("manifest", f"there is nothing at {manifest!r}")
@@ -38,6 +38,9 @@ def documents_from_manifest(
         paths = row.places
         if not paths or (row.reused and not include_reused):
             continue
-        text = (storage.read_bytes(paths[0]) or b"").decode()
+        content = storage.read_bytes(paths[0])
+        if content is None:
+            missing = storage.url_of(paths[0])
+            raise InvalidInputError("manifest", f"{manifest} tells of {missing}, and there is nothing there")
         metadata = {"file": row.file, "path": row.path, "job_id": row.job_id, "pages": row.pages}
-        yield {"text": text, "metadata": metadata}
+        yield {"text": content.decode(), "metadata": metadata}

@@ -187,3 +187,13 @@ def test_a_document_that_is_missing_for_some_nights_is_not_paid_for_again(
     fill(source, {"a.txt": b"alpha"})
     assert process(new_line("sixth"), source, processed)["saved"] == 1
     assert (processed / "a.txt.md").read_text() == "alpha"
+
+
+def test_a_manifest_in_the_working_directory_is_found_and_a_result_that_is_gone_is_no_empty_text(
+    processed: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(processed)
+    assert len(list(documents_from_manifest("manifest.jsonl"))) == len(DOCUMENTS)
+    (processed / "a.txt.md").unlink()
+    with pytest.raises(InvalidInputError, match=r"manifest: .*manifest\.jsonl.*a\.txt\.md"):
+        list(documents_from_manifest("manifest.jsonl"))
