@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.ui.access import Viewer
 
 TOKEN_SECONDS = 60
+EXISTS = 409
 
 
 class RunRefusedError(Exception):
     """Airflow did not start the run; the message says why in Airflow's words."""
 
 
-async def start_run(airflow: Any, viewer: Viewer, dag_id: str, conf: Mapping[str, Any]) -> str:
+async def start_run(airflow: Any, viewer: Viewer, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
     """
-    Return the id of a new run of ``dag_id`` with this ``conf``; raises ``RunRefusedError``.
+    Start the run ``run_id`` of ``dag_id`` with this ``conf``, unless it was started before; raises ``RunRefusedError``.
 
     ``airflow`` is the ASGI application of the API server that this one is mounted in.
     """
@@ -32,11 +33,11 @@ async def start_run(airflow: Any, viewer: Viewer, dag_id: str, conf: Mapping[str
     async with httpx.AsyncClient(transport=transport, base_url="http://airflow.invalid") as client:
         response = await client.post(
             f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns",
-            json={"logical_date": None, "conf": dict(conf)},
+            json={"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)},
             headers={"Authorization": f"Bearer {jwt}"},
         )
-    if response.is_success:
-        return str(response.json()["dag_run_id"])
+    if response.is_success or response.status_code == EXISTS:
+        return
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):

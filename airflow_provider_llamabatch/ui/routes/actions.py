@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 
 import anyio.from_thread
@@ -13,7 +14,7 @@ from airflow_provider_llamabatch import configuration
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 from airflow_provider_llamabatch.ui import rendering
 from airflow_provider_llamabatch.ui.access import Viewer, guard
-from airflow_provider_llamabatch.ui.forgery import checked_form
+from airflow_provider_llamabatch.ui.forgery import FIELD, checked_form
 from airflow_provider_llamabatch.ui.plugin import AIRFLOW
 from airflow_provider_llamabatch.ui.routes.visit import Visit, VisitDep
 from airflow_provider_llamabatch.ui.starting import RunRefusedError, start_run
@@ -82,8 +83,12 @@ def cancel(visit: Annotated[Visit, Depends(may_cancel)], batch_id: str) -> Respo
         Depends(action_logging("llamabatch_process_failed_files")),
     ],
 )
-def process_failed_files(visit: Annotated[Visit, Depends(may_retry)], batch_id: str) -> Response:
-    """Start a run of the DAG that processes failed files again, as the user."""
+def process_failed_files(
+    visit: Annotated[Visit, Depends(may_retry)],
+    batch_id: str,
+    form: Annotated[dict[str, str], Depends(checked_form)],
+) -> Response:
+    """Start a run of the DAG that processes failed files again, as the user; one form starts one run."""
     detail = visit.reader.details[batch_id].get().value
     files = failed_files(detail) if detail is not None else []
     if detail is None or not files or detail.batch.config is None:
@@ -97,9 +102,11 @@ def process_failed_files(visit: Annotated[Visit, Depends(may_retry)], batch_id: 
         "configuration_id": job.configuration_id,
         "job_type": job.type,
     }
-    airflow = visit.request.scope[AIRFLOW]
+    airflow, dag_id = visit.request.scope[AIRFLOW], retry_dag(visit.viewer)
+    # A double click sends the form twice: Airflow makes no second run of the same id, so nothing is paid for twice.
+    run_id = f"manual__{batch_id}_{hashlib.sha256(form[FIELD].encode()).hexdigest()[:12]}"
     try:
-        anyio.from_thread.run(start_run, airflow, visit.viewer, retry_dag(visit.viewer), given)
+        anyio.from_thread.run(start_run, airflow, visit.viewer, dag_id, run_id, given)
     except RunRefusedError as error:
         raise HTTPException(409, f"{str(error).rstrip('.')}.") from None
     visit.request.app.state.runs.expire()

@@ -319,6 +319,28 @@ def test_failed_files_are_processed_again_by_a_dag_run_of_the_user(user, ids):
     assert audit("trigger_dag_run", ids.failed) == ["clerk"]
 
 
+def test_a_form_that_is_sent_twice_starts_one_dag_run(user, ids):
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    def runs() -> int:
+        with create_session() as session:
+            return len(
+                list(session.scalars(select(DagRun.id).where(DagRun.dag_id == "process_failed_files")))
+            )
+
+    admin, before = user("admin"), runs()
+    token = admin.token(ids.failed, "failed-files")
+    answers = [admin.post(f"/batches/{ids.failed}/failed-files", token=token) for _ in range(2)]
+    assert [one.status_code for one in answers] == [303, 303], answers[1].text
+    assert runs() == before + 1
+    again = admin.post(
+        f"/batches/{ids.failed}/failed-files", token=user("clerk").token(ids.failed, "failed-files")
+    )
+    assert again.status_code == 403
+    assert runs() == before + 1
+
+
 def test_a_batch_is_cancelled_once_and_the_audit_log_says_by_whom(user, ids, world):
     clerk = user("clerk")
     answered = clerk.post(f"/batches/{ids.running}/cancel", token=clerk.token(ids.running, "cancel"))
