@@ -58,9 +58,9 @@ def llamacloud_directory(llamacloud: LlamaCloudEmulator) -> Directory:
 
     def make(files: dict[str, bytes | str] | str | Path, *more: str | Path) -> str:
         contents = (
-            files
+            [*files.items()]
             if isinstance(files, dict)
-            else {Path(one).name: Path(one).read_bytes() for one in (files, *more)}
+            else [(Path(one).name, Path(one).read_bytes()) for one in (files, *more)]
         )
         with httpx.Client(base_url=f"{llamacloud.url}/api/v1/beta", headers=headers) as client:
             made = (
@@ -68,7 +68,7 @@ def llamacloud_directory(llamacloud: LlamaCloudEmulator) -> Directory:
                 .raise_for_status()
                 .json()
             )
-            for name, content in contents.items():
+            for name, content in contents:
                 raw = content.encode() if isinstance(content, str) else content
                 client.post(
                     f"directories/{made['id']}/files/upload", files={"upload_file": (name, raw)}

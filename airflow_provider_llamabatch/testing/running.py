@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,15 +123,14 @@ def _serialize(dag: Any) -> None:
 
 @contextlib.contextmanager
 def _no_retry_delays(dag: Any) -> Iterator[None]:
-    tasks = [task for task in dag.tasks if not getattr(task, "is_mapped", False)]
-    delays = [task.retry_delay for task in tasks]
-    for task in tasks:
-        task.retry_delay = timedelta(0)
-    try:
+    with contextlib.ExitStack() as changed:
+        for task in dag.tasks:
+            if getattr(task, "is_mapped", False):  # its tasks are made of these arguments
+                given = mock.patch.dict(task.partial_kwargs, retry_delay=timedelta(0))
+            else:
+                given = mock.patch.object(task, "retry_delay", timedelta(0))
+            changed.enter_context(given)
         yield
-    finally:
-        for task, delay in zip(tasks, delays, strict=True):
-            task.retry_delay = delay
 
 
 def _result(dag_id: str, run_id: str) -> DagResult:

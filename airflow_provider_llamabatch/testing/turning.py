@@ -104,15 +104,16 @@ def turned_time(service: EmulatorState) -> Iterator[TurnedTime]:
     def new_loop() -> TurningLoop:
         return TurningLoop(clock)
 
-    with (
-        mock.patch.object(time, "time", clock.time),
-        mock.patch.object(time, "sleep", clock.sleep),
-        mock.patch.object(asyncio.events, "new_event_loop", new_loop),
-        mock.patch.object(asyncio, "new_event_loop", new_loop),
-    ):
-        try:
+    try:
+        with (
+            mock.patch.object(time, "time", clock.time),
+            mock.patch.object(time, "sleep", clock.sleep),
+            mock.patch.object(asyncio.events, "new_event_loop", new_loop),
+            mock.patch.object(asyncio, "new_event_loop", new_loop),
+        ):
             yield clock
-        finally:
-            clock.active = False
-    with service.lock:
-        service.clock.advance(clock.offset)  # what was turned stays turned
+    finally:
+        clock.active = False
+        with service.lock:
+            if not service.clock.frozen:
+                service.clock.advance(clock.offset)  # what was turned stays turned
