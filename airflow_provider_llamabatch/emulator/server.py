@@ -130,6 +130,8 @@ class LlamaCloudEmulator:
         """Start to serve; return when requests are answered."""
         if self._state_file is not None and self._state_file.exists():
             persistence.load(self._service, self._state_file)
+        if self._state_file is not None:
+            persistence.save(self._service, self._state_file)  # fails now where it would fail at the end
         with _building:
             self._server = _Server(self._config())
         self._server.deliverer = Deliverer(self._service)

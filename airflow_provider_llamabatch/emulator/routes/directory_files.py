@@ -49,7 +49,8 @@ async def upload_file(
         request.directory(directory_id)
     stored = await store_upload(request, upload_file, "user_data", external_file_id)
     with request.service.lock:
-        return answer(request, _put(request, directory_id, stored, entry), 201)
+        # Asked for again: it may have been deleted while the upload was read.
+        return answer(request, _put(request, request.directory(directory_id).id, stored, entry), 201)
 
 
 @api.route("POST", "/bulk-delete", status=204)

@@ -115,8 +115,10 @@ def cancel_job(request: ApiRequest, type_: JobType, id_: str) -> Job:
 def delete_job(request: ApiRequest, type_: JobType, id_: str, *, force: bool = False) -> Job:
     """Delete a job; one that has not ended is refused unless forced."""
     job = get_job(request, type_, id_)
-    running = jobs.status(job, request.now) not in jobs.ENDED
-    refuse_when(running and not force, 409, "The job has not ended and cannot be deleted")
+    status = jobs.status(job, request.now)
+    refuse_when(status not in jobs.ENDED and not force, 409, "The job has not ended and cannot be deleted")
+    if status == "COMPLETED":
+        request.project.credits_of_deleted_jobs += jobs.cost(job, request.settings)
     request.project.jobs[type_].remove(id_)
     return job
 
@@ -142,7 +144,8 @@ def check_credits(request: ApiRequest) -> None:
 def credits_used(request: ApiRequest) -> float:
     """Return what the jobs of the key's organization that have completed cost."""
     projects = request.service.projects.values()
-    mine = (one for one in projects if one.organization_id == request.project.organization_id)
+    mine = [one for one in projects if one.organization_id == request.project.organization_id]
     every = (job for project in mine for job in project.all_jobs())
     completed = (job for job in every if jobs.status(job, request.now) == "COMPLETED")
-    return sum(jobs.cost(job, request.settings) for job in completed)
+    spent = sum(one.credits_of_deleted_jobs for one in mine)
+    return spent + sum(jobs.cost(job, request.settings) for job in completed)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_llamabatch.emulator.state.clock import to_the_microsecond
 from airflow_provider_llamabatch.emulator.state.records import Entry, Timeline
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ class JobTimes:
 
 def plan(settings: Settings, created_at: float) -> Timeline:
     """Fix the course of a new batch."""
-    throttled_at = created_at + settings.batch_pending_seconds
-    running_at = throttled_at + settings.batch_throttled_seconds
-    ended_at = running_at + settings.batch_running_seconds
+    throttled_at = to_the_microsecond(created_at + settings.batch_pending_seconds)
+    running_at = to_the_microsecond(throttled_at + settings.batch_throttled_seconds)
+    ended_at = to_the_microsecond(running_at + settings.batch_running_seconds)
     return Timeline(created_at, throttled_at, running_at, ended_at, settings.final_status)
 
 
@@ -70,7 +71,7 @@ def new_entry(settings: Settings, timeline: Timeline, file_id: str, name: str, p
 
     The caller adds the job to an entry that ``takes_job``.
     """
-    mapped_at = timeline.running_at + place * (timeline.ended_at - timeline.running_at)
+    mapped_at = to_the_microsecond(timeline.running_at + place * (timeline.ended_at - timeline.running_at))
     if any(fnmatchcase(name, pattern) for pattern in settings.mapping_error_files):
         return Entry(file_id, mapped_at, error_message=f"No job could be created for file {name!r}")
     return Entry(file_id, mapped_at)

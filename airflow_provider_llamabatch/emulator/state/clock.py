@@ -25,8 +25,7 @@ class Clock:
 
     def now(self) -> float:
         """Return the emulator's time."""
-        # Microseconds, because that is what the answers show: a filter by a shown time must match exactly.
-        return round(time.time() + self._offset if self._frozen_at is None else self._frozen_at, 6)
+        return to_the_microsecond(time.time() + self._offset if self._frozen_at is None else self._frozen_at)
 
     def advance(self, seconds: float) -> None:
         """
@@ -52,6 +51,11 @@ class Clock:
         if self._frozen_at is not None:
             self._offset = self._frozen_at - time.time()
             self._frozen_at = None
+
+
+def to_the_microsecond(moment: float) -> float:
+    """Return what the answers show of a moment: a filter by a shown time must match exactly."""
+    return round(moment, 6)
 
 
 def iso(moment: float) -> str:

@@ -21,6 +21,11 @@ class Ids:
         """Return a new id of a kind, such as ``bat-...``."""
         return f"{prefix}-{self.uuid()}"
 
+    def go_on(self, orders: int) -> None:
+        """Go on after so many records of earlier runs: one seed must not give their ids again."""
+        if self._seed is not None:
+            self.dice.seed(f"{self._seed} {orders}")
+
     def restart(self) -> None:
         """Begin again where the seed begins."""
         if self._seed is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ class SavedProject:
     name: str
     organization_id: str
     is_default: bool
+    credits_of_deleted_jobs: float = 0.0
     keys: list[str] = field(default_factory=list)
     files: list[StoredFile] = field(default_factory=list)
     directories: list[Directory] = field(default_factory=list)
@@ -75,6 +77,13 @@ def save(service: EmulatorState, path: Path) -> None:
 
 def load(service: EmulatorState, path: Path) -> None:
     """Read what ``save`` wrote; the clock goes on from there. Raises ValueError for a file that is none."""
+    try:
+        _load(service, path)
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+        raise ValueError(f"{path} holds no state of an emulator: {error}") from None
+
+
+def _load(service: EmulatorState, path: Path) -> None:
     with service.lock, zipfile.ZipFile(path) as file:
         saved = _SAVED.validate_json(file.read(RECORDS))
         for name in file.namelist():
@@ -85,6 +94,7 @@ def load(service: EmulatorState, path: Path) -> None:
         service.settings = saved.settings
         service.clock.advance(max(0.0, saved.now - service.now))
         service.skip_orders(saved.orders)
+        service.ids.go_on(saved.orders)
         service.default_key = saved.default_key
         service.projects.clear()
         service.keys.clear()
@@ -100,6 +110,7 @@ def _saved(service: EmulatorState, project: Project) -> SavedProject:
         project.name,
         project.organization_id,
         project.is_default,
+        project.credits_of_deleted_jobs,
         [key for key, owner in service.keys.items() if owner is project],
         [*project.files],
         [*project.directories],
@@ -113,6 +124,7 @@ def _saved(service: EmulatorState, project: Project) -> SavedProject:
 
 def _loaded(saved: SavedProject) -> Project:
     project = Project(saved.id, saved.name, saved.organization_id, is_default=saved.is_default)
+    project.credits_of_deleted_jobs = saved.credits_of_deleted_jobs
     for directory in saved.directories:
         project.add_directory(directory)
     for entry in saved.directory_files:

@@ -49,6 +49,7 @@ class Project:
         self.webhooks: Table[WebhookConfiguration] = Table()
         self.batches: Table[Batch] = Table()
         self.batches_of: dict[str, Table[Batch]] = {}
+        self.credits_of_deleted_jobs = 0.0
         self.jobs: dict[JobType, Table[Job]] = {"parse_v2": Table(), "extract_v2": Table()}
 
     def add_directory(self, directory: Directory) -> None:

@@ -214,3 +214,49 @@ def test_extract_shows_more_when_asked(emulator: LlamaCloudEmulator, client: Any
         {"vendor"},
         {"vendor"},
     ]
+
+
+def test_every_job_of_a_batch_is_found_from_the_time_on_that_it_shows(
+    emulator: LlamaCloudEmulator, client: Any, make_batch: Callable[..., Any]
+) -> None:
+    emulator.control.change(batch_running_seconds=1 / 3)
+    make_batch({f"{number}.txt": b"x" for number in range(7)})
+    emulator.control.advance(60)
+    jobs = list(client.parsing.list())
+    assert len(jobs) == 7
+    for job in jobs:
+        since = list(client.parsing.list(created_at_on_or_after=job.created_at))
+        until = list(client.parsing.list(created_at_on_or_before=job.created_at))
+        assert job.id in {one.id for one in since} & {one.id for one in until}
+
+
+def test_credits_do_not_come_back_with_the_jobs_that_are_deleted(
+    emulator: LlamaCloudEmulator, client: Any, make_batch: Callable[..., Any]
+) -> None:
+    make_batch()
+    emulator.control.advance(60)
+    emulator.control.change(credits_available=1)
+    for job in list(client.parsing.list()):
+        client.parsing.delete(job.id)
+    with pytest.raises(llama_cloud.APIStatusError) as refused:
+        make_batch()
+    assert refused.value.status_code == 402
+
+
+def test_a_directory_that_is_deleted_during_an_upload_takes_no_file(
+    emulator: LlamaCloudEmulator,
+    client: Any,
+    make_directory: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    directory = make_directory({})
+    blobs = emulator._service.blobs
+    store = blobs.store
+
+    def deleting(*arguments: Any) -> str:
+        client.beta.directories.delete(directory)
+        return store(*arguments)
+
+    monkeypatch.setattr(blobs, "store", deleting)
+    with pytest.raises(llama_cloud.NotFoundError):
+        client.beta.directories.files.upload(directory, upload_file=("a.txt", b"a"))
