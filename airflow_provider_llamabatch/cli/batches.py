@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from airflow_provider_llamabatch.llamacloud.models import Batch, BatchResult, ExtractJob, ParseResult
+    from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
 _AGO = re.compile(r"(\d{1,6})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -92,7 +93,11 @@ def since(text: str, now: datetime) -> datetime:
 def _confirmed(batch: Batch) -> bool:
     if not sys.stdin.isatty():
         raise InvalidInputError("--yes", "is needed where nobody can be asked")
-    asked = input(f"Cancel batch {batch.id} over {batch.source_directory_id} ({batch.status})? [y/N] ")
+    try:
+        asked = input(f"Cancel batch {batch.id} over {batch.source_directory_id} ({batch.status})? [y/N] ")
+    except EOFError:  # Ctrl-D
+        print()
+        return False
     return asked.strip().lower() in ("y", "yes")
 
 
@@ -115,7 +120,7 @@ def _totals(files: list[dict[str, Any]]) -> dict[str, Any]:
         known = [file[name] for file in files if file[name] is not None]
         return sum(known) if known else None
 
-    statuses = Counter(file["status"] or "without a job" for file in files)
+    statuses = Counter(file["status"] or ("unknown" if file["job"] else "without a job") for file in files)
     return {
         "files": len(files),
         "jobs": dict(statuses.most_common()),
@@ -203,8 +208,7 @@ def _usages(
                         extract = await client.send(calls.get_extract_job(job.id, expand=("usage",)))
                         found[job.id] = _of_extract_job(extract)
                     else:
-                        call = calls.get_parse_job(job.id, expand=("metadata", "usage"))
-                        found[job.id] = _of_parse_job(await client.send(call))
+                        found[job.id] = _of_parse_job(await _parse_job(client, job.id))
                 except NotFoundError as error:
                     found[job.id] = {"error": str(error)}
 
@@ -212,6 +216,14 @@ def _usages(
 
     run(work(), threads=1)
     return found
+
+
+async def _parse_job(client: AsyncClient, job_id: str) -> ParseResult:
+    """Get a job; one without results, as it still runs or they have expired, may be a 404 where they are asked for."""
+    try:
+        return await client.send(calls.get_parse_job(job_id, expand=("metadata", "usage")))
+    except NotFoundError:
+        return await client.send(calls.get_parse_job(job_id, expand=("usage",)))
 
 
 def _of_parse_job(result: ParseResult) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import logging
 import os
 import sys
@@ -19,6 +20,8 @@ from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Iterator, Sequence
+
+    from airflow.cli.simple_table import AirflowConsole
 
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 
@@ -37,6 +40,8 @@ def command(function: Callable[[Namespace], int], *, failed: int = 1) -> Callabl
     @functools.wraps(function)
     def run(options: Namespace) -> None:
         act_as_airflow()
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the output's encoding lacks ends nothing
+            sys.stdout.reconfigure(errors="replace")
         try:
             with contextlib.nullcontext() if options.verbose else _quiet(), _retries_told():
                 code = function(options)
@@ -99,20 +104,23 @@ def connected(options: Namespace) -> Iterator[tuple[LlamaBatchHook, dict[str, An
 
 def show(rows: Sequence[dict[str, Any]], output: str) -> None:
     """Print rows of the same keys as ``--output`` asks for."""
-    from airflow.cli.simple_table import AirflowConsole
-
     if output in ("json", "yaml"):
         show_document(list(rows), output)
         return
-    AirflowConsole().print_as(data=[_as_text(row, output) for row in rows], output=output)
+    _console().print_as(data=[_as_text(row, output) for row in rows], output=output)
 
 
 def show_document(document: Any, output: str) -> None:
     """Print a JSON document as JSON or YAML."""
+    console = _console()
+    (console.print_as_json if output == "json" else console.print_as_yaml)(document)
+
+
+def _console() -> AirflowConsole:
+    """Return Airflow's console, without colours where no terminal is: FORCE_COLOR, as CI sets it, would spoil JSON."""
     from airflow.cli.simple_table import AirflowConsole
 
-    console = AirflowConsole()
-    (console.print_as_json if output == "json" else console.print_as_yaml)(document)
+    return AirflowConsole(force_terminal=None if sys.stdout.isatty() else False)
 
 
 def _as_text(row: dict[str, Any], output: str) -> dict[str, str]:

@@ -25,3 +25,8 @@ def command(connection, monkeypatch, capsys):
         return ended.value.code, printed.out, printed.err
 
     return run
+
+
+@pytest.fixture
+def batch(hook, make_directory):
+    return hook.create_batch(source_directory_id=make_directory(2), configuration_id="cfg-PARSE_AGENTIC")

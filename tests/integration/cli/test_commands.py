@@ -35,11 +35,6 @@ def started(*arguments, **options):
 
 
 @pytest.fixture
-def batch(hook, make_directory):
-    return hook.create_batch(source_directory_id=make_directory(2), configuration_id="cfg-PARSE_AGENTIC")
-
-
-@pytest.fixture
 def source(tmp_path):
     writer = PdfWriter()
     for _ in range(3):
@@ -80,6 +75,24 @@ class TestProcesses:
 
         assert started("cancel", batch.id, "--yes").returncode == 0
         assert emulator.control.counters()["cancels"] == 1
+
+    def test_json_stays_json_where_colours_are_forced(self, batch, emulator, connection):
+        shown = started("list", "--output", "json", env={**os.environ, "FORCE_COLOR": "1"})
+
+        assert [one["id"] for one in json.loads(shown.stdout)] == [batch.id]
+
+    def test_names_that_the_output_cannot_show_end_no_command(self, emulator, hook, connection):
+        directory = hook.send(calls.create_directory(name="documents", type="ephemeral")).id
+        hook.send(calls.upload_directory_file(directory, b"hello", display_name="\u6587\u4ef6.txt"))
+        batch = hook.create_batch(source_directory_id=directory, configuration_id="cfg-PARSE_AGENTIC")
+        emulator.control.advance(600)
+
+        environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+        shown = started("show", batch.id, env=environment)
+
+        assert shown.returncode == 0
+        assert "Traceback" not in shown.stderr
+        assert "??.txt" in shown.stdout
 
     def test_plan(self, source, emulator, connection):
         shown = started("plan", str(source), "--output", "yaml")
@@ -196,56 +209,6 @@ class TestList:
         assert len(error.splitlines()) == 1
 
 
-class TestShow:
-    """What a batch and its files became."""
-
-    def test_pages_credits_and_errors_are_told_per_file(self, command, emulator, hook, make_directory):
-        emulator.control.change(mapping_error_files=["1.txt"])
-        batch = hook.create_batch(source_directory_id=make_directory(2), configuration_id="cfg-PARSE_AGENTIC")
-        emulator.control.advance(600)
-
-        code, out, _ = command("show", batch.id, "--output", "json")
-
-        shown = json.loads(out)
-        good, bad = shown["files"]
-        assert (good["file"], good["status"], good["pages"]) == ("0.txt", "COMPLETED", 1)
-        assert good["credits"] == shown["batch"]["credits"] > 0
-        assert bad["error"]
-        assert shown["batch"]["jobs"] == {"COMPLETED": 1, "without a job": 1}
-        assert code == 1
-
-    def test_statuses_alone_take_few_requests(self, command, batch, emulator):
-        emulator.control.advance(600)
-        before = len(emulator.control.requests())
-
-        code, out, _ = command("show", batch.id, "--without-usage", "--output", "json")
-
-        assert code == 0
-        assert [file["status"] for file in json.loads(out)["files"]] == ["COMPLETED"] * 2
-        assert len(emulator.control.requests()) - before == 3  # the batch, its directory's files, the jobs
-
-    def test_a_running_batch_has_no_files_yet(self, command, batch):
-        code, out, _ = command("show", batch.id)
-
-        assert code == 0
-        assert "still runs" in out
-
-    def test_a_directory_that_is_gone_leaves_the_ids(self, command, batch, emulator, hook):
-        emulator.control.advance(600)
-        hook.send(calls.delete_directory(batch.source_directory_id))
-
-        shown = json.loads(command("show", batch.id, "--output", "json")[1])
-
-        assert all(file["file"].startswith("dfl-") for file in shown["files"])
-
-    def test_an_unknown_batch_is_one_sentence(self, command):
-        code, out, error = command("show", "bat-nope")
-
-        assert (code, out) == (1, "")
-        assert "answered with 404" in error
-        assert "Traceback" not in error
-
-
 class TestCancel:
     """When a batch is cancelled."""
 
@@ -257,6 +220,18 @@ class TestCancel:
         code, _, _ = command("cancel", batch.id)
 
         assert (code, emulator.control.counters()["cancels"]) == (1 - cancels, cancels)
+
+    def test_who_ends_the_input_has_not_said_yes(self, command, batch, emulator, monkeypatch):
+        def ended(_):
+            raise EOFError
+
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+        monkeypatch.setattr("builtins.input", ended)
+
+        code, out, _ = command("cancel", batch.id)
+
+        assert (code, emulator.control.counters()["cancels"]) == (1, 0)
+        assert "was left alone" in out
 
     def test_one_that_has_ended_is_left_alone(self, command, batch, emulator):
         emulator.control.advance(600)
