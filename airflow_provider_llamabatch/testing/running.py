@@ -126,10 +126,9 @@ def _no_retry_delays(dag: Any) -> Iterator[None]:
     with contextlib.ExitStack() as changed:
         for task in dag.tasks:
             if getattr(task, "is_mapped", False):  # its tasks are made of these arguments
-                given = mock.patch.dict(task.partial_kwargs, retry_delay=timedelta(0))
+                changed.enter_context(mock.patch.dict(task.partial_kwargs, retry_delay=timedelta(0)))
             else:
-                given = mock.patch.object(task, "retry_delay", timedelta(0))
-            changed.enter_context(given)
+                changed.enter_context(mock.patch.object(task, "retry_delay", timedelta(0)))
         yield
 
 

@@ -70,13 +70,18 @@ class JobState:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """A batch with its files. ``files`` is None where the API does not show them (yet)."""
+    """
+    A batch with its files. ``files`` is None where the API does not show them (yet).
+
+    ``files_are_old`` says that the last look showed none, so they are those of one before.
+    """
 
     batch: Batch
     files: list[BatchResult] | None = None
     jobs: dict[str, JobState] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)  # by directory file
     directory_is_gone: bool = False
+    files_are_old: bool = False
 
     @property
     def has_ended(self) -> bool:
@@ -84,6 +89,7 @@ class Detail:
         return (
             self.batch.is_terminal
             and self.files is not None
+            and not self.files_are_old
             and all(is_terminal(job.status) for job in self.jobs.values())
         )
 
@@ -144,9 +150,9 @@ class Reader:
             names, gone = last.names, last.directory_is_gone
         else:
             names, gone = self._names(batch)
-        if results is None:
-            return Detail(batch, None if last is None else last.files, {}, names, gone)
         jobs = {} if last is None else dict(last.jobs)
+        if results is None:
+            return Detail(batch, None if last is None else last.files, jobs, names, gone, files_are_old=True)
         open_jobs: dict[str, list[str]] = {}
         for result in results:
             job = result.job_reference
@@ -174,13 +180,12 @@ class Reader:
 
     def _read_result(self, key: str, _: object) -> ParseResult | ExtractJob:
         job_type, job_id = key.split("/", 1)
-        call: Call[Any] = (
-            calls.get_extract_job(job_id, expand=("usage",))
-            if job_type == EXTRACT
-            else calls.get_parse_job(job_id, expand=("markdown", "usage"))
-        )
-        result: ParseResult | ExtractJob = self._send(replace(call, max_bytes=limits.MAX_RESULT_BYTES))
-        return result
+        if job_type == EXTRACT:
+            return self._send_bounded(calls.get_extract_job(job_id, expand=("usage",)))
+        try:
+            return self._send_bounded(calls.get_parse_job(job_id, expand=("markdown", "usage")))
+        except NotFoundError:  # also said of a job whose results are not there yet, or have expired
+            return self._send_bounded(calls.get_parse_job(job_id, expand=("usage",)))
 
     # Sending
 
@@ -188,6 +193,9 @@ class Reader:
         walk = Walk(call)
         while walk.call is not None:
             yield from walk.items(self._send(walk.call))
+
+    def _send_bounded(self, call: Call[T]) -> T:
+        return self._send(replace(call, max_bytes=limits.MAX_RESULT_BYTES))
 
     def _send(self, call: Call[T]) -> T:
         return self._connected().send(call, ONCE, within=limits.REQUEST)
