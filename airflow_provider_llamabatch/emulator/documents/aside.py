@@ -8,6 +8,7 @@ works on them. A process can be ended: its document then fails, and nobody else 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import subprocess
@@ -44,7 +45,7 @@ def read(name: str, path: Path, target: Path) -> Found:
 
 def _read(task: str) -> Found | None:
     idle = _IDLE.setdefault(os.getpid(), [])
-    reader = idle.pop() if idle else _started()
+    reader = _alive(idle) or _started()
     assert reader.stdin is not None
     assert reader.stdout is not None
     ending = threading.Timer(SECONDS, reader.kill)
@@ -65,6 +66,18 @@ def _read(task: str) -> Found | None:
     return Found(pages, tuple(failed), error)
 
 
+def _alive(idle: list[subprocess.Popen[str]]) -> subprocess.Popen[str] | None:
+    """Take a reader that waits for work; one that somebody else has ended meanwhile is left out."""
+    while True:
+        try:
+            reader = idle.pop()
+        except IndexError:  # two threads may look at once
+            return None
+        if reader.poll() is None:
+            return reader
+        _end(reader)
+
+
 def _started() -> subprocess.Popen[str]:
     # By its path: by its name it would import the whole emulator first.
     command = [sys.executable, "-P", "-W", "ignore", reading.__file__, str(MEMORY_BYTES)]
@@ -80,7 +93,10 @@ def _started() -> subprocess.Popen[str]:
 
 def _end(reader: subprocess.Popen[str]) -> None:
     reader.kill()
-    with reader:
+    with (
+        contextlib.suppress(BrokenPipeError),
+        reader,
+    ):  # what it was to read may still be in the pipe's buffer
         pass
 
 

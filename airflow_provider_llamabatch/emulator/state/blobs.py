@@ -28,36 +28,41 @@ class Blobs:
     Uploads by key; equal uploads share one. Storing is safe from every thread.
 
     A key is the name of a file in a temporary folder, beside which lies what was read from it; the folder goes with
-    this object.
+    this object. What is cleared gets another folder: an upload that is being read just then must not leave half of
+    itself in it.
     """
 
     def __init__(self) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="llamacloud-emulator-"))
         weakref.finalize(self, shutil.rmtree, self._root, ignore_errors=True)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(dir=self._root))
         self._summaries: dict[str, Found] = {}
         self._documents: OrderedDict[str, Document] = OrderedDict()
 
     def store(self, name: str, content: BinaryIO) -> str:
         """Keep an upload, read it, and return its key."""
-        digest = hashlib.sha256()
-        with tempfile.NamedTemporaryFile(dir=self._root, delete=False) as copy:
+        folder, summaries, digest = self._folder, self._summaries, hashlib.sha256()
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as copy:
             while chunk := content.read(CHUNK):
                 digest.update(chunk)
                 copy.write(chunk)
         suffix = PurePosixPath(name).suffix.lower()
         key = digest.hexdigest() + (suffix if suffix[1:].isalnum() and len(suffix) < 12 else "")
-        Path(copy.name).rename(self._root / key)
-        if key not in self._summaries:
-            self.read(key)
+        Path(copy.name).rename(folder / key)
+        if key not in summaries:
+            summaries[key] = aside.read(key, folder / key, _pages_of(folder / key))
         return key
 
     def read(self, key: str) -> None:
         """Read a stored upload."""
-        self._summaries[key] = aside.read(key, self.path(key), self._pages_path(key))
+        self._summaries[key] = aside.read(key, self.path(key), _pages_of(self.path(key)))
 
     def path(self, key: str) -> Path:
         """Return where the bytes of an upload are."""
-        return self._root / key
+        return self._folder / key
 
     def keys(self) -> list[str]:
         """Return all keys."""
@@ -72,7 +77,7 @@ class Blobs:
         if key in self._documents:
             self._documents.move_to_end(key)
             return self._documents[key]
-        path = self._pages_path(key)
+        path = _pages_of(self.path(key))
         error, pages = json.loads(path.read_text())
         document = Document(tuple(Page(*page) for page in pages), error)
         if path.stat().st_size <= KEPT_BYTES:
@@ -83,10 +88,10 @@ class Blobs:
 
     def clear(self) -> None:
         """Delete everything."""
-        self._summaries.clear()
-        self._documents.clear()
-        for path in self._root.iterdir():
-            path.unlink(missing_ok=True)
+        before = self._folder
+        self._begin()
+        shutil.rmtree(before, ignore_errors=True)
 
-    def _pages_path(self, key: str) -> Path:
-        return self._root / f"{key}.pages"
+
+def _pages_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.pages")
