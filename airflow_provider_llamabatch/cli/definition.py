@@ -16,6 +16,7 @@ from airflow.cli.cli_config import (
     lazy_load_command,
 )
 
+from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY
 from airflow_provider_llamabatch.llamacloud.statuses import BatchStatus
 
 if TYPE_CHECKING:
@@ -59,6 +60,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"must be a whole number above 0, not {text!r:.100}")
     return int(text)
+
+
+def _files_per_directory(text: str) -> int:
+    count = _count(text)
+    if count > MAX_FILES_PER_DIRECTORY:
+        raise ArgumentTypeError(f"must be at most {MAX_FILES_PER_DIRECTORY}: a batch takes no more")
+    return count
 
 
 @contextlib.contextmanager
@@ -157,7 +165,12 @@ _PLAN = ActionCommand(
         ),
         Arg(("--max-files",), type=int, help="more files to send than this are an error"),
         Arg(("--max-pages",), type=int, help="more pages of PDFs to send than this are an error"),
-        Arg(("--max-files-per-directory",), type=int, default=1000, help="as of UploadDirectoryOperator"),
+        Arg(
+            ("--max-files-per-directory",),
+            type=_files_per_directory,
+            default=MAX_FILES_PER_DIRECTORY,
+            help="as of UploadDirectoryOperator",
+        ),
         Arg(("--without-pages",), action="store_true", help="do not read the PDFs to count their pages"),
         Arg(("--all",), action="store_true", help="list every file, not only those that are left out"),
         ARG_OUTPUT,

@@ -188,6 +188,8 @@ class TestList:
             (("list", "--project-id", "a/b"), "--project-id: 'a/b' is not an id"),
             (("list", "--conn-id", KEY), "--conn-id: holds an API key"),
             (("show", "dir-123"), "BATCH: must be the id of a batch, not of a directory"),
+            (("plan", ".", "--max-files-per-directory", "0"), "must be a whole number above 0"),
+            (("plan", ".", "--max-files-per-directory", "1001"), "must be at most 1000"),
             (("cancel", "dir-123"), "BATCH: must be the id of a batch, not of a directory"),
         ],
     )
