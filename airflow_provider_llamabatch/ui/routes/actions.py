@@ -24,6 +24,7 @@ from airflow_provider_llamabatch.ui.views.words import problem_in_words
 NOTICES = {
     "cancelled": "LlamaCloud was asked to cancel the batch. It ends as soon as what is under way has stopped.",
     "started": "A DAG run was started that processes the failed files again.",
+    "queued": "There is a DAG run that processes the failed files again. It begins once its DAG is unpaused.",
 }
 
 router = APIRouter(prefix="/connections/{connection_id}/batches/{batch_id}")
@@ -38,6 +39,13 @@ def retry_dag(viewer: Viewer) -> str:
         return ""
     dag = DagModel.get_dagmodel(dag_id)
     return dag_id if dag is not None and not dag.is_stale else ""
+
+
+def _is_paused(dag_id: str) -> bool:
+    from airflow.models.dag import DagModel
+
+    dag = DagModel.get_dagmodel(dag_id)
+    return dag is not None and bool(dag.is_paused)
 
 
 def may_cancel(visit: VisitDep, batch_id: str) -> Visit:
@@ -110,7 +118,7 @@ def process_failed_files(
     except RunRefusedError as error:
         raise HTTPException(409, f"{str(error).rstrip('.')}.") from None
     visit.request.app.state.runs.expire()
-    return _back(visit, batch_id, "started")
+    return _back(visit, batch_id, "queued" if _is_paused(dag_id) else "started")
 
 
 def _back(visit: Visit, batch_id: str, done: str) -> Response:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests.support.page_world import KEY, PREFIX, SECRET_DAG, usage
 
@@ -300,10 +300,21 @@ def test_a_form_needs_the_token_of_this_user_and_this_batch(user, ids, world):
     assert audit("llamabatch_cancel_batch", ids.running) == []
 
 
+def pause(paused: bool) -> None:
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.execute(
+            update(DagModel).where(DagModel.dag_id == "process_failed_files").values(is_paused=paused)
+        )
+
+
 def test_failed_files_are_processed_again_by_a_dag_run_of_the_user(user, ids):
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
 
+    pause(False)
     clerk = user("clerk")
     answered = clerk.post(
         f"/batches/{ids.failed}/failed-files", token=clerk.token(ids.failed, "failed-files")
@@ -334,6 +345,9 @@ def test_a_form_that_is_sent_twice_starts_one_dag_run(user, ids):
     answers = [admin.post(f"/batches/{ids.failed}/failed-files", token=token) for _ in range(2)]
     assert [one.status_code for one in answers] == [303, 303], answers[1].text
     assert runs() == before + 1
+    pause(True)
+    waiting = admin.post(f"/batches/{ids.failed}/failed-files", token=token)
+    assert "begins once its DAG is unpaused" in admin.http.get(waiting.headers["location"]).text
     again = admin.post(
         f"/batches/{ids.failed}/failed-files", token=user("clerk").token(ids.failed, "failed-files")
     )
