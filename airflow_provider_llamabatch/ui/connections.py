@@ -24,6 +24,7 @@ def offered(session: Session, runs: Runs, viewer: Viewer) -> list[str]:
 
     From the metadata database, from this process's environment, and those with which batches were made. Another one,
     such as one of a secrets backend that no DAG has used yet, is reached by its address.
+    An id with a slash has none, so it is left out.
     """
     from airflow.models.connection import Connection
 
@@ -34,4 +35,8 @@ def offered(session: Session, runs: Runs, viewer: Viewer) -> list[str]:
         if name.startswith(_VARIABLE) and CONN_TYPE in value
     }
     known |= {made.connection_id for made in runs.made.values() if viewer.may("GET", made.task.dag_id)}
-    return sorted(connection_id for connection_id in known if viewer.may_with("GET", connection_id))
+    return sorted(
+        connection_id
+        for connection_id in known
+        if "/" not in connection_id and viewer.may_with("GET", connection_id)
+    )

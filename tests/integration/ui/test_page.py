@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from tests.support.page_world import KEY, PREFIX, SECRET_DAG, usage
 
@@ -93,6 +93,21 @@ def test_who_may_not_see_the_connection_sees_nothing_of_it(user, ids):
         assert ids.plain not in answered.text.replace(path, "")
     start = nobody.http.get("/llamabatch/")
     assert "no connection of the type llamabatch that you may see" in start.text
+
+
+def test_a_connection_that_no_address_reaches_is_not_where_the_page_begins(user, ids):
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.add(Connection(conn_id="a/team", conn_type="llamabatch", host="na"))
+    try:
+        start = user("admin").http.get("/llamabatch/")
+        assert start.headers["location"] == f"{PREFIX}/batches"
+        assert user("admin").http.get(start.headers["location"]).status_code == 200
+    finally:
+        with create_session() as session:
+            session.execute(delete(Connection).where(Connection.conn_id == "a/team"))
 
 
 def test_who_may_not_see_a_dag_sees_nothing_of_its_batches(user, ids):
