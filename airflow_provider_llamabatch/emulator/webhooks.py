@@ -30,11 +30,13 @@ USER_AGENT = "llamaindex-webhook-service/1.0"
 LOOK_SECONDS = 0.05
 EVENTS = {"PENDING": "pending", "RUNNING": "running", "COMPLETED": "success", "FAILED": "error"}
 EVENTS["CANCELLED"] = "cancelled"
+OPEN = frozenset({"PENDING", "THROTTLED", "RUNNING"})
+"""Any other status is the last one, also one for which there is no event."""
 
 
 @dataclass(slots=True)
 class Watched:
-    """A job or batch that somebody wants to hear about, and the events it has had."""
+    """A job or batch that somebody wants to hear about, the events it has had, and whether more can come."""
 
     id: str
     project_id: str
@@ -42,20 +44,21 @@ class Watched:
     status: Callable[[float], str]
     targets: list[SavedWebhook]
     told: set[str] = field(default_factory=set)
+    has_ended: bool = False
 
     def news(self, now: float) -> Iterator[str]:
         """Go through the statuses that have come since the last look; what was passed unseen is told too."""
         word = self.status(now)
-        passed = ["PENDING", *(["RUNNING"] if word in {"RUNNING", "COMPLETED", "FAILED"} else []), word]
+        self.has_ended = word not in OPEN
+        passed = [
+            "PENDING",
+            *(["RUNNING"] if word not in {"PENDING", "THROTTLED", "CANCELLED"} else []),
+            word,
+        ]
         for status in passed:
             if status in EVENTS and status not in self.told:
                 self.told.add(status)
                 yield status
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing more will come."""
-        return bool(self.told & {"COMPLETED", "FAILED", "CANCELLED"})
 
 
 def targets(request: ApiRequest, asked: Any) -> list[SavedWebhook]:

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -133,3 +134,21 @@ def test_unknown_webhooks_and_more_than_four_are_refused(
         with pytest.raises(llama_cloud.UnprocessableEntityError):
             client.batches.create(source_directory_id=directory_id, config={"job": JOB}, **wrong)
     assert emulator.control.counters()["batches"] == 0
+
+
+def test_a_batch_that_ends_with_a_word_nobody_knows_is_not_looked_at_for_ever(
+    emulator: LlamaCloudEmulator, client: Any, make_directory: Callable[..., str], receiver: Receiver
+) -> None:
+    emulator.control.change(final_status="DISSOLVED")
+    webhook: Any = {"webhook_url": receiver.url}
+    client.batches.create(
+        source_directory_id=make_directory(), config={"job": JOB}, webhook_configurations=[webhook]
+    )
+    emulator.control.advance(3)
+    receiver.wait_for(2)
+    emulator.control.advance(60)
+    deadline = time.monotonic() + 5
+    while emulator._service.watched and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert emulator._service.watched == []
+    assert {json.loads(body)["event_type"] for _, body in receiver.got} == {"batch.pending", "batch.running"}
