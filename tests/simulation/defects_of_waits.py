@@ -157,8 +157,8 @@ WAITS: dict[str, tuple[Change, ...]] = {
         code(
             BatchTrigger,
             "_subscription",
-            "loop_time(min(first_look_at, now + max(0.0, first_look_at - since)), now)",
-            "loop_time(first_look_at, now)",
+            "next_poll=first_poll(self.first_look_at, since, now)",
+            "next_poll=loop_time(self.first_look_at or now, now)",
         ),
     ),
 }
