@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from airflow_provider_llamabatch.defaults import MAX_KEPT_RESULTS
 from airflow_provider_llamabatch.documents.manifest import NO_RESULT, to_lines
 from airflow_provider_llamabatch.documents.result_plan import KEPT, MANIFEST, SAVES
 from airflow_provider_llamabatch.documents.reuse import Earlier, earlier
@@ -74,14 +76,17 @@ def keep_results(target: Storage, rows: Sequence[Row]) -> None:
     """
     Write down which results the manifest tells of and these rows, the next ones, do not.
 
-    Their documents may be gone, or not readable, for one night only; later they need not be paid for again.
+    Their documents may be gone, or not readable, for one night only; later they need not be paid for again. Only so
+    many are kept, the last manifest's first.
     """
     saved = {row.file for row in rows if row.is_saved}
     before = rows_at(target, [KEPT])
-    told = [*before, *rows_at(target, [MANIFEST])]
-    kept = {row.file: row for row in told if row.is_saved and row.source_sha256 and row.file not in saved}
+    kept: dict[str, Row] = {}
+    for row in (*rows_at(target, [MANIFEST]), *before):
+        if row.is_saved and row.source_sha256 and row.file not in saved:
+            kept.setdefault(row.file, row)
     if before or kept:
-        target.write(KEPT, to_lines(kept.values()))
+        target.write(KEPT, to_lines(islice(kept.values(), MAX_KEPT_RESULTS)))
 
 
 def as_before(target: Storage, rows: Sequence[Row], path: str) -> list[Row]:

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_llamabatch.documents.manifest import Row, to_lines
+from airflow_provider_llamabatch.documents.result_plan import KEPT, MANIFEST
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
+from airflow_provider_llamabatch.execution.reusing import keep_results
+from airflow_provider_llamabatch.execution.saving import rows_at
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.loaders import documents_from_manifest
+from airflow_provider_llamabatch.storage import Storage
 from tests.integration.documents.conftest import fill, rows_of
 
 if TYPE_CHECKING:
@@ -197,3 +202,20 @@ def test_a_manifest_in_the_working_directory_is_found_and_a_result_that_is_gone_
     (processed / "a.txt.md").unlink()
     with pytest.raises(InvalidInputError, match=r"manifest: .*manifest\.jsonl.*a\.txt\.md"):
         list(documents_from_manifest("manifest.jsonl"))
+
+
+def test_an_inbox_with_other_documents_every_night_has_a_bounded_memory_of_them(tmp_path: Path):
+    target = Storage(str(tmp_path))
+
+    def night(number: int, files: int) -> list[Row]:
+        names = (f"{number}/{file}.txt" for file in range(files))
+        return [Row(name, "COMPLETED", path=f"{tmp_path}/{name}.md", source_sha256="a") for name in names]
+
+    for number in range(4):
+        rows = night(number, 4_000)
+        keep_results(target, rows)
+        target.write(MANIFEST, to_lines(rows))
+    keep_results(target, night(4, 1))
+    kept = rows_at(target, [KEPT])
+    assert len(kept) == 10_000
+    assert {row.file for row in night(3, 4_000)} <= {row.file for row in kept}
