@@ -23,7 +23,7 @@ from airflow_provider_llamabatch.llamacloud.errors import ConflictError, LlamaCl
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from airflow.sdk.types import Logger
 
@@ -116,7 +116,7 @@ async def follow_up(
 
     await for_each([file for file in files if file.id not in there], add, limit=limit)
     if is_doubtful:  # what was sent again may be there twice, and would be paid for twice
-        held = await _only(client, directory_id, files, limit=limit)
+        held = await _only(client, directory_id, files, limit=limit, added=origin)
         there = set(held.values())
         origin = {
             file_id: stands_for for file_id, stands_for in origin.items() if stands_for not in there
@@ -125,15 +125,24 @@ async def follow_up(
 
 
 async def _only(
-    client: AsyncClient, directory_id: str, files: Sequence[DirectoryFile], *, limit: int
+    client: AsyncClient,
+    directory_id: str,
+    files: Sequence[DirectoryFile],
+    *,
+    limit: int,
+    added: Collection[str] = (),
 ) -> dict[str, str]:
-    """Take out of a follow-up directory what does not stand for one of these files; return what each one stands for."""
+    """
+    Take out of a follow-up directory what does not stand for one of these files; return what each one stands for.
+
+    What was ``added`` just now does, also where the service should have given it a ``file_id`` of its own.
+    """
     held = await files_of(client, directory_id)
     wanted = {file.id: file.file_id for file in files}
     fitting = {
         file.unique_id: file
         for file in held
-        if file.unique_id in wanted and file.file_id in {None, wanted[file.unique_id]}
+        if file.unique_id in wanted and (file.id in added or file.file_id in {None, wanted[file.unique_id]})
     }
     surplus = [file for file in held if fitting.get(file.unique_id or "") is not file]
     if surplus and not await _has_batch(client, directory_id):

@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_llamabatch.exceptions import FilesWithoutJobError, JobsFailedError
-from airflow_provider_llamabatch.execution.following import follow_up_directory
+from airflow_provider_llamabatch.execution.following import files_of, follow_up_directory
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.sensors.jobs import BatchJobsSensor
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+    from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
+    from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
     from tests.integration.documents.conftest import Line
 
 pytestmark = pytest.mark.usefixtures("connection")
@@ -191,16 +193,29 @@ def test_what_a_later_try_need_not_repeat_leaves_the_follow_up_directory_unless_
     assert held == expected
 
 
+@pytest.mark.parametrize("copied", [False, True], ids=["the same file id", "a file id of its own"])
 def test_a_file_that_is_added_twice_since_the_list_was_late_is_in_the_follow_up_directory_once(
-    directory_id: str, hook: LlamaBatchHook, emulator: LlamaCloudEmulator, monkeypatch: pytest.MonkeyPatch
+    directory_id: str,
+    hook: LlamaBatchHook,
+    emulator: LlamaCloudEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    copied: bool,
 ):
     async def not_listed_yet(*_: Any) -> None:
         return None
+
+    async def with_own_ids(client: AsyncClient, of: str) -> list[DirectoryFile]:
+        held = await files_of(client, of)
+        if of == directory_id:
+            return held
+        return [file.model_copy(update={"file_id": f"copy-of-{file.file_id}"}) for file in held]
 
     monkeypatch.setattr("airflow_provider_llamabatch.execution.following._file_with", not_listed_yet)
     emulator.control.add_fault(kind="drop_after", method="POST", path="/files$", times=1)
     file_ids = [file.id for file in hook.iterate(calls.list_directory_files(directory_id))]
     log: Any = logging.getLogger()
+    if copied:
+        monkeypatch.setattr("airflow_provider_llamabatch.execution.following.files_of", with_own_ids)
     followed = follow_up_directory(hook, directory_id, file_ids, "again", log, None, None)
 
     assert followed is not None
