@@ -125,7 +125,7 @@ def _serialize(dag: Any) -> None:
 def _no_retry_delays(dag: Any) -> Iterator[None]:
     with contextlib.ExitStack() as changed:
         for task in dag.tasks:
-            if getattr(task, "is_mapped", False):  # its tasks are made of these arguments
+            if hasattr(task, "partial_kwargs"):  # a mapped one: its tasks are made of these arguments
                 changed.enter_context(mock.patch.dict(task.partial_kwargs, retry_delay=timedelta(0)))
             else:
                 changed.enter_context(mock.patch.object(task, "retry_delay", timedelta(0)))

@@ -331,7 +331,8 @@ def test_webhook_secrets_of_a_mapped_task_are_masked_before_its_fields_are_shown
             ],
         ).expand(source_directory_id=["dir-1", "dir-2"])
     run, ti = SimpleNamespace(conf={}), SimpleNamespace(map_index=0)
-    context: Any = {"secret": templated, "ti": ti, "dag": dag, "dag_run": run, "expanded_ti_count": 2}
+    context: Any = {"secret": templated, "ti": ti, "dag": dag, "dag_run": run, "run_id": "r"}
+    context["expanded_ti_count"] = 2
 
     mapped.render_template_fields(context)
 
