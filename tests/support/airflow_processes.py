@@ -32,6 +32,7 @@ DAG_SECONDS = 90.0
 GRACE_SECONDS = 10.0
 
 # For tests, whose DAG files never change: to read them again every half minute is a good part of what Airflow costs.
+# Not where an asset is watched: Airflow makes the watcher of a DAG that was unpaused when it reads the file again.
 READ_DAGS_ONCE = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600"}
 
 
