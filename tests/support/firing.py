@@ -28,7 +28,7 @@ async def fire_all(ids: list[str], emulator, **changed) -> list[str]:
 
 
 async def nothing_is_left() -> None:
-    for _ in range(100):
+    for _ in range(1000):
         if len(asyncio.all_tasks()) == 1:
             break
         await asyncio.sleep(0.01)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from airflow_provider_llamabatch import defaults
@@ -9,6 +11,17 @@ from airflow_provider_llamabatch.batches import polling
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.polling import lanes, schedule
 from airflow_provider_llamabatch.polling.backoff import Backoff
+from tests.support.firing import nothing_is_left
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture(autouse=True)
+async def _nothing_is_left() -> AsyncIterator[None]:
+    """Have every poll loop end by itself: connections that are open when the event loop ends are closed by nobody."""
+    yield
+    await nothing_is_left()
 
 
 @pytest.fixture(autouse=True)

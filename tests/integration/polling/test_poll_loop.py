@@ -15,7 +15,7 @@ from airflow_provider_llamabatch.batches.polling import PollResult, PollState, R
 from airflow_provider_llamabatch.hooks import connections
 from airflow_provider_llamabatch.polling import loop
 from airflow_provider_llamabatch.polling.sources import Batches
-from tests.support.firing import a_trigger, fire, fire_all, nothing_is_left
+from tests.support.firing import a_trigger, fire, fire_all
 
 LIST = "GET /api/v2/batches"
 GET = "GET /api/v2/batches/{batch_id}"
@@ -27,7 +27,6 @@ async def test_one_wait_is_polled_by_get_and_ends_with_one_event(make_batches, e
     assert await fire_all([batch_id], emulator) == ["completed"]
     assert asked(LIST) == 0
     assert asked(GET) >= 2
-    await nothing_is_left()
 
 
 async def test_many_waits_share_one_list_page_and_one_connection(make_batches, emulator, asked):
@@ -36,7 +35,6 @@ async def test_many_waits_share_one_list_page_and_one_connection(make_batches, e
     assert await fire_all(ids, emulator, poll_interval=0.2) == ["completed"] * 80
     assert asked(GET) == 0
     assert asked(LIST) <= 8
-    await nothing_is_left()
 
 
 async def test_many_waits_that_end_together_leave_the_event_loop_to_others_in_between(
@@ -66,7 +64,6 @@ async def test_many_waits_that_end_together_leave_the_event_loop_to_others_in_be
     watching.cancel()
 
     assert max(Counter(told).values()) <= loop.AT_ONCE
-    await nothing_is_left()
 
 
 async def test_waits_that_are_let_go_before_they_were_told_leave_nothing_behind(make_batches, emulator):
@@ -80,7 +77,6 @@ async def test_waits_that_are_let_go_before_they_were_told_leave_nothing_behind(
     ends = await asyncio.gather(*waits, return_exceptions=True)
 
     assert any(isinstance(end, asyncio.CancelledError) for end in ends)
-    await nothing_is_left()
 
 
 @pytest.mark.parametrize(
@@ -265,7 +261,6 @@ async def test_one_owner_leaving_disturbs_nobody(make_batches, emulator):
     assert [end["reason"] for end in ends if isinstance(end, dict)] == ["completed"] * 4
     assert all(isinstance(end, asyncio.CancelledError) for end in ends[-3:])
     assert emulator.control.counters()["cancels"] == 0
-    await nothing_is_left()
 
 
 async def test_a_connection_that_hangs_does_not_slow_another(make_batches, emulator, connect):
@@ -285,7 +280,6 @@ async def test_a_connection_that_hangs_does_not_slow_another(make_batches, emula
     await asyncio.gather(*stuck, return_exceptions=True)
     server.close()
     await server.wait_closed()
-    await nothing_is_left()
 
 
 async def test_comings_and_goings_leave_nothing_behind(emulator, make_batches):
@@ -298,7 +292,6 @@ async def test_comings_and_goings_leave_nothing_behind(emulator, make_batches):
 
     for _ in range(20):
         await asyncio.gather(*(fire(a_trigger(batch_id)) for batch_id in ids))
-    await nothing_is_left()
     assert process.num_fds() <= before + 2
 
 

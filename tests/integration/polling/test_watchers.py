@@ -9,7 +9,6 @@ import pytest
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.triggers.assets import DirectoryBatchesTrigger
-from tests.support.firing import nothing_is_left
 
 pytestmark = pytest.mark.usefixtures("connection")
 
@@ -101,7 +100,6 @@ async def test_each_batch_that_completes_raises_one_event(make_directory, submit
     assert watcher.payloads[0]["source_directory_id"] == directory_id
     assert watcher.payloads[0]["status"] == "COMPLETED"
     await watcher.stop()
-    await nothing_is_left()
 
 
 async def test_many_watchers_cost_one_list_per_look(make_directory, submit, emulator, asked):
@@ -118,7 +116,6 @@ async def test_many_watchers_cost_one_list_per_look(make_directory, submit, emul
     assert asked(LIST) - before <= 3 + 4
     for watcher in watchers:
         await watcher.stop()
-    await nothing_is_left()
 
 
 async def test_what_ends_while_no_triggerer_runs_raises_its_event_later_and_nothing_twice(
