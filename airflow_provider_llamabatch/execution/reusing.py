@@ -93,7 +93,7 @@ def as_before(target: Storage, rows: Sequence[Row], path: str) -> list[Row]:
     """Return the rows; where a job's result cannot be had, but the manifest at ``path`` has it, that one counts."""
     if all(row.status != NO_RESULT for row in rows):
         return list(rows)
-    before = {row.job_id: row for row in rows_in(target, path) or () if row.job_id and row.is_saved}
+    before = {row.job_id: row for row in rows_in(target, path) or () if row.job_id and row.places}
 
     def result_of(row: Row) -> Row:
         found = before.get(row.job_id or "") if row.status == NO_RESULT else None

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_llamabatch.documents.manifest import Row, to_lines
+from airflow_provider_llamabatch.documents.manifest import NO_RESULT, Row, to_lines
 from airflow_provider_llamabatch.documents.result_plan import KEPT, MANIFEST
 from airflow_provider_llamabatch.exceptions import RequestRefusedError
-from airflow_provider_llamabatch.execution.reusing import keep_results
+from airflow_provider_llamabatch.execution.reusing import as_before, keep_results
 from airflow_provider_llamabatch.execution.saving import rows_at
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
@@ -219,3 +219,10 @@ def test_an_inbox_with_other_documents_every_night_has_a_bounded_memory_of_them(
     kept = rows_at(target, [KEPT])
     assert len(kept) == 10_000
     assert {row.file for row in night(3, 4_000)} <= {row.file for row in kept}
+
+
+def test_a_row_that_points_elsewhere_is_no_result_of_a_job_whose_own_cannot_be_had(tmp_path: Path):
+    target = Storage(str(tmp_path))
+    target.write(MANIFEST, to_lines([Row("a.txt", "COMPLETED", job_id="pjb-1", path="/elsewhere/b.md")]))
+    lacking = Row("a.txt", NO_RESULT, job_id="pjb-1")
+    assert as_before(target, [lacking], MANIFEST) == [lacking]
