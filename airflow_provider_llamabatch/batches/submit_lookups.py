@@ -19,7 +19,7 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     StatusError,
 )
 from airflow_provider_llamabatch.llamacloud.retries import is_transient
-from airflow_provider_llamabatch.llamacloud.statuses import BatchStatus
+from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +95,7 @@ class Lookups:
         listed = yield from self.directory(record.floor - 1.0, once=once)
         found = submission.adoptable(record, self.request, listed, self.clock())
         others = [batch for batch in found if batch.id != record.batch_id]
-        others.sort(key=lambda batch: batch.is_terminal and batch.status != BatchStatus.COMPLETED)
+        others.sort(key=lambda batch: batch.status in FAILED_STATUSES)
         if len(others) + bool(record.batch_id) > 1:
             ids = ", ".join([record.batch_id, *(batch.id for batch in others)][:_MAX_NAMED]).removeprefix(
                 ", "

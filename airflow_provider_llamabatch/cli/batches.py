@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_llamabatch.cli.console import command, connected, show, show_document
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, NotFoundError
+from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _AGO = re.compile(r"(\d{1,6})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-_FAILED = ("FAILED", "CANCELLED")
 
 
 @command
@@ -57,7 +57,10 @@ def show_batch(options: Namespace) -> int:
         show(files, options.output)
         if not batch.is_terminal:
             print("The batch still runs; what became of each file is known once it has ended.")
-    return int(batch.status in _FAILED or any(file["error"] or file["status"] in _FAILED for file in files))
+    return int(
+        batch.status in FAILED_STATUSES
+        or any(file["error"] or file["status"] in FAILED_STATUSES for file in files)
+    )
 
 
 @command

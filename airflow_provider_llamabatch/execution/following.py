@@ -21,6 +21,7 @@ from airflow_provider_llamabatch.execution.concurrency import for_each, iterate,
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import ConflictError, LlamaCloudError, NotFoundError
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown
+from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
 T = TypeVar("T")
-
-MADE_NOTHING = ("FAILED", "CANCELLED")  # how batches end that leave their files to others
 
 
 async def send_once(client: AsyncClient, call: Call[T], look: Callable[[], Awaitable[T | None]]) -> T:
@@ -165,7 +164,7 @@ async def _directory_called(client: AsyncClient, name: str) -> Directory | None:
 
 async def _has_batch(client: AsyncClient, directory_id: str) -> bool:
     call = calls.list_batches(source_directory_id=directory_id, page_size=PAGE_SIZE)
-    return any([batch.status not in MADE_NOTHING async for batch in iterate(client, call)])
+    return any([batch.status not in FAILED_STATUSES async for batch in iterate(client, call)])
 
 
 async def _file_with(client: AsyncClient, directory_id: str, unique_id: str) -> DirectoryFile | None:

@@ -11,9 +11,10 @@ from airflow_provider_llamabatch.assets import directory_uri
 from airflow_provider_llamabatch.defaults import PAGE_SIZE
 from airflow_provider_llamabatch.documents.new_files import Processed, variable_of
 from airflow_provider_llamabatch.documents.upload_plan import identity_of
-from airflow_provider_llamabatch.execution.following import MADE_NOTHING, follow_up_directory
+from airflow_provider_llamabatch.execution.following import follow_up_directory
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
+from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -120,7 +121,7 @@ class Recurring:
     def _batch_over(self, directory_id: str) -> Batch | None:
         """Return the newest batch over a directory that made something."""
         found = self.hook.list_batches(source_directory_id=directory_id, **self.scope)
-        return next((batch for batch in found if batch.status not in MADE_NOTHING), None)
+        return next((batch for batch in found if batch.status not in FAILED_STATUSES), None)
 
     def _files(self, directory_id: str) -> list[DirectoryFile]:
         call = calls.list_directory_files(directory_id, page_size=PAGE_SIZE, **self.scope)

@@ -16,7 +16,8 @@ class BatchStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-TERMINAL_STATUSES = frozenset({BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.CANCELLED})
+FAILED_STATUSES = (BatchStatus.FAILED, BatchStatus.CANCELLED)
+TERMINAL_STATUSES = frozenset({BatchStatus.COMPLETED, *FAILED_STATUSES})
 
 
 def is_terminal(status: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES, BatchStatus
 
 if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.call import Call
@@ -66,8 +67,7 @@ class Source(Protocol):
         """Return the call for the first page of a list."""
 
 
-FAILED = ("FAILED", "CANCELLED")
-ENDED = ("COMPLETED", *FAILED)
+ENDED = (BatchStatus.COMPLETED, *FAILED_STATUSES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.llamacloud.call import page_after
+from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 from airflow_provider_llamabatch.polling.lanes import SLOW_SECONDS
-from airflow_provider_llamabatch.polling.sources import ENDED, FAILED, KEYS_PER_PAGE, Query, Row, Source
+from airflow_provider_llamabatch.polling.sources import ENDED, KEYS_PER_PAGE, Query, Row, Source
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
@@ -167,7 +168,7 @@ def doubted(rows: Iterable[Row], waiting: Container[str], source: Source) -> dic
 
     None of it where it is so much that it is no slip, or where lists by ids are answered from the things themselves.
     """
-    failed = dict.fromkeys(row.key for row in rows if row.status in FAILED and row.key in waiting)
+    failed = dict.fromkeys(row.key for row in rows if row.status in FAILED_STATUSES and row.key in waiting)
     return {} if source.by_keys or len(failed) > MAX_DOUBTED else failed
 
 
