@@ -49,6 +49,30 @@ def _is_error_of_ours(message: Any) -> bool:
     return message.type == "error" and "/llamabatch" in message.location["url"]
 
 
+class HeldRefreshes:
+    """The requests by which an open page reads itself again, held until they are released."""
+
+    def __init__(self) -> None:
+        self._routes: list[Any] = []
+        self._held = True
+
+    def hold(self, page: Any) -> None:
+        """Hold those of a page that was not opened yet."""
+        page.route("**/llamabatch/**", self._see)
+
+    def release(self) -> None:
+        """Send what was held, and hold nothing any more."""
+        self._held = False
+        for route in self._routes:
+            route.continue_()
+
+    def _see(self, route: Any) -> None:
+        if self._held and "hx-request" in route.request.headers:
+            self._routes.append(route)
+        else:
+            route.continue_()
+
+
 def ready(page: Any) -> None:
     """Return when a page shows what it is about."""
     page.locator("[data-soon]").wait_for(state="detached")

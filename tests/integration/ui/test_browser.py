@@ -33,7 +33,7 @@ def ids(world, application):
 @pytest.fixture(scope="module")
 def running(world, ids):
     batches = world.emulator.control.state()["batches"]
-    return next(one["id"] for one in batches if one["status"] == "RUNNING")
+    return next(one["id"] for one in batches if one["status"] in {"PENDING", "RUNNING"})
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +53,13 @@ def window(chromium, url, new_process):
     """Open windows, none of whose pages may have an error in the end."""
     opened = []
 
-    def open_one(path: str, user: str = "admin", **more):
+    def open_one(path: str, user: str = "admin", refreshes: browsers.HeldRefreshes | None = None, **more):
         page, errors = browsers.window(
             chromium, url, page_world.token_of(user, "admin" if user == "admin" else "viewer"), **more
         )
         opened.append((page, errors))
+        if refreshes is not None:
+            refreshes.hold(page)
         page.goto(url + path)
         return page
 
@@ -130,9 +132,11 @@ def test_an_open_page_shows_what_is_new_by_itself(window, ids, world, monkeypatc
 
 def test_a_batch_that_is_read_slowly_is_whole_once_it_is_read(window, running, monkeypatch):
     monkeypatch.setattr(limits, "FIRST_WAIT", 0.0)
-    page = window(f"{PREFIX}/batches/{running}?status=COMPLETED", user="clerk")
+    refreshes = browsers.HeldRefreshes()
+    page = window(f"{PREFIX}/batches/{running}?status=COMPLETED", user="clerk", refreshes=refreshes)
     assert page.inner_text(".fresh") == "Being read …"
     page.fill("#search", "lab")
+    refreshes.release()
     browsers.ready(page)
     page.wait_for_selector("#ask-cancel")
     assert page.input_value("#search") == "lab"
@@ -141,8 +145,10 @@ def test_a_batch_that_is_read_slowly_is_whole_once_it_is_read(window, running, m
 
 def test_a_file_that_is_read_slowly_gets_its_name(window, ids, world, monkeypatch):
     monkeypatch.setattr(limits, "FIRST_WAIT", 0.0)
-    page = window(f"{PREFIX}/batches/{ids['large']}/files/dfl-00000008")
+    refreshes = browsers.HeldRefreshes()
+    page = window(f"{PREFIX}/batches/{ids['large']}/files/dfl-00000008", refreshes=refreshes)
     assert page.inner_text("h1") == "dfl-00000008"
+    refreshes.release()
     page.wait_for_selector("h1 >> text=lab-notes")
 
 
