@@ -78,7 +78,9 @@ def _run(asked: argparse.Namespace, home: Path, sleep: Callable[[float], None]) 
     say("starting PostgreSQL, Redis and Airflow ...")
     with (
         Cloud(batch_pending_seconds=1) as cloud,
-        Deployment(home, cloud, worker_slots=asked.slots, sleep=sleep) as deployment,
+        Deployment(
+            home, cloud, worker_slots=asked.slots, gives_up_early=asked.chaos, sleep=sleep
+        ) as deployment,
     ):
         say(f"Airflow is up at {deployment.airflow.url}, its logs are in {home}")
         part = _chaos if asked.chaos else _budget if asked.budget else _load

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.scale.database import Size
     from tests.scale.deployment import Deployment
 
-PATIENCE = 3600.0
+PATIENCE, PATIENCE_PER_RUN = 3600.0, 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,17 @@ def run(deployment: Deployment, plan: Plan, say: Callable[[str], None]) -> LoadR
     deployment.cloud.control.change(batch_running_seconds=plan.batch_seconds)
     deployment.airflow.wait_for_dag(DAG_ID)
     began, meter = time.monotonic(), Meter(deployment.processes)
+    patience = PATIENCE + PATIENCE_PER_RUN * plan.runs
     runs = pipelines.trigger(deployment, "load", plan.files_per_run)
     say(f"{len(runs)} runs started")
     watch = _Watch(deployment, meter, say)
     ended = pipelines.wait(
-        deployment, lambda: pipelines.all_ended(deployment), seconds=PATIENCE, every=5.0, meanwhile=watch.look
+        deployment, lambda: pipelines.all_ended(deployment), seconds=patience, every=5.0, meanwhile=watch.look
     )
     meter.read()
     outcome = pipelines.check(deployment, runs)
     if not ended:
-        outcome.problems.append(f"not over after {PATIENCE:.0f} s")
+        outcome.problems.append(f"not over after {patience:.0f} s")
     return LoadResult(
         plan,
         outcome,
