@@ -30,7 +30,7 @@ def text(result: LoadResult, machine: str, picture: str) -> str:
     plan = result.plan
     parts = [
         f"{plan.runs} runs of `process_directory`, {plan.large} of them with {plan.files:,} files and the others "
-        f"with 3; each batch runs for {plan.batch_seconds / 60:g} minutes. {machine}",
+        f"with 3; each batch runs for {plan.batch_seconds / 60:.3g} minutes. {machine}",
         f"![CPU of each process]({picture})",
         table(("what", "measured"), _figures(result)),
         table(("process", "CPU s", "memory MB"), _processes(result)),
