@@ -29,7 +29,7 @@ def deferred(
     llamacloud: LlamaCloud,
     tmp_path: Path,
 ) -> tuple[str, dict[str, Any]]:
-    """Return a run whose task waits in the triggerer, and its trigger's arguments."""
+    """Return a run whose task waits, its trigger at work in the triggerer, and the task."""
     emulator.control.reset()
     emulator.control.change(batch_pending_seconds=300)
     document = tmp_path / "a.txt"
@@ -38,13 +38,21 @@ def deferred(
     airflow.wait_for_dag(DAG_ID)
     run_id = airflow.api.trigger(DAG_ID, {"source_directory_id": directory_id})
     task = airflow.wait_for_task(DAG_ID, run_id, TASK_ID, "deferred", seconds=90)
-    assert until(lambda: airflow.api.task_instance(DAG_ID, run_id, TASK_ID)["triggerer_job"])
+    assert until(lambda: _trigger_runs(airflow, run_id), seconds=90)
     return run_id, task
+
+
+def _trigger_runs(airflow: RealAirflow, run_id: str) -> bool:
+    """Say whether the triggerer's own line is in the task's log: only from then on is a kill told to the trigger."""
+    lines = airflow.api.log_lines(DAG_ID, run_id, TASK_ID, try_number=1)
+    return any(
+        line.startswith(f"trigger {DAG_ID}/{run_id}/{TASK_ID}/") and "starting" in line for line in lines
+    )
 
 
 def test_a_wait_is_told_in_the_tasks_log_and_everything_lands_in_xcom(airflow, emulator, deferred):
     run_id, _ = deferred
-    told = f"Batch {airflow.api.xcom(DAG_ID, run_id, TASK_ID, key='batch_id')} is PENDING"  # by the triggerer
+    told = f"Batch {airflow.api.xcom(DAG_ID, run_id, TASK_ID, key='batch_id')} is PENDING"
     assert until(lambda: told in airflow.api.log_lines(DAG_ID, run_id, TASK_ID, try_number=1), seconds=60)
     emulator.control.advance(600)
 
@@ -108,7 +116,6 @@ def test_a_stored_connection_is_found_by_the_test_button_and_by_the_doctor(airfl
 
 def test_marking_the_task_failed_cancels_the_batch_exactly_once(airflow, emulator, deferred):
     run_id, _ = deferred
-    time.sleep(3)  # the triggerer, whose trigger it is by now, takes it up
     airflow.api.set_task_state(DAG_ID, run_id, TASK_ID, "failed")
 
     assert until(lambda: emulator.control.counters()["cancels"] > 0, seconds=60)
@@ -119,7 +126,6 @@ def test_marking_the_task_failed_cancels_the_batch_exactly_once(airflow, emulato
 
 def test_clearing_a_waiting_task_rejoins_its_batch_and_cancels_nothing(airflow, emulator, deferred):
     run_id, _ = deferred
-    time.sleep(3)
     airflow.api.clear(DAG_ID, run_id, [TASK_ID])
     assert until(
         lambda: (
