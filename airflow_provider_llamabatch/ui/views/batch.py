@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.documents.results import RECORDS, of_extract_job, of_parse_job
 from airflow_provider_llamabatch.llamacloud.models import ExtractJob
+from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 from airflow_provider_llamabatch.ui import limits
 from airflow_provider_llamabatch.ui.views import words
 from airflow_provider_llamabatch.ui.views.tables import Query, Table, table
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 NO_JOB = "NO JOB"  # the API made none for the file
 UNKNOWN = "UNKNOWN"  # the job is not known, or its status was not listed
-FAILED = ("FAILED", "CANCELLED", NO_JOB)
+FAILED = (*FAILED_STATUSES, NO_JOB)
 USUAL_STATUSES = ("COMPLETED", "FAILED")
 
 
