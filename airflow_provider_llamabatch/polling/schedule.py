@@ -103,6 +103,8 @@ class Schedule:
         # A tick at that very moment counts: a little before it, and by more than what a tick's own rounding takes.
         first = self._agenda.tick(max(entry.not_before, now) - 2e-6 * gap, gap)
         self._agenda.put(entry, first)
+        if entry.created_at is not None:  # else one list of everything soon tells when all of them were
+            entry.recheck_at = first + RECHECK_GAPS / 2 * gap
         return min(first, entry.state.deadline)
 
     def remove(self, entry: Entry) -> None:

@@ -166,7 +166,7 @@ def rechecked(schedule: Schedule, asks: list[Ask]) -> list[Entry]:
 def test_waits_of_unknown_age_are_looked_for_at_once_where_they_are_more_than_a_share(undated, looked_for):
     schedule, entries, asks = swept(301)
     for entry in entries[:undated]:
-        entry.created_at = None
+        entry.created_at, entry.recheck_at = None, 0.0
 
     assert rechecked(schedule, asks) == entries[:looked_for]
     assert schedule.recheck_share == (0.0 if looked_for else pytest.approx(301 / 20))
@@ -177,6 +177,7 @@ def test_of_the_waits_that_are_looked_for_the_oldest_come_first():
     entries = [an_entry(f"bat-{number}", created_at=-float(number)) for number in range(301)]
     for entry in entries:
         schedule.add(entry, 0.0)
+        entry.recheck_at = FIRST
     asks = schedule.plan(FIRST).asks
     schedule.recheck_share = 90.0
 

@@ -287,8 +287,10 @@ def test_what_was_not_seen_for_long_is_looked_for_on_a_list_unless_it_is_one(sta
 
 @pytest.mark.parametrize(("ended", "asked"), [(151, ["recheck"]), (152, [])])
 def test_no_look_is_taken_while_more_have_ended_than_go_on(ended, asked):
-    schedule, _, asks = swept(302)
+    schedule, entries, asks = swept(302)
     schedule.recheck_share = 90.0
+    for entry in entries:
+        entry.recheck_at = FIRST
     rows = [row(f"bat-{number}", "COMPLETED") for number in range(ended)]
     for ask in asks:
         is_completed = ask.walk is not None and ask.walk.query.status == "COMPLETED"
