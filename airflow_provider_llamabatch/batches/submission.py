@@ -145,12 +145,12 @@ def new_intent(
     """
     Return the intent to begin with.
 
-    ``known`` are the directory's batches that exist already, as far as a list shows them, and ``had`` are those that
+    ``known`` are the directory's batches that exist already, as far as they were read, and ``had`` are those that
     this task knows of from before, of these the last ones. The intent's floor is the newest of ``known``, less the
     spread of the service's own clocks, so only the few ids from there on need to be kept. Should they be too many all
     the same, the floor rises to the oldest one that is kept.
     """
-    dated = [(created(batch, now), batch.id) for batch in known]
+    dated = list({batch.id: (created(batch, now), batch.id) for batch in known}.values())
     newest = max((at for at, _ in dated if at is not None), default=None)
     floor = now - defaults.LISTED_SECONDS  # what is older was not listed, so it cannot be among the ids
     if newest is not None:

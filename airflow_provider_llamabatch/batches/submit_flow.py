@@ -69,6 +69,7 @@ class SubmitFlow:
     _keeper: RecordKeeper = field(init=False, repr=False)
     _recorded: Action | None = None
     _had: tuple[str, ...] = ()  # batches of before, as far as recorded: never the one of a new POST
+    _earlier: Batch | None = None  # the recorded one as it was read: what a new POST makes is younger
     _unknown: int = 0  # POSTs of this try whose outcome is unknown
     _last_error: LlamaCloudError | None = None
     _not_sent: list[float] = field(default_factory=list)  # pauses after POSTs that surely made nothing
@@ -135,7 +136,7 @@ class SubmitFlow:
     def _decide_by_batch(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
         self._had = (record.batch_id,)
         now = self.clock()  # what is new when it is first read does not count as gone afterwards
-        batch = yield from self._lookups.read(record)
+        batch = self._earlier = yield from self._lookups.read(record)
         if batch is not None and not record.fingerprint and not self.request.matches(batch):
             reason = f"the recorded submission (batch {record.batch_id}) was for other arguments"
             return Decision(Action.SUBMIT, reason), None, None
@@ -205,7 +206,8 @@ class SubmitFlow:
         """Record the intent, send the POST, record the id; None says that it must be decided anew."""
         if base is None:
             listed = yield from self._lookups.directory(self.clock() - defaults.LISTED_SECONDS)
-            base = submission.new_intent(self.request, listed, self.task, self.clock(), had=self._had)
+            known = listed if self._earlier is None else [self._earlier, *listed]
+            base = submission.new_intent(self.request, known, self.task, self.clock(), had=self._had)
         intent = yield from self._keeper.save_intent(base, may_have_rivals=may_have_rivals)
         if intent is None:
             return None

@@ -96,7 +96,8 @@ class TaskInstance:
     def on_death(self, worker: Worker, *, frozen: bool, seconds: float = 0.0) -> None:
         """Find out, in time, that a worker is dead or seems so."""
         if not frozen or seconds >= HEARTBEAT:
-            after = HEARTBEAT if frozen else 1.0 + self.world.choices.between(0, HEARTBEAT)
+            longest = self.world.choices.pick((HEARTBEAT, 1.0))  # the latter where its supervisor lives
+            after = HEARTBEAT if frozen else 1.0 + self.world.choices.between(0, longest)
             self.world.clockwork.at(self.world.now + after, lambda: self._lose(worker))
 
     def _lose(self, worker: Worker) -> None:

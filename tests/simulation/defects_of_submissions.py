@@ -56,10 +56,10 @@ SUBMISSIONS: dict[str, tuple[Change, ...]] = {
         code(
             SubmitFlow,
             "_decide_by_listing",
-            "return (yield from self._decide_by_batch(adopted))",
-            "tries, now = self.task.max_tries, self.clock()\n"
-            "    decision = submission.decide_by_status(adopted, batch.status, max_tries=tries, now=now)\n"
-            "    return decision, None, batch",
+            "if self._keeper.stood_still and",
+            "if batch.is_terminal and batch.status != 'COMPLETED':\n"
+            "        return Decision(Action.SUBMIT, batch.status), None, None\n"
+            "    if self._keeper.stood_still and",
         ),
     ),
     "a completed batch is returned after a Clear": (

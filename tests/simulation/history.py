@@ -81,6 +81,7 @@ def draw_nature(choices: Choices) -> Nature:
         deaths_at_posts=kind((0.0, 0.0, 0.0, 0.3)),
         edits=kind((0.0, 0.0, 0.3)),
         zone=kind(("UTC0", "UTC0", "WEST8", "EAST-14")),
+        rows=kind((0, 0, 0, 0, 0, 2)),
     )
 
 
@@ -105,6 +106,8 @@ def draw(world: World) -> None:
     for number in range(1 + choices.pick((0, 0, 1))):
         Triggerer(world, f"triggerer-{number}")
     instances = 1 + choices.pick((0, 0, 0, 1, 1, 3, 3 if about_submissions else 7))
+    if nature.rows and not about_submissions:
+        instances = 8 + choices.pick((0, 2, 4))
     _draw_instances(world, instances, waits=0.3 if about_submissions else 0.8)
     _draw_disturbances(world)
     if untroubled:
@@ -116,8 +119,13 @@ def draw(world: World) -> None:
 def _trouble_submissions(world: World) -> None:
     """Have what submissions need be broken just as tasks submit: one of many, so that each thing meets another."""
     choices, network = world.choices, world.network
+    if choices.chance(0.2):
+        world.nature.deaths_at_posts = 0.7
     if choices.chance(0.5):
         network.rate, network.faults = 0.3, (*(kind for kind in POST if choices.chance(0.3)), *network.faults)
+    if choices.chance(0.3):  # one may have been made, and what is sent next is refused
+        ends = _draw_outage(world, 0.0, "post", ("lost after", "gateway after", "no id"))
+        _draw_outage(world, ends, "post", ("api 402", "refused"))
     for what in ("post", "list", "get"):
         if choices.chance(0.4):
             ends = _draw_outage(world, choices.between(0, 30), what)
@@ -140,7 +148,8 @@ def _habits(choices: Choices, nature: Nature) -> Habits:
         spread=pick((0.0, 0.0, 4.0)),
         lag=pick((0.0, 0.0, 5.0, 30.0, 58.0) if nature.keeps_record else (0.0, 5.0)),
         read_lag=pick((0.0, 0.0, 3.0, 60.0)),
-        page_limit=pick((1000, 1000, 1, 2)),
+        late=pick((0.0, 0.0, 0.0, 0.0, 0.5)) if nature.keeps_record else 0.0,
+        page_limit=nature.rows or pick((1000, 1000, 1, 2)),
         ignores=pick(
             ((), (), (), ("status",), ("created_at_on_or_after",), ("status", "source_directory_id"))
         ),
@@ -161,7 +170,7 @@ def _draw_instances(world: World, count: int, *, waits: float) -> None:
     choices = world.choices
     shared = choices.chance(0.3)
     same_configuration = not shared and choices.chance(0.4)
-    is_mapped = choices.chance(0.3)
+    is_mapped = choices.chance(0.7 if world.nature.rows else 0.3)  # else they are seldom asked for together
     arguments: dict[str, Any] = {}
     for number in range(count):
         if not arguments or not is_mapped:
@@ -198,7 +207,7 @@ def _draw_disturbances(world: World) -> None:
     if choices.chance(0.1):
         _draw_hang(world)
     for _ in range(choices.pick((0, 0, 1, 3))):
-        directory = choices.pick(("dir-9", "dir-0"))
+        directory = choices.pick(("dir-of-others", "dir-0"))
         clockwork.at(choices.between(0, 600), lambda where=directory: stranger(world, where))  # type: ignore[misc]
 
 
@@ -222,12 +231,12 @@ def _draw_clear(world: World, instance: TaskInstance) -> None:
         _draw_outage(world, at, choices.pick(("post", "list")))
 
 
-def _draw_outage(world: World, begins: float, what: str = "") -> float:
+def _draw_outage(world: World, begins: float, what: str = "", faults: Sequence[str] = ()) -> float:
     """Have one kind of request meet with one fault for a time; returns when that ends."""
     choices = world.choices
     what = what or choices.pick(("any", "get", "list", "get", "post"))
     length = choices.pick((5.0, 30.0, 200.0, 900.0))
-    fault = choices.pick(LASTING[what])
+    fault = choices.pick(faults or LASTING[what])
     world.network.outages.append(Outage(begins, begins + length, what, fault))
     world.counts["outages"] += 1
     return begins + length
@@ -335,7 +344,7 @@ def _check_found(world: World) -> None:
         if instance.state != "deferred" or trigger is None or not trigger.runs:
             continue
         made = world.service.batches[trigger.batch_id]
-        since = max(made.ends_at, world.quiet_since, trigger.began_at)
+        since = max(made.ends_at, world.quiet_since, trigger.began_at, made.visible)
         polls = 3 if not world.service.habits.hides else RECHECK_GAPS + 5
         bound = FOUND_WITHIN + polls * instance.poll_interval
         if world.now > since + bound and trigger.runs[-1][0].answers:

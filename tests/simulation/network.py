@@ -51,15 +51,21 @@ POST = (
     "known id",
     "twice",
 )
+FLAPS = "refuses the key now and then"
 # What lasts for a time, by what it is for; some of it more often, since it takes more than one of them to do harm.
 LASTING = {
-    "any": (*ANY, *("api 404",) * 4, "api 403", "stale", "failed early", "omits", "odd status", "api 402"),
-    "get": (*ANY, *("api 404",) * 4, "api 403", "stale", "odd status", "other id"),
+    "any": (
+        *ANY,
+        *("api 404",) * 4,
+        *("api 403", "stale", "failed early", "omits", "odd status", "api 402", FLAPS),
+    ),
+    "get": (*ANY, *("api 404",) * 4, "api 403", "stale", "odd status", "other id", FLAPS, FLAPS),
     "list": (*ANY, *("failed early", "omits") * 4, "api 403", "same token", "endless", "malformed"),
     # What a proxy does to submissions for minutes, while the service behind it makes batches all the same.
     "post": (
         *("lost after", "gateway after", "late effect", "no id", "known id", "late", "lost after"),
-        *("api 402", "api 403", "refused"),
+        *("api 402", "api 403", "refused") * 2,
+        "slow",
     ),
 }
 KINDS = (*ANY, *READ, *LIST, *POST)
@@ -345,6 +351,12 @@ class Network:
         return fault
 
     @property
+    def troubles_lists(self) -> bool:
+        """Say whether something may keep lists from being read at once and whole."""
+        by_chance = self.rate > 0 and any(fault not in POST for fault in self.faults)
+        return by_chance or any(outage.what != "post" for outage in self.outages)
+
+    @property
     def _may_leave_out(self) -> bool:
         """Say whether lists of directories leave out: not while a GET lies as well, or nothing can be known."""
         faults = {*self.faults, *(outage.fault for outage in self.outages)}
@@ -358,7 +370,7 @@ class Network:
         what = "post" if call.method == "POST" else "list" if is_list else "get"
         for outage in self.outages:
             if outage.begins <= now < outage.ends and outage.what in ("any", what):
-                return outage.fault
+                return self.choices.pick(("", "api 401")) if outage.fault == FLAPS else outage.fault
         if self.choices.chance(self.rate):
             kinds = {"post": (*ANY, *POST), "get": (*ANY, *READ), "list": (*ANY, *READ, *LIST)}[what]
             usable = [kind for kind in self.faults if kind in kinds]

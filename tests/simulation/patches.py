@@ -14,12 +14,14 @@ from unittest.mock import patch
 
 import tenacity
 
+from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.hooks import connections
 from airflow_provider_llamabatch.llamacloud import transport
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 from airflow_provider_llamabatch.llamacloud.redaction import Redactor
 from airflow_provider_llamabatch.llamacloud.settings import ClientSettings
 from airflow_provider_llamabatch.polling import loop as poll_loop
+from airflow_provider_llamabatch.polling import sweep
 from airflow_provider_llamabatch.triggers import batch as trigger_module
 from tests.simulation.world import LoopLog, StoreDownError
 
@@ -169,6 +171,8 @@ def simulated(world: World) -> Iterator[None]:
         patch.object(transport, "Redactor", _Redactor),
         patch.object(transport, "tenacity", SimpleNamespace(AsyncRetrying=_Retrying)),
         patch.object(transport, "time", _Time),
+        patch.object(defaults, "PAGE_SIZE", world.nature.rows or defaults.PAGE_SIZE),
+        patch.object(sweep, "WAITS_PER_RANGE", world.nature.rows or sweep.WAITS_PER_RANGE),
         patch.object(trigger_module, "time", _Time),
         patch.object(trigger_module.BatchTrigger, "logger", classmethod(lambda cls: logger)),
     ):

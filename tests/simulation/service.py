@@ -36,6 +36,8 @@ class Made:
     ends_at: float
     end: str
     risky: bool = False  # paid for in the one moment that no record can guard
+    is_late: bool = False  # lists show it later than is documented
+    is_given_up: bool = False  # another one was paid for in its place, since no list showed it
     gone_at: float = float("inf")
     results_at: float = 0.0
     message: str | None = None
@@ -57,6 +59,7 @@ class Habits:
     ahead: float = 0.0  # seconds by which its clock is ahead
     spread: float = 0.0  # by which its creation times are out of order, at most
     lag: float = 0.0  # by which lists are behind, at most
+    late: float = 0.0  # how likely lists show a batch later than is documented
     read_lag: float = 0.0  # the same for a GET of what was just made
     page_limit: int = 1000
     ignores: tuple[str, ...] = ()  # filters of lists
@@ -106,6 +109,8 @@ class Service:
         if choices.chance(habits.expiring):
             made.gone_at = ends_at + choices.between(60, 7200)
             made.odd_date = choices.draw(len(DATES_ODD)) if habits.odd_dates else 0
+        if choices.chance(habits.late):
+            made.is_late, made.visible = True, now + choices.between(61.0, choices.pick((200.0, 1500.0)))
         self.batches[made.key] = made
         return made
 

@@ -36,6 +36,7 @@ class Story:
         self._then: list[tuple[float, Callable[[], None]]] = []
         self.arguments: dict[str, Any] = {}
         self.odd_date = 0
+        self.shown_at: dict[str, float] = {}  # when lists show a batch, later than is documented
         self.message: str | None = None
 
     def at(self, time: float, act: Callable[[], None]) -> Story:
@@ -71,6 +72,8 @@ class Story:
             batch = make(*args)
             batch.visible = min(batch.at + self._lag, args[4])
             batch.ends_at = batch.results_at = batch.at + self._runs_for
+            if batch.key in self.shown_at:
+                batch.is_late, batch.visible = True, self.shown_at[batch.key]
             batch.odd_date, batch.message = self.odd_date, self.message
             return batch
 
@@ -232,6 +235,24 @@ def test_a_batch_from_before_a_clear_is_not_returned_when_a_refused_try_had_it_a
     )
     assert not story.play().violation
     assert story.first.batch_id == "bat-1"
+
+
+@pytest.mark.parametrize("refusal", ["api 402", "refused"])
+def test_what_a_post_of_unknown_outcome_made_is_not_forgotten_when_later_ones_are_refused(refusal):
+    story = Story((0.0, 30.0, "post", "lost after"), (30.0, 200.0, "post", refusal), runs_for=600.0)
+    story.arguments, story.shown_at = {"retry_delay": 60.0}, {"bat-0": 150.0}
+    paid_once(story)
+
+
+def test_a_batch_from_before_two_clears_that_lists_show_late_is_not_taken_for_the_new_one():
+    story = Story((300.0, 315.0, "post", "lost after"), lag=5.0, runs_for=20.0)
+    story.shown_at = {"bat-0": 308.0, "bat-1": 308.0}
+    for time in (200.0, 300.0):
+        story.at(time, lambda: story.first.clear())  # noqa: PLW0108  # as above
+    result = story.play()
+
+    assert not result.violation
+    assert story.first.given.keys() == {"bat-0", "bat-1", "bat-2"}
 
 
 # Waits

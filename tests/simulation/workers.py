@@ -64,6 +64,7 @@ class Worker:
     cleared_at: float = -1.0  # a Clear that comes later is none for this try, which may live on for long
     began_at: float = 0.0  # by its own clock, as what follows
     posted_at: float = 0.0
+    sent_at: float = 0.0  # the same in virtual seconds
     configuration: str = ""  # that it submits
 
     def __post_init__(self) -> None:
@@ -132,7 +133,7 @@ class Worker:
         self.instance.acts.append((now, self))
         if not self.world.is_quiet and self.world.choices.chance(self.world.nature.deaths_at_posts):
             self.world.clockwork.at(now + self.world.choices.between(0, 2.0), self._die)
-        self.posted_at = self.process.clock()
+        self.posted_at, self.sent_at = self.process.clock(), now
 
     async def _store(self, step: flow.Step) -> Any:
         """Read or write the record; the store may fail, with or without effect."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch import defaults
 from tests.simulation.clockwork import Clockwork
-from tests.simulation.network import Network
+from tests.simulation.network import FLAPS, Network
 from tests.simulation.service import Made, Service
 
 if TYPE_CHECKING:
@@ -20,7 +20,11 @@ MOMENT = "two tries at the same moment"
 CLEARED = "a try that stood still and submitted after its task was cleared"
 OVERWRITTEN = "a record overwritten by a process that stood still"
 TWICE = "a POST carried out twice on its way"
+LATE = "a batch that lists showed too late"
 YOUNG_AND_GONE = "a batch deleted within minutes of its submission, rejoined after a Clear"
+# Seconds before a POST from which on the lists before it must have shown a batch: where nothing is in their way, where
+# a response may be late, and where pages are asked for again or leave something out.
+LISTED_BEFORE, LATE_LIST, TROUBLED_LIST = 30.0, 100.0, 400.0
 MAX_LOGGED = 4 * defaults.MAX_MESSAGE_CHARACTERS
 
 
@@ -43,6 +47,7 @@ class Nature:
     keeps_record: bool = True
     edits: float = 0.0  # how likely a Clear comes with other arguments
     zone: str = "UTC0"  # of the machines, as TZ says it
+    rows: int = 0  # that fit on a page, by what the package knows: so few make few waits as good as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,9 @@ class World:
     def refuses_all_keys(self) -> bool:
         """Say whether the service may refuse a key that it takes, or looking one up may fail."""
         faults = {*self.network.faults, *(outage.fault for outage in self.network.outages)}
-        return "api 401" in faults or bool(self.hangs) or self.connection_key != self.service.key
+        return (
+            bool({"api 401", FLAPS} & faults) or bool(self.hangs) or self.connection_key != self.service.key
+        )
 
     def note(self, text: str) -> None:
         """Add a line to the readable history."""
@@ -143,7 +150,7 @@ class World:
             self.excuse(TWICE, owner, made.poster, twin, made)
         else:
             for earlier in owner.batches:
-                if self._is_superseded(earlier, owner) or earlier.has_twin:
+                if self._is_superseded(earlier, owner) or earlier.has_twin or earlier.is_given_up:
                     continue
                 if earlier.configuration != made.configuration:
                     continue  # documented: what was submitted with other arguments is given up
@@ -153,6 +160,9 @@ class World:
                     )
                 elif self._was_lost(made) and not (earlier.risky or made.risky):
                     self.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1  # what it said is gone, so nobody can know
+                elif earlier.is_late and not self._was_shown(earlier, made.poster):
+                    self.counts[f"{EXCUSED}{LATE}"] += 1
+                    earlier.is_given_up = True
                 elif earlier.risky or made.risky:
                     self.excuse(MOMENT, owner, made.poster, earlier, made)
                 else:
@@ -172,6 +182,16 @@ class World:
         # Who writes over a record with an intent doubts it then; one more that stood still cannot know.
         stood_still_too = poster.was_frozen and poster.number < owner.try_number
         return bool(owner.was_lost or (owner.was_overwritten and stood_still_too))
+
+    def _was_shown(self, made: Made, poster: Any) -> bool:
+        """Say whether a list surely showed a batch to a process before it sent its POST."""
+        if poster.was_frozen:
+            return False
+        before = LISTED_BEFORE
+        if self.network.troubles_lists:
+            has_many_pages = self.service.habits.page_limit < 10
+            before = TROUBLED_LIST if has_many_pages or self.network.has_left_out else LATE_LIST
+        return bool(poster.sent_at > made.visible + before)
 
     def _is_superseded(self, made: Made, owner: Any) -> bool:
         status = made.status(self.now)
