@@ -124,8 +124,8 @@ class SubmitFlow:
             return (yield from self._decide_without_record())
         decision = submission.decide_by_record(record, self.request)
         if record is None or (decision.action is Action.SUBMIT and record is not self._keeper.own):
-            if record is not None and not record.batch_id:
-                self._had = record.seen  # nothing came of that intent, so what was there before it still was
+            if record is not None:  # nothing came of an intent, so what was there before it still was
+                self._had = (record.batch_id,) if record.batch_id else record.seen
             return decision, None, None
         if decision.action is Action.LOOK_UP:
             return (yield from self._decide_by_batch(record))

@@ -332,7 +332,7 @@ class Network:
             other for other in made.owner.batches if other is not made and other.directory == made.directory
         ]
         # In the one moment that no record guards the record is another try's, so nothing tells the ids apart.
-        is_known = before and before[-1].key in (made.owner.stored or "") and not made.risky
+        is_known = before and f'"{before[-1].key}"' in (made.owner.stored or "") and not made.risky
         return before[-1].key if is_known and before[-1].visible < made.at - 200.0 else ""
 
     def _fault(self, call: Call[Any], process: Process) -> str:

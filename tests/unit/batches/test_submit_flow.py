@@ -173,6 +173,21 @@ def test_a_batch_that_the_task_has_had_is_never_the_one_of_a_new_post():
     assert result.batch_id == "bat-2"
 
 
+def test_what_is_older_than_the_recorded_batch_is_never_the_one_of_a_new_post():
+    recorded = batch("bat-2", at=AT - 30, status="COMPLETED")  # the list before the POST hides both
+    stored = replace(SUBMITTED, batch_id="bat-2", posted_at=AT - 900)
+    play, result = played(
+        task=replace(RETRY, max_tries=5),
+        stored=stored.to_json(),
+        gets=[recorded],
+        posts=[LOST],
+        lists=[[], [batch("bat-1", at=AT - 60), batch("bat-3", at=AT + 70)]],
+    )
+
+    assert (play.saved[0]["floor"], play.saved[0]["seen"]) == (AT - 40, ["bat-2"])
+    assert result.batch_id == "bat-3"
+
+
 def test_a_batch_is_gone_when_the_api_says_so_twice_and_the_list_does_not_show_it():
     old = replace(SUBMITTED, posted_at=AT - 300)
     play, result = played(task=RETRY, stored=old.to_json(), gets=[GONE, GONE], posts=[batch("bat-2")])
@@ -276,9 +291,10 @@ def test_what_else_a_read_ends_with_ends_the_try(trouble):
 
 def test_a_record_of_other_arguments_is_overwritten():
     other = replace(SUBMITTED, fingerprint="f" * 64)
-    play, result = played(task=RETRY, stored=other.to_json(), posts=[batch()])
+    play, result = played(task=RETRY, stored=other.to_json(), posts=[batch("bat-2")])
 
     assert play.steps == ["load", "list", *CAREFULLY]
+    assert play.saved[0]["seen"] == ["bat-1"]
     assert result.recorded is None
 
 

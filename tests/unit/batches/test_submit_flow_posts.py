@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from airflow_provider_llamabatch.batches.submission import (
@@ -160,6 +162,15 @@ def test_the_id_of_a_batch_that_was_there_before_is_no_answer(caplog):
         "It is not known whether the batch was made, so the directory is listed for it: POST /api/v2/batches was "
         "answered without the id of a new batch" in caplog.messages
     )
+
+
+def test_the_id_of_a_recorded_batch_of_other_arguments_is_no_answer():
+    other = replace(SUBMITTED, fingerprint="f" * 64)
+    _, result = played(
+        task=RETRY, stored=other.to_json(), posts=[batch("bat-1")], lists=[[], [batch("bat-2", at=AT + 1)]]
+    )
+
+    assert result.batch_id == "bat-2"
 
 
 def test_a_batch_whose_id_could_not_be_recorded_is_named_with_those_beside_it(caplog):
