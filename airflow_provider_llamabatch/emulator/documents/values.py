@@ -1,8 +1,9 @@
-"""What a document offers to fill a schema with: ``Name: value`` lines, table rows, headings. Pure."""
+"""What a document offers to fill a schema with: ``Name: value`` lines, table rows, headings, printed rows. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch.emulator.documents.items import items
@@ -14,6 +15,7 @@ _SPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
 _BEFORE_NAMES = f"{_SPACE}>#*|-"
 _AROUND = f"{_SPACE}*"
 MAX_NAME = 80
+MAX_PRINTED = 20_000  # rows of tables that are text alone, as in a PDF
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ def values(markdown: str) -> Values:
         elif heading:
             found.named.setdefault(fold(heading), item["value"])
         heading = ""
+    for name, value in islice(_printed(markdown), MAX_PRINTED):
+        found.named.setdefault(fold(name), value)
     return found
 
 
@@ -63,6 +67,23 @@ def _lines(markdown: str) -> Iterator[tuple[str, str]]:
             value = below.lstrip(_AROUND)
         if value := value.rstrip(f"{_AROUND}|"):
             yield name, value
+
+
+def _printed(markdown: str) -> Iterator[tuple[str, str]]:
+    """
+    Go through short lines as ``Total due $12.50``.
+
+    Where the name ends is not shown: after one to three words without digits, and not before a small letter.
+    """
+    for line in markdown.split("\n"):
+        if len(line) > MAX_NAME or ":" in line or "|" in line or not any(map(str.isdigit, line)):
+            continue
+        words = line.split()
+        for end in range(1, min(4, len(words))):
+            if any(map(str.isdigit, words[end - 1])):  # the value has begun
+                break
+            if not words[end][0].islower():
+                yield " ".join(words[:end]), " ".join(words[end:])
 
 
 def _add_table(found: Values, rows: list[list[str]]) -> None:

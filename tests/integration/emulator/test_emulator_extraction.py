@@ -86,6 +86,17 @@ def test_values_are_taken_from_the_document(schema: dict[str, Any], expected: di
     assert extract(whole, values(TEXT)) == expected
 
 
+def test_values_are_taken_from_rows_that_are_text_alone_as_in_a_pdf() -> None:
+    text = (
+        "Invoice number 87B37C9\nDate paid July 19, 2024\nTotal $10.00\nTotal $12.00\nNotes none\n2024 Tax 7"
+    )
+    names = ("invoice_number", "date_paid", "date", "notes", "tax")
+    schema = {"properties": {name: {"type": "string"} for name in names} | {"total": {"type": "number"}}}
+
+    extracted = extract(schema, values(text))
+    assert extracted == {"invoice_number": "87B37C9", "date_paid": "July 19, 2024", "total": 10.0}
+
+
 @pytest.mark.parametrize(
     ("part", "plain"),
     [
