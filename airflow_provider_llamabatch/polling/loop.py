@@ -145,6 +145,11 @@ def first_poll(first_look_at: float | None, since: float, now: float) -> float:
     return loop_time(min(first, now + max(0.0, first - since)), now)
 
 
+def wait_began(since: float, now: float) -> float:
+    """Return when a wait began, by the loop's clock: one of a worker's clock that is ahead would be young for long."""
+    return loop_time(min(since, now), now)
+
+
 class PollLoop:
     """Everything that waits in this process on one connection: a schedule per source, one client."""
 

@@ -241,7 +241,7 @@ class Schedule:
         if sweep.kind is not Kind.KEYS:
             self.costs.learn(sweep)
         unseen = [entry for entry in left if entry.state.key in sweep.left]
-        if sweep.kind is Kind.ENDED:
+        if sweep.kind is Kind.ENDED and sweep.is_read:
             self.costs.ended_per_sweep = len(sweep.entries) - len(left)
             self._schedule_all(left, now)
             self._recheck(left, now)

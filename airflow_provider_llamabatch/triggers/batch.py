@@ -11,7 +11,13 @@ from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.batches.events import WaitEvent
 from airflow_provider_llamabatch.batches.polling import PollState
 from airflow_provider_llamabatch.llamacloud.call import check_conn_id
-from airflow_provider_llamabatch.polling.loop import UNKNOWN_AGE, Subscription, first_poll, loop_time
+from airflow_provider_llamabatch.polling.loop import (
+    UNKNOWN_AGE,
+    Subscription,
+    first_poll,
+    loop_time,
+    wait_began,
+)
 from airflow_provider_llamabatch.polling.sources import Batches
 from airflow_provider_llamabatch.triggers.killing import CancelsOnKill
 
@@ -111,7 +117,7 @@ class BatchTrigger(CancelsOnKill):
             self.batch_id,
             loop_time(deadline, now),
             max(defaults.MIN_POLL_INTERVAL, self.poll_interval),
-            since=loop_time(since, now),
+            since=wait_began(since, now),
             next_poll=first_poll(self.first_look_at, since, now),
             missing_grace=self.missing_grace,
         )

@@ -11,7 +11,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.batches.polling import PollState, Reason
 from airflow_provider_llamabatch.llamacloud.call import check_conn_id
-from airflow_provider_llamabatch.polling.loop import Subscription, first_poll, loop_time
+from airflow_provider_llamabatch.polling.loop import Subscription, first_poll, loop_time, wait_began
 from airflow_provider_llamabatch.polling.sources import Jobs
 from airflow_provider_llamabatch.triggers.killing import CancelsOnKill
 
@@ -114,7 +114,7 @@ class JobsTrigger(CancelsOnKill):
                 job_id,
                 loop_time(deadline, now),
                 max(defaults.MIN_POLL_INTERVAL, self.poll_interval),
-                since=loop_time(since, now),
+                since=wait_began(since, now),
                 next_poll=first_poll(self.first_look_at, since, now),
             )
             for job_id in ids

@@ -347,6 +347,7 @@ def _check_found(world: World) -> None:
         since = max(made.ends_at, world.quiet_since, trigger.began_at, made.visible)
         polls = 3 if not world.service.habits.hides else RECHECK_GAPS + 5
         bound = FOUND_WITHIN + polls * instance.poll_interval
+        since = max(since, trigger.runs[-1][0].process.frozen_until)
         if world.now > since + bound and trigger.runs[-1][0].answers:
             world.violate("no wait is lost", f"{instance.name} does not see that {made.key} has ended")
 

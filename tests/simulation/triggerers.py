@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches.polling import CONFIRM_AFTER, ROTATION_GRACE, Reason
 from airflow_provider_llamabatch.polling import loop as poll_loops
+from airflow_provider_llamabatch.polling.schedule import RECHECK_GAPS
 from airflow_provider_llamabatch.triggers.batch import BatchTrigger
 from tests.simulation.clockwork import EPOCH, Process
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 MAX_PER_POLL = 8.0  # requests, lists and repeated ones included
+MAX_PER_QUIET_POLL = 2.0  # the same of a service without trouble
+PROMPTLY = 2.0  # seconds after the poll interval, and the time of two requests, within which an end is found
 AFTER_DEADLINE = 1.0  # seconds by which a wait may end too late
 STATUS_CODES = {
     Reason.NOT_FOUND: (404,),
@@ -159,9 +162,24 @@ class Triggerer:
             lied = "early" in world.network.faults and reason is Reason.COMPLETED
             if truth != _TERMINAL[reason.value] and not lied:
                 world.violate("true status", f"{who} ends as {reason.value}, its batch is {truth}")
+            self._check_promptness(trigger, max(first, began, trigger.began_at))
         late = now - max(deadline, began)
         if late > AFTER_DEADLINE and not trigger.was_disturbed:
             world.violate("deadline", f"{who} ended {late:.0f} s after its deadline")
+
+    def _check_promptness(self, trigger: Trigger, since: float) -> None:
+        """See that an end is found within a poll interval, where nothing is in the way."""
+        world, habits = self.world, self.world.service.habits
+        disturbed = "triggerers frozen", "triggerers killed", "clocks set"
+        if not world.counts["services without trouble"] or any(world.counts[what] for what in disturbed):
+            return
+        batch = world.service.batches[trigger.batch_id]
+        since = max(since, batch.ends_at, batch.visible, batch.at + habits.read_lag)
+        polls = RECHECK_GAPS + 2 if habits.hides else 1
+        bound = polls * trigger.instance.poll_interval + 2 * world.network.slowest + PROMPTLY
+        if world.now > since + bound:
+            late = world.now - since
+            world.violate("found promptly", f"{trigger.instance.name} is found {late:.0f} s after its end")
 
     def _check_verdict(self, trigger: Trigger, reason: Reason, began: float) -> None:
         """See that the API itself has said so at least twice, seconds apart, to this process."""
@@ -196,7 +214,8 @@ class Triggerer:
         for process, waits in self.waits.items():
             worth = sum(wait.polls(self.world.now) for wait in waits)
             sent = self.world.network.sent[process.name]
-            if sent > MAX_PER_POLL * worth:
+            most = MAX_PER_QUIET_POLL if self.world.counts["services without trouble"] else MAX_PER_POLL
+            if sent > most * worth:
                 self.world.violate(
                     "bounded", f"{process.name} sent {sent} requests for waits worth {worth:.0f} polls"
                 )

@@ -21,7 +21,7 @@ CLEARED = "a try that stood still and submitted after its task was cleared"
 OVERWRITTEN = "a record overwritten by a process that stood still"
 TWICE = "a POST carried out twice on its way"
 LATE = "a batch that lists showed too late"
-YOUNG_AND_GONE = "a batch deleted within minutes of its submission, rejoined after a Clear"
+YOUNG_AND_GONE = "a batch deleted, or not listed, within minutes of its submission, rejoined after a Clear"
 # Seconds before a POST from which on the lists before it must have shown a batch: where nothing is in their way, where
 # a response may be late, and where pages are asked for again or leave something out.
 LISTED_BEFORE, LATE_LIST, TROUBLED_LIST = 30.0, 100.0, 400.0

@@ -150,3 +150,10 @@ async def test_a_deadline_is_kept_while_others_hold_every_thread_of_the_triggere
     await asyncio.gather(*threads)
 
     assert event["reason"] == "timed_out"
+
+
+@pytest.mark.parametrize(("since", "ago"), [(990.0, 10.0), (1000.0, 0.0), (4600.0, 0.0)])
+async def test_no_wait_begins_later_than_now_whatever_the_clock_of_its_worker_says(since, ago):
+    began = loop.wait_began(since, now=1000.0)
+
+    assert began + ago == pytest.approx(asyncio.get_running_loop().time(), abs=1.0)

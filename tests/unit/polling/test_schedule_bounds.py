@@ -224,6 +224,18 @@ def test_a_list_that_stands_still_is_given_up_when_the_schedule_wanted_to_be_pla
     assert {entry.phase for entry in entries} == {Phase.ASKED, Phase.QUEUED}
 
 
+def test_lists_of_what_has_ended_that_have_too_many_pages_leave_their_waits_to_gets():
+    schedule, entries, asks = swept(301)
+    assert schedule.sweep is not None
+    schedule.sweep.max_pages = 3
+    for ask in asks:
+        schedule.on_page(ask, page(token="2"), FIRST)
+    schedule.plan(FIRST)
+
+    assert schedule.sweep is None
+    assert {entry.phase for entry in entries} == {Phase.ASKED, Phase.QUEUED}
+
+
 @pytest.mark.parametrize(("seconds", "goes_on"), [(FROZEN, False), (FROZEN + 0.001, True)])
 def test_a_process_that_is_a_little_late_has_not_stood_still(seconds, goes_on):
     schedule, _, _ = swept(6)
