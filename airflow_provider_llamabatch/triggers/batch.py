@@ -44,7 +44,7 @@ class BatchTrigger(CancelsOnKill):
     :param first_look_at: when to poll first; at once if not given.
     :param since: when the wait began.
     :param created_at: when the batch was made, by the service's clock; bounds the lists that are read.
-    :param missing_grace: seconds after ``since`` in which a 404 may just be a lagging service.
+    :param missing_grace: seconds after this triggerer began in which a 404 may just be a lagging service.
     :param cancel_on_kill: cancel the batch when a person marks the task failed (Airflow 3.3 and newer).
     :param project_id: the project, the connection's if not given.
     :param organization_id: the organization, the connection's if not given.
@@ -119,7 +119,7 @@ class BatchTrigger(CancelsOnKill):
             max(defaults.MIN_POLL_INTERVAL, self.poll_interval),
             since=wait_began(since, now),
             next_poll=first_poll(self.first_look_at, since, now),
-            missing_grace=self.missing_grace,
+            missing_grace=self.missing_grace + max(0.0, now - since),  # a worker's clock may be far behind
         )
         return Subscription(
             self.llamabatch_conn_id,

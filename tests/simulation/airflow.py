@@ -122,6 +122,9 @@ class TaskInstance:
     def on_bad_end(self, worker: Worker, reason: Reason) -> None:
         """The wait ended without a completed batch."""
         self.ended_as = reason.value
+        batch = self.world.service.batches[self.batch_id]
+        if reason in VERDICTS and self.world.has_no_trouble and self.world.now < batch.gone_at:
+            self.world.violate("true status", f"{self.name} ends as {reason.value}, and {batch.key} is there")
         if reason in (Reason.FAILED, Reason.CANCELLED):
             self.on_failure(worker)
         elif self.is_current(worker):

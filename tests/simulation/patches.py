@@ -173,6 +173,9 @@ def simulated(world: World) -> Iterator[None]:
         patch.object(transport, "time", _Time),
         patch.object(defaults, "PAGE_SIZE", world.nature.rows or defaults.PAGE_SIZE),
         patch.object(sweep, "WAITS_PER_RANGE", world.nature.rows or sweep.WAITS_PER_RANGE),
+        patch.object(
+            sweep, "WAITS_PER_RECHECK_PAGE", 1 if world.nature.rows else sweep.WAITS_PER_RECHECK_PAGE
+        ),
         patch.object(trigger_module, "time", _Time),
         patch.object(trigger_module.BatchTrigger, "logger", classmethod(lambda cls: logger)),
     ):

@@ -13,6 +13,7 @@ from airflow_provider_llamabatch.polling import loop as poll_loops
 from airflow_provider_llamabatch.polling.schedule import RECHECK_GAPS
 from airflow_provider_llamabatch.triggers.batch import BatchTrigger
 from tests.simulation.clockwork import EPOCH, Process
+from tests.simulation.workers import PROMPTLY
 
 if TYPE_CHECKING:
     from tests.simulation.airflow import Trigger
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 MAX_PER_POLL = 8.0  # requests, lists and repeated ones included
 MAX_PER_QUIET_POLL = 2.0  # the same of a service without trouble
-PROMPTLY = 2.0  # seconds after the poll interval, and the time of two requests, within which an end is found
 AFTER_DEADLINE = 1.0  # seconds by which a wait may end too late
 STATUS_CODES = {
     Reason.NOT_FOUND: (404,),
@@ -171,11 +171,11 @@ class Triggerer:
         """See that an end is found within a poll interval, where nothing is in the way."""
         world, habits = self.world, self.world.service.habits
         disturbed = "triggerers frozen", "triggerers killed", "clocks set"
-        if not world.counts["services without trouble"] or any(world.counts[what] for what in disturbed):
+        if not world.has_no_trouble or any(world.counts[what] for what in disturbed):
             return
         batch = world.service.batches[trigger.batch_id]
         since = max(since, batch.ends_at, batch.visible, batch.at + habits.read_lag)
-        polls = RECHECK_GAPS + 2 if habits.hides else 1
+        polls = 4 * RECHECK_GAPS + 2 if habits.hides else 1  # a quarter at a time, among many of others
         bound = polls * trigger.instance.poll_interval + 2 * world.network.slowest + PROMPTLY
         if world.now > since + bound:
             late = world.now - since
@@ -214,7 +214,7 @@ class Triggerer:
         for process, waits in self.waits.items():
             worth = sum(wait.polls(self.world.now) for wait in waits)
             sent = self.world.network.sent[process.name]
-            most = MAX_PER_QUIET_POLL if self.world.counts["services without trouble"] else MAX_PER_POLL
+            most = MAX_PER_QUIET_POLL if self.world.has_no_trouble else MAX_PER_POLL
             if sent > most * worth:
                 self.world.violate(
                     "bounded", f"{process.name} sent {sent} requests for waits worth {worth:.0f} polls"

@@ -42,6 +42,7 @@ AFTER_DEADLINE = (
     5.0  # seconds by which a wait on a worker may end too late: a poll at its deadline is given one, twice
 )
 MAX_REQUESTS = 900  # of one submission
+PROMPTLY = 2.0  # seconds after the poll interval, and the time of two requests, within which an end is found
 
 
 @dataclass(eq=False)
@@ -190,6 +191,8 @@ class Worker:
             self.world.check_clean("an error", str(error))
             self._check_key(error)
             self.world.note(f"{self.name} fails: {type(error).__name__}: {str(error)[:200]}")
+            if self.world.has_no_trouble and self.world.nature.spares_workers:
+                self.world.violate("comes to an end", f"{self.name} fails for nothing: {error}")
             self.instance.on_failure(self)
         except asyncio.CancelledError:
             raise
@@ -275,6 +278,7 @@ class Worker:
         else:
             result = await flow.adrive(poller.wait(), self.perform)
             self._check_deadline(poller.state.deadline)
+            self._check_promptness(batch_id)
         await self._conclude(poller, result)
 
     def _check_timeout(self, reason: Reason, batch: Made) -> None:
@@ -294,6 +298,15 @@ class Worker:
         late, world = self.process.clock() - deadline, self.world
         if late > AFTER_DEADLINE and not (self.was_frozen or world.hangs or world.counts["clocks set"]):
             world.violate("deadline", f"{self.name} ended {late:.0f} s after its deadline")
+
+    def _check_promptness(self, batch_id: str) -> None:
+        """See that a wait on the worker has found an end within a poll interval, where nothing is in the way."""
+        world = self.world
+        batch = world.service.batches[batch_id]
+        since = max(batch.ends_at, batch.at + world.service.habits.read_lag, self.began)
+        bound = self.instance.poll_interval + 2 * world.network.slowest + PROMPTLY
+        if world.has_no_trouble and world.nature.spares_workers and world.now > since + bound:
+            world.violate("found promptly", f"{self.name} found it {world.now - since:.0f} s after its end")
 
     async def _resume(self, payload: dict[str, Any]) -> None:
         event = read_event(payload)

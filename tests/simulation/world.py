@@ -49,6 +49,11 @@ class Nature:
     zone: str = "UTC0"  # of the machines, as TZ says it
     rows: int = 0  # that fit on a page, by what the package knows: so few make few waits as good as many
 
+    @property
+    def spares_workers(self) -> bool:
+        """Say whether nothing happens to workers and their store."""
+        return not (self.kills or self.freezes or self.store_failures or self.deaths_at_posts)
+
 
 @dataclass(frozen=True, slots=True)
 class Hang:
@@ -114,6 +119,11 @@ class World:
         return (
             bool({"api 401", FLAPS} & faults) or bool(self.hangs) or self.connection_key != self.service.key
         )
+
+    @property
+    def has_no_trouble(self) -> bool:
+        """Say whether this history's service answers all along as it should."""
+        return self.counts["services without trouble"] > 0
 
     def note(self, text: str) -> None:
         """Add a line to the readable history."""

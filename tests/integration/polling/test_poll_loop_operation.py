@@ -152,6 +152,14 @@ async def test_a_deadline_is_kept_while_others_hold_every_thread_of_the_triggere
     assert event["reason"] == "timed_out"
 
 
+async def test_a_404_is_doubted_for_five_minutes_whatever_the_clock_of_the_worker_says():
+    now = time.time()
+    [entry] = a_trigger("bat-1")._subscription(now, now - 3600.0, now + 3600.0)._entries
+
+    doubted_until = entry.state.since + entry.state.missing_grace
+    assert doubted_until == pytest.approx(asyncio.get_running_loop().time() + 300.0, abs=1.0)
+
+
 @pytest.mark.parametrize(("since", "ago"), [(990.0, 10.0), (1000.0, 0.0), (4600.0, 0.0)])
 async def test_no_wait_begins_later_than_now_whatever_the_clock_of_its_worker_says(since, ago):
     began = loop.wait_began(since, now=1000.0)
