@@ -10,7 +10,7 @@ from collections import Counter
 import psutil
 import pytest
 
-from airflow_provider_llamabatch import airflow_compat, defaults
+from airflow_provider_llamabatch import airflow_compat
 from airflow_provider_llamabatch.batches.polling import PollResult, PollState, Reason
 from airflow_provider_llamabatch.hooks import connections
 from airflow_provider_llamabatch.polling import loop
@@ -156,8 +156,7 @@ async def test_a_batch_that_is_not_there_yet_is_waited_for(make_batches, emulato
 
 async def test_a_batch_that_stays_away_ends_only_its_own_wait(make_batches, emulator):
     ids = make_batches(3)
-    long_ago = time.time() - defaults.MISSING_GRACE
-    lost = asyncio.create_task(fire(a_trigger("bat-nowhere", since=long_ago)))
+    lost = asyncio.create_task(fire(a_trigger("bat-nowhere", missing_grace=0.0)))
 
     assert await fire_all(ids, emulator) == ["completed"] * 3
     event = await lost
