@@ -108,20 +108,8 @@ class JobsTrigger(CancelsOnKill):
         self, job_type: str, ids: list[str], now: float, deadline: float, progress: Progress
     ) -> None:
         """Wait for the jobs of one type, and note those that end in time."""
-        since = now if self.since is None else self.since
-        states = [
-            PollState(
-                job_id,
-                loop_time(deadline, now),
-                max(defaults.MIN_POLL_INTERVAL, self.poll_interval),
-                since=wait_began(since, now),
-                next_poll=first_poll(self.first_look_at, since, now),
-            )
-            for job_id in ids
-        ]
-        source = Jobs(job_type, self.project_id, self.organization_id)
-        waiting = len(states)
-        async with Subscription(self.llamabatch_conn_id, source, states, listed_from=since) as subscription:
+        waiting = len(ids)
+        async with self._subscription(job_type, ids, now, deadline) as subscription:
             while waiting:
                 update = await subscription.next_update()
                 if (result := update.result) is None:
@@ -131,6 +119,22 @@ class JobsTrigger(CancelsOnKill):
                     self._ended.append(update.entry.state.key)
                 if line := progress.add(failed=result.reason is not Reason.COMPLETED):
                     self.logger().info("Jobs: %s", line)
+
+    def _subscription(self, job_type: str, ids: list[str], now: float, deadline: float) -> Subscription:
+        since = now if self.since is None else self.since
+        states = [
+            PollState(
+                job_id,
+                loop_time(deadline, now),
+                max(defaults.MIN_POLL_INTERVAL, self.poll_interval),
+                since=wait_began(since, now),
+                next_poll=first_poll(self.first_look_at, since, now),
+                missing_grace=defaults.MISSING_GRACE + max(0.0, now - since),  # as in the trigger for batches
+            )
+            for job_id in ids
+        ]
+        source = Jobs(job_type, self.project_id, self.organization_id)
+        return Subscription(self.llamabatch_conn_id, source, states, listed_from=since)
 
     async def cancel(self, hook: LlamaBatchHook) -> None:
         """Cancel the jobs that are not known to have ended, several at once; those that have by then are refused."""

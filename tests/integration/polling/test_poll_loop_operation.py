@@ -17,6 +17,7 @@ from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.polling import loop, schedule, watching
 from airflow_provider_llamabatch.polling.sources import Batches
 from airflow_provider_llamabatch.triggers.assets import DirectoryBatchesTrigger
+from airflow_provider_llamabatch.triggers.jobs import JobsTrigger
 from tests.support.firing import a_trigger, fire, fire_all
 
 TASK = contextvars.ContextVar("which task a log line belongs to", default="none")
@@ -154,10 +155,14 @@ async def test_a_deadline_is_kept_while_others_hold_every_thread_of_the_triggere
 
 async def test_a_404_is_doubted_for_five_minutes_whatever_the_clock_of_the_worker_says():
     now = time.time()
-    [entry] = a_trigger("bat-1")._subscription(now, now - 3600.0, now + 3600.0)._entries
+    behind = now - 3600.0
+    of_batch = a_trigger("bat-1")._subscription(now, behind, now + 3600.0)
+    jobs = JobsTrigger({"parse_v2": ["pjb-1"]}, since=behind)
+    of_job = jobs._subscription("parse_v2", ["pjb-1"], now, now + 3600.0)
 
-    doubted_until = entry.state.since + entry.state.missing_grace
-    assert doubted_until == pytest.approx(asyncio.get_running_loop().time() + 300.0, abs=1.0)
+    for entry in (*of_batch._entries, *of_job._entries):
+        doubted_until = entry.state.since + entry.state.missing_grace
+        assert doubted_until == pytest.approx(asyncio.get_running_loop().time() + 300.0, abs=1.0)
 
 
 @pytest.mark.parametrize(("since", "ago"), [(990.0, 10.0), (1000.0, 0.0), (4600.0, 0.0)])
