@@ -247,8 +247,9 @@ class Worker:
                 return
             # What was young when it first looked counts as young, however long it looks.
             was_young = self.began_at < made.poster.posted_at + defaults.MISSING_GRACE
-            if was_young and (made.gone_at <= world.now or (made.is_late and world.now < made.visible)):
+            if was_young and (made.gone_at <= world.now or made.is_late):
                 world.counts[f"{EXCUSED}{YOUNG_AND_GONE}"] += 1
+                del instance.given[made.key]  # it is this task's again
                 return
             world.violate("new batch after a Clear", f"{self.name} returns {made.key} again")
         if world.network.sent[self.name] > MAX_REQUESTS:
