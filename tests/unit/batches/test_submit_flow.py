@@ -23,6 +23,7 @@ from tests.support.submit_play import (
     CAREFULLY,
     CREATE,
     GONE,
+    INTENT,
     LOST,
     REQUEST,
     RETRY,
@@ -171,6 +172,13 @@ def test_a_batch_that_the_task_has_had_is_never_the_one_of_a_new_post():
 
     assert play.saved[0]["seen"] == ["bat-1"]
     assert result.batch_id == "bat-2"
+
+
+def test_what_was_there_before_an_intent_of_which_nothing_came_is_never_the_one_of_a_new_post():
+    resolved = replace(INTENT, unknown=0, seen=("bat-0", "bat-9"))
+    play, _ = played(task=RETRY, stored=resolved.to_json(), posts=[batch()])
+
+    assert play.saved[0]["seen"] == ["bat-9", "bat-0"]
 
 
 def test_what_is_older_than_the_recorded_batch_is_never_the_one_of_a_new_post():
