@@ -133,7 +133,7 @@ def asset_state(context: Context, uri: str) -> Any:
 def has_partitions() -> bool:
     """Say whether assets can have partitions: Airflow 3.3 and newer."""
     try:
-        from airflow.sdk import PartitionedAssetTimetable  # noqa: F401
+        from airflow.sdk import PartitionedAssetTimetable  # noqa: F401 - is it there?
     except ImportError:
         return False
     return True
@@ -187,7 +187,7 @@ def _version() -> tuple[int, ...]:
 def keeps_state() -> bool:
     """Say whether Airflow keeps state for tasks beyond a try (3.3 and newer)."""
     try:
-        from airflow.sdk.execution_time.context import TaskStateStoreAccessor  # noqa: F401
+        from airflow.sdk.execution_time.context import TaskStateStoreAccessor  # noqa: F401 - is it there?
     except ImportError:
         return False
     return True

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_llamabatch import defaults, metrics
+from airflow_provider_llamabatch.batches.polling import PollState
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, NoResponseError
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from airflow_provider_llamabatch.polling.entries import Entry
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
     from typing import Self
 
-    from airflow_provider_llamabatch.batches.polling import PollState
     from airflow_provider_llamabatch.polling.plan import Ask, Plan, Update
     from airflow_provider_llamabatch.polling.sources import Source
     from airflow_provider_llamabatch.polling.watching import Watch
@@ -145,9 +145,30 @@ def first_poll(first_look_at: float | None, since: float, now: float) -> float:
     return loop_time(min(first, now + max(0.0, first - since)), now)
 
 
-def wait_began(since: float, now: float) -> float:
-    """Return when a wait began, by the loop's clock: one of a worker's clock that is ahead would be young for long."""
-    return loop_time(min(since, now), now)
+def wait_state(
+    key: str,
+    *,
+    deadline: float,
+    poll_interval: float,
+    since: float,
+    first_look_at: float | None,
+    missing_grace: float = defaults.MISSING_GRACE,
+    now: float,
+) -> PollState:
+    """
+    Return a trigger's wait by the loop's clock; all times are epoch seconds, ``now`` is this moment's.
+
+    ``since`` is of a worker's clock. Where that is ahead the wait would be young for as long, and where it is behind a
+    404 would count at once: so no wait begins later than now, and ``missing_grace`` counts from now on.
+    """
+    return PollState(
+        key,
+        loop_time(deadline, now),
+        max(defaults.MIN_POLL_INTERVAL, poll_interval),
+        since=loop_time(min(since, now), now),
+        next_poll=first_poll(first_look_at, since, now),
+        missing_grace=missing_grace + max(0.0, now - since),
+    )
 
 
 class PollLoop:

@@ -15,7 +15,7 @@ began, so one ``Sweep`` asks for everything that is due:
 
 Nothing is settled by not being on a list. A list of what has ended shows nothing of what still runs, so a share of the
 waits is looked for on a list of everything after each sweep (``RECHECK_GAPS``); what is not there is asked for by GET.
-Nor does one row end a wait as failed: a GET has to agree. A list that stalls or fails gives its waits to GETs.
+Nor does one row end a wait as failed: a GET has to agree. Lists that stall, fail or cost too much leave waits to GETs.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ class Schedule:
         # A tick at that very moment counts: a little before it, and by more than what a tick's own rounding takes.
         first = self._agenda.tick(max(entry.not_before, now) - 2e-6 * gap, gap)
         self._agenda.put(entry, first)
-        if entry.created_at is not None:  # else one list of everything soon tells when all of them were
+        if (
+            entry.created_at is not None
+        ):  # who knows its age has just been read; the others are dated by a list soon
             entry.recheck_at = first + RECHECK_GAPS / 2 * gap
         return min(first, entry.state.deadline)
 

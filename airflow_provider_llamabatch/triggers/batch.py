@@ -9,15 +9,8 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.batches.events import WaitEvent
-from airflow_provider_llamabatch.batches.polling import PollState
 from airflow_provider_llamabatch.llamacloud.call import check_conn_id
-from airflow_provider_llamabatch.polling.loop import (
-    UNKNOWN_AGE,
-    Subscription,
-    first_poll,
-    loop_time,
-    wait_began,
-)
+from airflow_provider_llamabatch.polling.loop import UNKNOWN_AGE, Subscription, wait_state
 from airflow_provider_llamabatch.polling.sources import Batches
 from airflow_provider_llamabatch.triggers.killing import CancelsOnKill
 
@@ -113,13 +106,14 @@ class BatchTrigger(CancelsOnKill):
         yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # Airflow's
 
     def _subscription(self, now: float, since: float, deadline: float) -> Subscription:
-        state = PollState(
+        state = wait_state(
             self.batch_id,
-            loop_time(deadline, now),
-            max(defaults.MIN_POLL_INTERVAL, self.poll_interval),
-            since=wait_began(since, now),
-            next_poll=first_poll(self.first_look_at, since, now),
-            missing_grace=self.missing_grace + max(0.0, now - since),  # a worker's clock may be far behind
+            deadline=deadline,
+            poll_interval=self.poll_interval,
+            since=since,
+            first_look_at=self.first_look_at,
+            missing_grace=self.missing_grace,
+            now=now,
         )
         return Subscription(
             self.llamabatch_conn_id,

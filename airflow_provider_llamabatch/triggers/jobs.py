@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_llamabatch import defaults, metrics, tracing
-from airflow_provider_llamabatch.batches.polling import PollState, Reason
+from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.llamacloud.call import check_conn_id
-from airflow_provider_llamabatch.polling.loop import Subscription, first_poll, loop_time, wait_began
+from airflow_provider_llamabatch.polling.loop import Subscription, wait_state
 from airflow_provider_llamabatch.polling.sources import Jobs
 from airflow_provider_llamabatch.triggers.killing import CancelsOnKill
 
@@ -123,13 +123,13 @@ class JobsTrigger(CancelsOnKill):
     def _subscription(self, job_type: str, ids: list[str], now: float, deadline: float) -> Subscription:
         since = now if self.since is None else self.since
         states = [
-            PollState(
+            wait_state(
                 job_id,
-                loop_time(deadline, now),
-                max(defaults.MIN_POLL_INTERVAL, self.poll_interval),
-                since=wait_began(since, now),
-                next_poll=first_poll(self.first_look_at, since, now),
-                missing_grace=defaults.MISSING_GRACE + max(0.0, now - since),  # as in the trigger for batches
+                deadline=deadline,
+                poll_interval=self.poll_interval,
+                since=since,
+                first_look_at=self.first_look_at,
+                now=now,
             )
             for job_id in ids
         ]

@@ -12,7 +12,7 @@ from airflow_provider_llamabatch.llamacloud.redaction import Redactor
 from airflow_provider_llamabatch.polling import backoff, lanes, loop, sweep
 from airflow_provider_llamabatch.polling.entries import Agenda
 from airflow_provider_llamabatch.polling.schedule import Schedule
-from airflow_provider_llamabatch.triggers.batch import BatchTrigger
+from airflow_provider_llamabatch.triggers import batch as trigger_module
 from tests.simulation.changes import Change, code, value
 
 REQUESTS: dict[str, tuple[Change, ...]] = {
@@ -154,11 +154,15 @@ WAITS: dict[str, tuple[Change, ...]] = {
     ),
     "an answer does not wake the loop": (code(loop.PollLoop, "_request", "self._wake.set()", "pass"),),
     "the first poll by the worker's clock": (
-        code(
-            BatchTrigger,
-            "_subscription",
-            "next_poll=first_poll(self.first_look_at, since, now)",
-            "next_poll=loop_time(self.first_look_at or now, now)",
+        Change(
+            trigger_module,
+            "wait_state",
+            texts=(
+                (
+                    "next_poll=first_poll(first_look_at, since, now)",
+                    "next_poll=loop_time(first_look_at or now, now)",
+                ),
+            ),
         ),
     ),
 }

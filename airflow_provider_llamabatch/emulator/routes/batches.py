@@ -60,7 +60,7 @@ def list_batches(request: ApiRequest, query: Annotated[BatchList, Query()]) -> J
 
 
 @api.route("GET", "/{batch_id}", BatchResponse)
-def get_batch(request: ApiRequest, batch_id: str, expand: Annotated[Words, Query()] = []) -> Json:  # noqa: B006
+def get_batch(request: ApiRequest, batch_id: str, expand: Annotated[Words, Query()] = []) -> Json:  # noqa: B006 - FastAPI copies it
     """Show a batch, with ``expand=results`` together with its results."""
     expanded = request.expand(expand, {"results"})
     batch = _batch(request, batch_id)

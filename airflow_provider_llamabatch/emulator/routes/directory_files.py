@@ -95,7 +95,7 @@ def get_file(
     request: ApiRequest,
     directory_id: str,
     directory_file_id: str,
-    expand: Annotated[Words, Query()] = [],  # noqa: B006
+    expand: Annotated[Words, Query()] = [],  # noqa: B006 - FastAPI copies it
 ) -> Json:
     """Show a file."""
     expanded = request.expand(expand, EXPANDABLE)

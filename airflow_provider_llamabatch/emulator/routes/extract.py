@@ -107,7 +107,7 @@ def list_jobs(request: ApiRequest, query: Annotated[ExtractList, Query()]) -> Js
 
 
 @api.route("GET", "/{job_id}", ExtractJobResponse)
-def get_job(request: ApiRequest, job_id: str, expand: Annotated[Words, Query()] = []) -> Json:  # noqa: B006
+def get_job(request: ApiRequest, job_id: str, expand: Annotated[Words, Query()] = []) -> Json:  # noqa: B006 - FastAPI copies it
     """Show a job with its result."""
     expanded = request.expand(expand, EXPANDABLE)
     return _job_json(request, making.get_job(request, "extract_v2", job_id), expanded)

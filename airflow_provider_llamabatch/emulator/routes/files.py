@@ -66,7 +66,7 @@ def list_files(request: ApiRequest, query: Annotated[FileList, Query()]) -> Json
 
 
 @api.route("GET", "/{file_id}", FileResponse)
-def get_file(request: ApiRequest, file_id: str, expand: Annotated[list[str], Query()] = []) -> Json:  # noqa: B006
+def get_file(request: ApiRequest, file_id: str, expand: Annotated[list[str], Query()] = []) -> Json:  # noqa: B006 - FastAPI copies it
     """Show a file."""
     return _file_json(request, request.stored_file(file_id), request.expand(expand, EXPANDABLE))
 

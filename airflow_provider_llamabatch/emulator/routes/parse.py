@@ -101,7 +101,7 @@ def list_jobs(request: ApiRequest, query: Annotated[ParseList, Query()]) -> Json
 def get_job(
     request: ApiRequest,
     job_id: str,
-    expand: Annotated[Words, Query()] = [],  # noqa: B006
+    expand: Annotated[Words, Query()] = [],  # noqa: B006 - FastAPI copies it
     image_filenames: str | None = None,
 ) -> Json:
     """Show a job and the results that are asked for; of an unfinished or failed job there are none."""

@@ -167,6 +167,8 @@ async def test_a_404_is_doubted_for_five_minutes_whatever_the_clock_of_the_worke
 
 @pytest.mark.parametrize(("since", "ago"), [(990.0, 10.0), (1000.0, 0.0), (4600.0, 0.0)])
 async def test_no_wait_begins_later_than_now_whatever_the_clock_of_its_worker_says(since, ago):
-    began = loop.wait_began(since, now=1000.0)
+    state = loop.wait_state(
+        "bat-1", deadline=9000.0, poll_interval=30.0, since=since, first_look_at=None, now=1000.0
+    )
 
-    assert began + ago == pytest.approx(asyncio.get_running_loop().time(), abs=1.0)
+    assert state.since + ago == pytest.approx(asyncio.get_running_loop().time(), abs=1.0)
