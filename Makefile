@@ -12,12 +12,14 @@ BENCH := .venv-bench
 DISTRIBUTED := .venv-scale
 RUNS ?=
 SCALE ?=
-SIDE_BY_SIDE ?= 3
+SIDE_BY_SIDE ?= 4
 PYTEST = $(PYTHON) -m pytest -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
 SLOW_TESTS := tests/chaos tests/pages tests/postgres
 
 # Airflow writes into its home as soon as it is imported: not into the one of whoever runs this.
 export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
+# Container images often set this; every process of every Airflow would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-matrix lint types bench chaos scale simulate fuzz mutants docs screenshots release release-check clean

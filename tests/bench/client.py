@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 try:
     import greenback
 except ImportError:  # Airflow 2
@@ -66,6 +68,13 @@ async def open_portal() -> None:
         await greenback.ensure_portal()
 
 
+async def turn_once() -> None:
+    """Do what the triggerer's own loop does each second (``TriggerRunner.arun``), before it has any trigger."""
+    stopped = anyio.Event()
+    with anyio.move_on_after(0.01):
+        await stopped.wait()
+
+
 async def wait_for_all(
     waits: list[Wait], make: MakeWaiter, poll: float, succeeded: Callable[[Any], bool], lag: LoopLag
 ) -> Endings:
@@ -89,6 +98,7 @@ def measure(subject_name: str, url: str, control: str, key: str, poll: float) ->
     importlib.import_module(TRIGGERER)
     make = subject.load()
     write_logs_to_a_file()
+    asyncio.run(turn_once())
     gc.collect()
     lag = LoopLag()
     wait_for_go()

@@ -16,7 +16,7 @@ from airflow_provider_llamabatch.defaults import EVENT_SETTLE, FIRST_POLL_AFTER
 from airflow_provider_llamabatch.documents import manifest
 from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
 from airflow_provider_llamabatch.llamacloud import calls
-from tests.support.airflow_processes import RealAirflow
+from tests.support.airflow_processes import READ_DAGS_ONCE, RealAirflow
 from tests.support.llamacloud import LlamaCloud
 from tests.support.postgres import postgres
 from tests.support.waiting import until
@@ -51,6 +51,7 @@ class World:
             calls.create_configuration(name="invoices", parameters=parameters)
         )
         self.airflow_environment = {
+            **READ_DAGS_ONCE,
             "AIRFLOW_CONN_LLAMABATCH_DEFAULT": json.dumps({"conn_type": "llamabatch", **connection}),
             "AIRFLOW_VAR_INBOX_DIRECTORY_ID": self.inbox,
             "AIRFLOW_VAR_MARKDOWN_FOLDER": str(home / "markdown"),
@@ -246,6 +247,7 @@ def test_a_dag_runs_once_for_each_batch_of_a_watched_directory(airflow: RealAirf
     world.submit(world.watched)  # before anybody watches: no news
     airflow.wait_for_dag(dag_id)
     airflow.api.unpause(dag_id)
+    (world.home / "dags" / "watched.py").touch()  # Airflow starts a watcher when it reads the file of an active DAG
     lists = lambda: world.control.counters()["requests_by_route"].get("GET /api/v2/batches", 0)  # noqa: E731
     looked = lists()
     until(lambda: lists() >= looked + 2)

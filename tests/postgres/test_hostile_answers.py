@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,33 +33,37 @@ SERVED = 1  # times that each hostile answer is given at least
 RUNNING = {"id": "{id}", "status": "RUNNING"}
 COMPLETED = {"id": "{id}", "status": "COMPLETED"}
 
-# Answers to a poll that leave a wait as it is: trouble that may pass. It ends well once they stop.
-TROUBLE: dict[str, Answer] = {
-    "status of a megabyte": answer(200, {**RUNNING, "status": "RUN\x00NING\n\x1b[31m" + "x" * 1_000_000}),
-    "another batch": answer(200, {"id": "bat-somebody-elses", "status": "COMPLETED"}),
-    "sixty megabytes": answer(500, b'{"detail": "' + b"x" * (60 << 20) + b'"}'),
-    "nested": answer(200, b"[" * 200_000),
-    "a bomb": bomb(300),
-    "no numbers": answer(200, '{"id": NaN, "status": 1e999, "created_at": -Infinity}'),
-    "many digits": answer(200, '{"id": ' + "9" * 10_000 + "}"),
-    "the year one": answer(200, {**RUNNING, "created_at": "0001-01-01T00:00:00+14:00"}),
-    "endless headers": Answer(b"HTTP/1.1 200 OK\r\n", drip=b"X-More: 1\r\n"),
-    "endless hints": Answer(b"", drip=b"HTTP/1.1 103 Early Hints\r\n\r\n"),
-    "a dripping body": Answer(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", drip=b" "),
-    "a key in the status line": Answer(f"HTTP/1.1 2xx Bearer {API_KEY}\x00\r\n\r\n".encode()),
-    "a redirect with the key": answer(302, "", f"Location: http://127.0.0.1:9/{API_KEY}\r\n"),
-    "a gateway's not found": answer(404, "<html>\x00not here</html>"),
-    "a gateway's refusal": answer(403, "<html>no</html>"),
-    "a pause that is no number": answer(429, {"detail": "\x00"}, "Retry-After: soon\r\n"),
-    "a hang-up": Answer(b""),
-    "bytes": Answer(bytes(range(256)) * 40),
-}
 # The API's own verdicts end a wait, in one error that can be stored and read.
 VERDICTS: dict[str, Answer] = {
     "a refusal with NUL": answer(400, '{"detail": "no\\u0000pe"}'),
     "a refusal with half a character": answer(400, '{"detail": "no\\ud800pe"}'),
     "a refusal in colour": answer(422, {"detail": f"\x1b[31mred\x07\n{API_KEY}" + "y" * 100_000}),
 }
+
+
+@cache  # not at import: the bomb takes a second and the memory it threatens with
+def trouble() -> dict[str, Answer]:
+    """Return answers to a poll that leave a wait as it is: trouble that may pass. It ends well once they stop."""
+    return {
+        "status of a megabyte": answer(200, {**RUNNING, "status": "RUN\x00NING\n\x1b[31m" + "x" * 1_000_000}),
+        "another batch": answer(200, {"id": "bat-somebody-elses", "status": "COMPLETED"}),
+        "sixty megabytes": answer(500, b'{"detail": "' + b"x" * (60 << 20) + b'"}'),
+        "nested": answer(200, b"[" * 200_000),
+        "a bomb": bomb(300),
+        "no numbers": answer(200, '{"id": NaN, "status": 1e999, "created_at": -Infinity}'),
+        "many digits": answer(200, '{"id": ' + "9" * 10_000 + "}"),
+        "the year one": answer(200, {**RUNNING, "created_at": "0001-01-01T00:00:00+14:00"}),
+        "endless headers": Answer(b"HTTP/1.1 200 OK\r\n", drip=b"X-More: 1\r\n"),
+        "endless hints": Answer(b"", drip=b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+        "a dripping body": Answer(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", drip=b" "),
+        "a key in the status line": Answer(f"HTTP/1.1 2xx Bearer {API_KEY}\x00\r\n\r\n".encode()),
+        "a redirect with the key": answer(302, "", f"Location: http://127.0.0.1:9/{API_KEY}\r\n"),
+        "a gateway's not found": answer(404, "<html>\x00not here</html>"),
+        "a gateway's refusal": answer(403, "<html>no</html>"),
+        "a pause that is no number": answer(429, {"detail": "\x00"}, "Retry-After: soon\r\n"),
+        "a hang-up": Answer(b""),
+        "bytes": Answer(bytes(range(256)) * 40),
+    }
 
 
 class World:
@@ -73,7 +78,7 @@ class World:
         self._cloud.client.send(calls.upload_directory_file(directory, b"text", display_name="a.txt"))
         create = calls.create_batch(source_directory_id=directory, configuration_id="cfg-PARSE_AGENTIC")
         self.hostile: dict[str, str] = {}
-        for name, written in (TROUBLE | VERDICTS).items():
+        for name, written in (trouble() | VERDICTS).items():
             batch_id = self._cloud.client.send(create).id
             self.hostile[name] = batch_id
             gateway.answers[batch_id] = written
@@ -141,17 +146,17 @@ def test_no_answer_takes_a_triggerer_or_a_wait_beside_it_down(
         return {waits[task["map_index"]]["batch_id"]: task["state"] for task in tasks}
 
     served = world.gateway.served
-    until(lambda: all(served[world.hostile[name]] >= SERVED for name in TROUBLE), seconds=300)
+    until(lambda: all(served[world.hostile[name]] >= SERVED for name in trouble()), seconds=300)
     until(lambda: all(states()[world.hostile[name]] == "failed" for name in VERDICTS), seconds=200)
     airflow.check()  # no process has ended
     world.control.advance(7200)
     until(lambda: all(states()[batch_id] == "success" for batch_id in world.healthy), seconds=120)
-    assert {name for name in TROUBLE if states()[world.hostile[name]] != "deferred"} == set()
+    assert {name for name in trouble() if states()[world.hostile[name]] != "deferred"} == set()
 
     world.gateway.is_hostile = False
     airflow.wait_for_run(DAG_ID, run_id, seconds=240)
     airflow.check()
-    assert {name: states()[world.hostile[name]] for name in TROUBLE} == dict.fromkeys(TROUBLE, "success")
+    assert {name: states()[world.hostile[name]] for name in trouble()} == dict.fromkeys(trouble(), "success")
 
     logs = "".join(path.read_text(errors="replace") for path in (airflow.home / "logs").rglob("*.log"))
     assert len(logs) < 3_000_000
