@@ -247,7 +247,8 @@ def test_a_dag_runs_once_for_each_batch_of_a_watched_directory(airflow: RealAirf
     world.submit(world.watched)  # before anybody watches: no news
     airflow.wait_for_dag(dag_id)
     airflow.api.unpause(dag_id)
-    (world.home / "dags" / "watched.py").touch()  # Airflow starts a watcher when it reads the file of an active DAG
+    # Airflow starts a watcher when it reads the file of an active DAG.
+    (world.home / "dags" / "watched.py").touch()
     lists = lambda: world.control.counters()["requests_by_route"].get("GET /api/v2/batches", 0)  # noqa: E731
     looked = lists()
     until(lambda: lists() >= looked + 2)
