@@ -176,7 +176,7 @@ class FaultMiddleware:
         self._service.held_back += 1
         try:
             end = time.time() + seconds
-            while (left := end - time.time()) > 0 and not self._stopping.is_set():  # noqa: ASYNC110
+            while (left := end - time.time()) > 0 and not self._stopping.is_set():  # noqa: ASYNC110 - a thread sets it
                 await asyncio.sleep(min(left, 0.02))
         finally:
             self._service.under_way += 1

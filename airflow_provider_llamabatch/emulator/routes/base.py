@@ -158,6 +158,8 @@ class Api:
         if media_type is not None:
             responses[status] = {"description": "The content", "content": {media_type: {}}}
             responses[206] = {"description": "Parts of it, where a Range asks for them"}
+            for code in (400, 416):  # a Range that is none is refused in plain text
+                responses[code] = {"model": Refused, "content": {"text/plain": {}}}
 
         def register(handler: Handler) -> Handler:
             self.router.add_api_route(

@@ -34,7 +34,7 @@ def presigned(request: ApiRequest, kind: str, id_: str, seconds: int = LIFETIME_
     return {"url": url, "expires_at": iso(expires), "form_fields": None}
 
 
-@api.route("GET", "/{kind}/{id_}", refusals=[403, 404, 416], media_type="*/*")
+@api.route("GET", "/{kind}/{id_}", refusals=[403, 404], media_type="*/*")
 def download(request: ApiRequest, kind: str, id_: str, expires: int, signature: str) -> Response:
     """Serve a download address; no key is needed."""
     if not hmac.compare_digest(signature.encode(), _signature(request.service, kind, id_, expires).encode()):

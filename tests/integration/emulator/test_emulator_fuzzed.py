@@ -272,3 +272,15 @@ def test_a_webhook_to_what_is_no_address_is_not_called(
     assert [one["delivered"] for one in plain.get("/_emulator/deliveries").json()] == [False]
     gc.collect()
     assert [one.message for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("wanted", ["bytes=0-1", "bytes=9-1", "bytes=99-", "lines=1-2", "bytes=-0"])
+def test_a_download_answers_every_range_as_the_document_says(plain: httpx.Client, wanted: str) -> None:
+    directory_id = plain.post(DIRECTORIES, json={"name": "d"}).json()["id"]
+    files = f"{DIRECTORIES}/{directory_id}/files"
+    plain.post(f"{files}/upload", files={"upload_file": ("a.txt", b"text")}).raise_for_status()
+    (file,) = plain.get(files, params={"expand": "download_url"}).json()["items"]
+    answer = plain.get(file["download_url"]["url"], headers={"Range": wanted})
+    documented = api().openapi()["paths"]["/_emulator/downloads/{kind}/{id_}"]["get"]["responses"]
+    kinds = documented[str(answer.status_code)].get("content")
+    assert kinds is None or {"*/*", answer.headers["content-type"].partition(";")[0]} & kinds.keys()
