@@ -31,7 +31,7 @@ def test_a_deadline_survives_the_way_from_trigger_to_task(deadline):
     assert isinstance(event.deadline, float)
 
 
-@pytest.mark.parametrize("deadline", [None, "soon", float("nan"), float("inf"), True, [1], 10**400])
+@pytest.mark.parametrize("deadline", [None, "soon", float("nan"), float("inf"), True, [1], 10**400, 1e300])
 def test_a_deadline_that_is_no_time_is_none(deadline):
     event = read_event({"batch_id": "bat-1", "reason": "completed", "deadline": deadline})
 

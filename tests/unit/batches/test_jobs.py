@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_llamabatch.batches.jobs import Jobs, problem_with
+from airflow_provider_llamabatch.batches.jobs import GONE, NOT_ASKED_FOR, Jobs, problem_with
 from airflow_provider_llamabatch.llamacloud.models import JobStatusRow
 
 
@@ -74,3 +74,25 @@ def test_twenty_jobs_that_did_not_complete_are_named_and_the_others_counted(bad,
     named = "; ".join(f"dfl-{number}: CANCELLED" for number in range(20))
     problem = problem_with(jobs.outcomes(), fail_on_partial_error=True)
     assert problem == f"{bad} of 30 jobs did not complete: {named}{more}"
+
+
+def test_jobs_that_do_not_exist_are_not_waited_for_and_are_called_so():
+    jobs = Jobs([reference(1), reference(2), reference(3)])
+    jobs.lost(["job-2"])
+    jobs.lost(["job-3"])
+    assert jobs.pending() == {"parse_v2": ["job-1"]}
+    assert [(one["status"], one["error_message"]) for one in jobs.outcomes(late="late")] == [
+        ("UNKNOWN", "late"),
+        ("UNKNOWN", GONE),
+        ("UNKNOWN", GONE),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("job_id", "job_type"), [("job-1", "classify_v2"), ("job 1", "parse_v2"), ("bat-1", "parse_v2")]
+)
+def test_a_reference_to_what_cannot_be_asked_for_is_not_waited_for_and_says_so(job_id, job_type):
+    jobs = Jobs([{**reference(1), "job_reference": {"id": job_id, "type": job_type}}])
+    assert jobs.have_ended
+    [outcome] = jobs.outcomes(late="late")
+    assert (outcome["status"], outcome["error_message"]) == ("UNKNOWN", NOT_ASKED_FOR)

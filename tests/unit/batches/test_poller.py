@@ -248,3 +248,18 @@ def test_ten_minutes_of_null_results_count_from_the_first_poll_that_found_them(l
             flow.send(null)
     else:
         assert isinstance(flow.send(null), Sleep)
+
+
+@pytest.mark.parametrize(("left", "is_cut"), [(0.5, True), (0.0, False), (-0.5, False)])
+def test_a_pause_before_results_is_cut_by_the_deadline_but_not_to_nothing_where_it_is_over(
+    left: float, is_cut: bool
+):
+    says: list[Any] = [*[OUTAGE] * 20, "COMPLETED", ("COMPLETED", DONE)]
+    at_ease = History(*says, deadline=BEGAN + 10_000.0)
+    assert isinstance(at_ease.conclude(COMPLETED), Outcome)
+    pause = at_ease.pauses[-1]
+    saw_none_at = at_ease.now - pause - 1.0  # a poll takes a second
+
+    history = History(*says, deadline=saw_none_at + left)
+    assert isinstance(history.conclude(COMPLETED), Outcome)
+    assert history.pauses == pytest.approx([*at_ease.pauses[:-1], left if is_cut else pause], abs=0.01)

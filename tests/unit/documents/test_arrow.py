@@ -58,6 +58,7 @@ def test_each_property_has_the_type_that_its_schema_says(of: dict[str, Any], exp
         ("boolean", "yes", None),
         ("string", {"a": "ü"}, '{"a": "ü"}'),
         ("string", None, None),
+        ("integer", -(2**63) - 1, None),
     ],
 )
 def test_a_value_that_does_not_fit_is_missing_and_never_a_wrong_one(kind: str, value: Any, expected: Any):

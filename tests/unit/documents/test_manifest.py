@@ -260,3 +260,46 @@ def test_a_manifest_that_somebody_has_edited_is_usable_or_an_error_of_its_own(
 
 def test_no_field_of_a_row_is_read_unchecked() -> None:
     assert {field.name for field in fields(Row)} == set(manifest._FIELDS)
+
+
+TEXT = {"path": "/out/a.pdf.txt", "bytes": 3, "sha256": "t"}
+ITEMS = {"path": "/out/a.pdf.items.json", "bytes": 5, "sha256": "i"}
+
+
+def test_the_result_that_was_first_is_kept_among_the_others():
+    row = replace(DONE, sha256="m", other_outputs={"text": TEXT, "items": ITEMS})
+    again = row.with_first("items")
+    assert (again.path, again.bytes, again.sha256) == (ITEMS["path"], 5, "i")
+    assert again.other_outputs == {
+        "markdown": {"path": "/out/a.pdf.md", "bytes": 7, "sha256": "m"},
+        "text": TEXT,
+    }
+    assert again.with_first("markdown") == row
+    assert row.with_first("records") is row
+    bare = replace(row, other_outputs={"text": {"path": "/out/a.pdf.txt"}}).with_first("text")
+    assert (bare.path, bare.bytes, bare.sha256) == ("/out/a.pdf.txt", None, None)
+
+
+@pytest.mark.parametrize("other", [7, "/out/a.pdf.txt", {}, {"path": None}, {"path": 7}])
+def test_a_further_output_without_a_path_is_no_row_of_a_manifest(other: Any):
+    line = json.dumps({"file": "a.pdf", "status": "COMPLETED", "other_outputs": {"text": other}})
+    with pytest.raises(manifest.ManifestUnreadableError, match="other_outputs has no path for 'text'"):
+        manifest.from_lines(line.encode())
+    known = json.dumps({"file": "a.pdf", "status": "COMPLETED", "other_outputs": {"text": TEXT}})
+    assert manifest.from_lines(known.encode())[0].other_outputs == {"text": TEXT}
+
+
+def test_a_field_of_another_kind_is_named():
+    with pytest.raises(manifest.ManifestUnreadableError, match="pages is 'many'"):
+        manifest.from_lines(b'{"file": "a.pdf", "status": "COMPLETED", "pages": "many"}')
+
+
+def test_what_cannot_be_used_again_hides_nothing_behind_it():
+    rows = [
+        replace(DONE, configuration="cfg-2"),
+        replace(DONE, file="b.pdf", source_sha256=None),
+        replace(DONE, file="c.pdf", job_type="parse_v2"),
+    ]
+    found = manifest.reusable(rows, configuration="cfg-1@v2", outputs=())
+    assert found == {("c.pdf", "s1"): rows[2]}
+    assert manifest.reusable(rows, configuration="cfg-1@v2", outputs=["text"]) == {}

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from airflow_provider_llamabatch.documents.result_plan import (
     manifest_name,
+    output_of,
     place_of,
     plan_paths,
     safe_path,
+    written_by_us,
 )
 from tests.support.arbitrary import bounded
 
@@ -164,3 +166,26 @@ def test_only_what_is_called_like_a_result_of_the_document_has_a_place():
     assert place_of("/out/a.pdf.md", "sub/a.pdf") is None
     assert place_of("/out/xa.pdf.md", "a.pdf") is None
     assert place_of("/out/a.pdf.docx", "a.pdf") is None
+
+
+def test_a_result_is_told_by_its_name_and_what_is_called_otherwise_is_none():
+    assert output_of("/out/a.pdf.items.json", "a.pdf") == "items"
+    assert output_of("/out/b.pdf.md", "a.pdf") is None
+
+
+def test_bookkeeping_is_what_lies_in_its_folder_and_the_manifests_beside_it():
+    ours = {
+        "manifest.jsonl",
+        ".llamabatch/uploads/x.json",
+        "sub/folder/manifest-3.jsonl",
+        "sub/folder/.llamabatch/y",
+    }
+    others = {
+        "a.pdf",
+        "other/manifest.jsonl",
+        "sub/manifest.jsonl",
+        "sub/folder/manifest.jsonl.bak",
+        "my.llamabatch/z",
+    }
+    assert written_by_us(iter([*ours, *others])) == ours
+    assert written_by_us(others) == set()

@@ -242,3 +242,27 @@ def test_no_references_at_all_are_an_empty_list(given):
 def test_the_references_of_mapped_tasks_become_one_list():
     one, two = reference("dfl-1"), reference("dfl-2")
     assert rows.references_in([[one], None, [two]]) == [one, two]
+
+
+def test_what_a_list_of_dicts_is_not_is_named_by_its_kind():
+    with pytest.raises(TypeError, match="must be a list of dicts, not int"):
+        rows.flat([[{"a": 1}], 7])
+
+
+def test_the_hint_is_for_those_whom_it_helps():
+    with pytest.raises(InvalidInputError) as raised:
+        rows.references_in(7)
+
+    assert str(raised.value).endswith("not 7")
+
+
+def test_a_document_carries_its_id_where_another_one_has_its_name_and_only_there():
+    earlier = [known("a.pdf", "dfl-1")]
+    there = [*earlier, known("x/a.pdf", "dfl-2")]
+    new = [known("a.pdf", "dfl-3"), known("x/a.pdf", "dfl-4"), known("b.pdf", "dfl-5")]
+
+    assert [row.file for row in rows.with_earlier(new, there, there)][:3] == [
+        "a (dfl-3).pdf",
+        "x/a (dfl-4).pdf",
+        "b.pdf",
+    ]

@@ -356,3 +356,40 @@ def test_webhooks_that_are_not_json_are_named(value):
         calls.create_batch(
             source_directory_id="d", configuration_id="c", webhook_configurations=[{"webhook_url": value}]
         )
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("bat-1", "batch"),
+        ("dir-1-bat", "directory"),
+        ("cfg-PARSE-AGENTIC", "configuration"),
+        ("bat", None),
+        ("", None),
+        ("new-1", None),
+        ("1-bat", None),
+        (None, None),
+        (7, None),
+    ],
+)
+def test_an_id_tells_by_its_prefix_what_it_is_one_of(value, kind):
+    assert call_module.kind_of(value) == kind
+
+
+def test_an_id_of_another_kind_is_shown_cut_to_a_hundred_characters():
+    wrong = "dir-" + "x" * 200
+    with pytest.raises(InvalidInputError) as raised:
+        call_module.check_kind("batch_id", wrong)
+
+    assert str(raised.value) == f"batch_id: must be the id of a batch, not of a directory ({wrong[:100]!r})"
+
+
+def test_a_key_in_the_place_of_a_connection_is_not_shown():
+    call_module.check_conn_id("llamabatch_conn_id", "llamabatch_default")
+    with pytest.raises(InvalidInputError) as raised:
+        call_module.check_conn_id("llamabatch_conn_id", "llx-0123456789abcdef0123")
+
+    assert str(raised.value) == (
+        "llamabatch_conn_id: holds an API key (llx-...), not the name of an Airflow connection; the key belongs into a "
+        "connection's password, and should be replaced where others may have seen it"
+    )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_llamabatch.llamacloud import calls
-from airflow_provider_llamabatch.polling.sources import Batches, Jobs, Query, Row
+from airflow_provider_llamabatch.polling.sources import Batches, Jobs, Query, Row, date_of
 
 SCOPE: dict[str, Any] = {"project_id": "prj-1", "organization_id": "org-1"}
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -117,3 +117,7 @@ def test_a_batch_that_is_dated_to_the_edge_of_all_dates_can_be_looked_for(made):
 
     for bound in ("created_at_on_or_after", "created_at_on_or_before"):
         assert 1970 <= datetime.fromisoformat(query[bound]).year <= 9999
+
+
+def test_a_time_before_all_dates_of_the_service_is_the_beginning_of_time():
+    assert date_of(-5.0) == datetime(1970, 1, 1, tzinfo=UTC)

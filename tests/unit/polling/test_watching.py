@@ -294,3 +294,9 @@ def test_a_watcher_remembers_more_only_when_there_is_more_to_remember():
     assert [told.batch for told in schedule.on_page(ask, page(), 0.0)] == [None]
     [ask] = schedule.plan(defaults.WATCH_INTERVAL).asks
     assert schedule.on_page(ask, page(), defaults.WATCH_INTERVAL) == []
+
+
+def test_what_has_ended_before_the_time_it_looks_back_to_is_forgotten():
+    watch = a_watch(a_batch("old", "COMPLETED", created=NOW))
+    watch.take([a_batch("new", "COMPLETED", created=NOW + 30 * DAY)], NOW + 30 * DAY)
+    assert "old" not in watch.known
