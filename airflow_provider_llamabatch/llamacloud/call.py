@@ -149,7 +149,9 @@ def check_conn_id(argument: str, value: object) -> None:
 
 def kind_of(value: object) -> str | None:
     """Return what an id is one of, None where its shape does not tell."""
-    prefix, dash, _ = value.partition("-") if isinstance(value, str) else ("", "", "")
+    if not isinstance(value, str):
+        return None
+    prefix, dash, _ = value.partition("-")
     return _KINDS.get(prefix) if dash else None
 
 

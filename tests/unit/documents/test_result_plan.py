@@ -179,6 +179,8 @@ def test_bookkeeping_is_what_lies_in_its_folder_and_the_manifests_beside_it():
         ".llamabatch/uploads/x.json",
         "sub/folder/manifest-3.jsonl",
         "sub/folder/.llamabatch/y",
+        "deep/manifest.jsonl",
+        "deep/.llamabatch/copied/.llamabatch/z",
     }
     others = {
         "a.pdf",

@@ -122,6 +122,7 @@ def test_a_row_that_is_used_again_is_no_document_of_the_batch():
         ("x/a.tar.gz", "x/a.tar (dfl-1).gz"),
         ("/", "/ (dfl-1)"),
         ("..", ".. (dfl-1)"),
+        ("x.pdf/", "x.pdf/ (dfl-1)"),
     ],
 )
 def test_the_id_stands_before_the_extension(file, named):
