@@ -107,9 +107,9 @@ def has_xcom(reference: Any, context: Context) -> bool:
 
 def states_before(context: Context) -> dict[str, str]:
     """Return the states of all tasks before this one in its run, by id; empty where Airflow does not tell them."""
-    ti, task = context["ti"], context["ti"].task
-    ids = sorted(task.get_flat_relative_ids(upstream=True))
+    ti = context["ti"]
     try:
+        ids = sorted(ti.task.get_flat_relative_ids(upstream=True))
         if AIRFLOW_3:
             found = ti.get_task_states(dag_id=ti.dag_id, task_ids=ids, run_ids=[ti.run_id])
             return {name: str(state) for of_run in found.values() for name, state in of_run.items()}

@@ -26,12 +26,13 @@ from airflow_provider_llamabatch.defaults import SMALL_FILE_BYTES, STORAGE_BLOCK
 from airflow_provider_llamabatch.documents.result_plan import written_by_us
 from airflow_provider_llamabatch.documents.upload_plan import SourceFile
 from airflow_provider_llamabatch.exceptions import StorageError
-from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, LlamaCloudError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _LOCAL = {"", "file", "local"}
+_OURS = (LlamaCloudError, StorageError)  # these say what is wrong as they are
 _PACKAGES = {
     "s3": "apache-airflow-providers-amazon[s3fs]",
     "s3a": "apache-airflow-providers-amazon[s3fs]",
@@ -123,7 +124,8 @@ class Storage:
     def exists(self) -> bool:
         """Say whether there is anything."""
         self._fs.invalidate_cache()
-        return bool(self._fs.exists(self._root))
+        with self._naming("", "looked at"):
+            return bool(self._fs.exists(self._root))
 
     def open(self, path: str) -> BinaryIO:
         """
@@ -131,14 +133,14 @@ class Storage:
 
         Raises ``FileNotFoundError``, and ``StorageError`` where it is there but cannot be opened.
         """
-        with self._naming(path, "read", but=(FileNotFoundError,)):
+        with self._naming(path, "read", but=(FileNotFoundError, *_OURS)):
             opened: BinaryIO = self._fs.open(self._full(path), "rb", **self._reading())
         return opened
 
     @contextlib.contextmanager
     def reading(self, path: str) -> Iterator[BinaryIO]:
         """Open a file for reading, as ``open`` does, and name it also in what goes wrong while it is read."""
-        with self._naming(path, "read", but=(FileNotFoundError,)), self.open(path) as file:
+        with self._naming(path, "read", but=(FileNotFoundError, *_OURS)), self.open(path) as file:
             yield file
 
     def read_bytes(self, path: str) -> bytes | None:
@@ -208,21 +210,20 @@ class Storage:
         )
 
     def _real_folder(self) -> str:
-        root = os.path.realpath(self._root) if self.is_local else self._root
-        return f"{root.rstrip('/')}/"
+        return f"{(os.path.realpath(self._root) if self.is_local else self._root).rstrip('/')}/"
 
     def url_of(self, path: str) -> str:
         """Return where a file is, in the words of the one who named the folder."""
         return f"{self.url.rstrip('/')}/{path}"
 
     @contextlib.contextmanager
-    def _naming(self, path: str, done: str, but: tuple[type[OSError], ...] = ()) -> Iterator[None]:
+    def _naming(self, path: str, done: str, but: tuple[type[Exception], ...] = _OURS) -> Iterator[None]:
         """Name the file in the storage's error, which often does not: ``[Errno 28] No space left on device``."""
         try:
             yield
         except but:
             raise
-        except OSError as error:
+        except Exception as error:  # not every library of a storage raises an OSError where nobody answers
             raise StorageError(
                 f"{self.url_of(path)} could not be {done}: {error}. Another try goes on from what is there."
             ) from error

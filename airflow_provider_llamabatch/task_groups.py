@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import TaskGroup, XComArg
 
 from airflow_provider_llamabatch import xcom
 from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY
-from airflow_provider_llamabatch.execution.arguments import check_batch
+from airflow_provider_llamabatch.execution.arguments import check_batch, check_outputs
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.operators.directory import DeleteDirectoryOperator, UploadDirectoryOperator
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
@@ -82,6 +82,7 @@ def process_directory(
         max_file_attempts=max_file_attempts,
         retry_configuration_id=retry_configuration_id,
     )
+    check_outputs(job_type, outputs)
     common: dict[str, Any] = {
         "project_id": project_id,
         "organization_id": organization_id,

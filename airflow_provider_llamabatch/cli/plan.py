@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.cli.console import command, connected, show, show_document
 from airflow_provider_llamabatch.documents import upload_plan
+from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS
+from airflow_provider_llamabatch.execution.arguments import check_words
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -100,7 +102,8 @@ def plan(options: Namespace) -> int:
     _print(made, options)
     problems = made.problems(max_files=options.max_files, max_pages=options.max_pages)
     if options.output == "table":
-        print("\n".join(f"- {problem}" for problem in problems) or "Every file can be processed.")
+        fine = "Every file can be processed." if made.files else "There is no file that matches."
+        print("\n".join(f"- {problem}" for problem in problems) or fine)
     return int(bool(problems))
 
 
@@ -123,8 +126,15 @@ def _check(options: Namespace) -> None:
         )
     if options.target and options.directory_id:
         raise InvalidInputError("--target", "and --directory-id exclude each other")
+    _outputs(options)
     if options.max_pages is not None and options.without_pages:
         raise InvalidInputError("--max-pages", "and --without-pages exclude each other")
+
+
+def _outputs(options: Namespace) -> list[str]:
+    outputs = [output.strip() for output in options.outputs.split(",")]
+    check_words("--outputs", outputs, ALL_OUTPUTS)
+    return outputs
 
 
 def _compare_with_target(made: Plan, source: Storage, target: Storage, options: Namespace) -> None:
@@ -135,8 +145,8 @@ def _compare_with_target(made: Plan, source: Storage, target: Storage, options: 
     from airflow_provider_llamabatch.execution.saving import configuration_of, rows_in
 
     with connected(options) as (hook, scope):
-        configuration = configuration_of(hook, options.configuration_id, **scope)
-    outputs = [output.strip() for output in options.outputs.split(",")]
+        configuration = configuration_of(hook, options.configuration_id, **scope, must_exist=True)
+    outputs = _outputs(options)
     threads = max_concurrency()
     found = earlier_results(target, configuration, outputs, threads=threads)
     reused, _ = reused_rows(found, source, made.sending(), threads=threads)

@@ -79,6 +79,13 @@ def check_words(argument: str, value: Any, words: Sequence[str]) -> None:
         raise _wrong(argument, f"some of {', '.join(words)}", value)
 
 
+def check_outputs(job_type: Any, outputs: Sequence[str]) -> None:
+    """Check that jobs of this type have such outputs; extraction gives its records whatever is asked for."""
+    from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS, PARSE_OUTPUTS
+
+    check_words("outputs", outputs, PARSE_OUTPUTS if job_type == "parse_v2" else ALL_OUTPUTS)
+
+
 def check_booleans(**values: Any) -> None:
     """Check arguments that are True or False (any text would count as true); ``deferrable`` may be None."""
     for argument, value in values.items():

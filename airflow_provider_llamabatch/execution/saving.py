@@ -313,14 +313,25 @@ def _is_extract_job(job: ExtractJob | ParseResult) -> TypeIs[ExtractJob]:
 
 
 def configuration_of(
-    hook: LlamaBatchHook, configuration_id: str, project_id: str | None, organization_id: str | None
+    hook: LlamaBatchHook,
+    configuration_id: str,
+    project_id: str | None,
+    organization_id: str | None,
+    *,
+    must_exist: bool = False,
 ) -> str:
-    """Return what a manifest calls a configuration; built-in presets, which the API may not show, are their id."""
+    """
+    Return what a manifest calls a configuration; built-in presets, which the API may not show, are their id.
+
+    With ``must_exist`` it raises ``NotFoundError`` for one that is no preset and that the API does not know.
+    """
     scope = {"project_id": project_id, "organization_id": organization_id}
     try:
         version = hook.send(calls.get_configuration(configuration_id, **scope)).version
     except (NotFoundError, RefusedError) as error:
-        if not error.from_api:  # with a wrong name nothing would be reused, and everything paid for again
+        is_unknown = must_exist and isinstance(error, NotFoundError) and not calls.is_preset(configuration_id)
+        # With a wrong name nothing would be reused, and everything paid for again.
+        if is_unknown or not error.from_api:
             raise
         version = None
     return reuse.configuration_key(configuration_id, version)

@@ -228,7 +228,8 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
 
         if not self.reuse or target is None:
             return {}, {}, None
-        key = configuration_of(hook, self.configuration_id or "", self.project_id, self.organization_id)
+        scope = {"project_id": self.project_id, "organization_id": self.organization_id}
+        key = configuration_of(hook, self.configuration_id or "", **scope, must_exist=True)
         earlier = earlier_results(target, key, self.outputs, threads=self.max_concurrency)
         reused, known = reused_rows(earlier, source, files, threads=self.max_concurrency)
         self.log.info("%s of %s files already have a result and are reused", len(reused), len(files))

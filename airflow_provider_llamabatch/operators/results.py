@@ -9,13 +9,14 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_llamabatch import configuration, metrics
 from airflow_provider_llamabatch.airflow_compat import add_partitions, has_partitions, has_xcom, states_before
 from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
-from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS, PARQUET
+from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS, PARQUET, outputs_for
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.execution.arguments import (
     check_asset,
     check_booleans,
     check_conn_id,
     check_count,
+    check_outputs,
     check_share,
     check_words,
 )
@@ -141,15 +142,16 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render; where the upload never ran, end at once: Airflow would fail over its XCom in many words and retry."""
         if isinstance(self.upload, XComArg) and not has_xcom(self.upload, context):
-            upload, states = self.upload.operator.task_id, states_before(context)  # type: ignore[attr-defined]
-            failed = sorted(name for name, state in states.items() if state == "failed")
-            if not failed and states.get(upload) == "skipped":
+            upload, failed = self.upload.operator.task_id, _failed_before(context)  # type: ignore[attr-defined]
+            if not failed and states_before(context).get(upload) == "skipped":
                 raise AirflowSkipException(f"{upload} was skipped, so there is no result to save.")
             reason = f"{', '.join(failed)} failed" if failed else f"{upload} did not run or failed early"
             raise ResultsMissingError(
                 f"Nothing was uploaded, so there is nothing to save: {reason}; see its log."
             )
-        if self.upload is not None:  # which tells what there should be, so that no batch at all is not overlooked
+        if (
+            self.upload is not None
+        ):  # which tells what there should be, so that no batch at all is not overlooked
             self._forget_absent(context)
         super().render_template_fields(context, jinja_env)
 
@@ -175,6 +177,9 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             target = Storage(self.target, self.target_conn_id)
             references = [] if self.job_references is None else rows.references_in(self.job_references)
             self.note(job_references=references)
+            for job_type in {one["job_reference"]["type"] for one in references}:
+                if not outputs_for(job_type, outputs):
+                    check_outputs(job_type, outputs)
             checkpoints = Checkpoints(target, f"{result_plan.SAVES}/{identity}")
             file_errors = rows.flat(self.file_errors)
             known = self._recorded(target) or self._listed(hook, [*references, *file_errors])
@@ -350,9 +355,11 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             )
             self.log.warning("%s documents have no result:\n%s", len(failed), named)
         if lost := rows.missing(documents):
+            before = ", ".join(_failed_before(context)) or "a task before this one"
             raise ResultsMissingError(
-                f"{len(lost)} of {len(documents)} documents are in no batch, since a task before this one failed; the "
-                f"others were saved. Clear that task to process them: see {manifest_url}"
+                f"{len(lost)} of {len(documents)} documents are in no batch, since {before} failed; "
+                f"{sum(row.is_saved for row in documents)} have a result. Clear {before} to process them: see "
+                f"{manifest_url}"
             )
         if failed and self.fail_on_partial_error:
             raise ResultsMissingError(
@@ -363,3 +370,8 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             keys = [manifest.partition_key(row) for row in documents if row.is_saved and not row.reused]
             add_partitions(context, self.partitions, keys, {"manifest": manifest_url})
         return summary
+
+
+def _failed_before(context: Context) -> list[str]:
+    """Return the ids of the tasks before this one that failed, as far as Airflow tells."""
+    return sorted(name for name, state in states_before(context).items() if state == "failed")

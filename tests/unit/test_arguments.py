@@ -84,6 +84,8 @@ def group(**arguments):
         (group, "timeout", "1h"),
         (group, "max_file_attempts", "2"),
         (group, "job_type", "parse"),
+        (group, "outputs", ["records"]),  # of parse jobs, that is
+        (group, "outputs", ["markdown", "parquet"]),
         (group, "max_files", -1),
         (group, "min_confidence", 90),
     ],

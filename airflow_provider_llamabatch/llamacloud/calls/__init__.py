@@ -21,6 +21,7 @@ from airflow_provider_llamabatch.llamacloud.calls.configurations import (
     create_configuration,
     delete_configuration,
     get_configuration,
+    is_preset,
     list_configurations,
 )
 from airflow_provider_llamabatch.llamacloud.calls.directories import (
@@ -78,6 +79,7 @@ __all__ = [
     "get_extract_job_status",
     "get_parse_job",
     "get_parse_job_status",
+    "is_preset",
     "list_batch_statuses",
     "list_batches",
     "list_configurations",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.llamacloud import models
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _CONFIGURATIONS = "/api/v1/beta/configurations"
+_PRESET = re.compile("cfg-[A-Z][A-Z0-9_]*")
 
 
 def create_configuration(
@@ -48,6 +50,11 @@ def list_configurations(
         product_type=product_type,
     )
     return Call("GET", _CONFIGURATIONS, models.Page[models.Configuration], query)
+
+
+def is_preset(configuration_id: str) -> bool:
+    """Say whether an id looks like a built-in preset's, of which ``cfg-PARSE_AGENTIC`` is the one that is known."""
+    return _PRESET.fullmatch(configuration_id) is not None
 
 
 def get_configuration(

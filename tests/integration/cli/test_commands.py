@@ -270,6 +270,11 @@ class TestPlan:
     def test_limits(self, command, source, limit, code):
         assert self.plan(command, source, limit)[0] == code
 
+    def test_where_nothing_matches_nothing_is_called_fine(self, command, source):
+        code, out, _ = command("plan", str(source), "--pattern", "*.docx")
+
+        assert (code, "There is no file that matches." in out) == (0, True)
+
     def test_directories_are_counted(self, command, source):
         _, summary, _ = self.plan(command, source, "--max-files-per-directory", 1)
 
@@ -323,6 +328,8 @@ class TestPlan:
             (["{source}", "--target", "{source}", "--configuration-id", "c"], "is the same folder as"),
             (["{source}", "--max-pages", "1", "--without-pages"], "exclude each other"),
             (["{source}", "--directory-id", "dir-nope"], "404"),
+            (["{source}", "--target", "/out", "--configuration-id", "cfg-nope"], "404"),
+            (["{source}", "--outputs", "markdwn"], "--outputs: must be some of markdown"),
         ],
     )
     def test_no_plan_ends_with_2(self, command, source, arguments, problem):

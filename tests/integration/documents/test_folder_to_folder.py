@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,11 +10,14 @@ from airflow_provider_llamabatch.exceptions import (
     DocumentsRefusedError,
     RequestRefusedError,
     ResultsMissingError,
+    StorageError,
 )
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.loaders import documents_from_manifest
 from airflow_provider_llamabatch.operators.directory import UploadDirectoryOperator
+from airflow_provider_llamabatch.storage import Storage
 from tests.integration.documents.conftest import fill, rows_of
+from tests.support.processes import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,6 +195,40 @@ def test_a_large_file_is_streamed_and_arrives_whole(line: Line, source: Path, ta
     line.process(line.upload(source=str(source), target=str(target)))
     line.save(target)
     assert (target / "large.txt.md").read_bytes() == content
+
+
+def test_a_configuration_that_does_not_exist_is_found_before_anything_is_sent(
+    line: Line, source: Path, target: Path, emulator: LlamaCloudEmulator
+):
+    fill(source, {"a.txt": b"alpha"})
+    with pytest.raises(RequestRefusedError, match="cfg-nope"):
+        line.upload(source=str(source), target=str(target), configuration_id="cfg-nope", reuse=True)
+
+    assert emulator.control.counters()["requests_by_route"].keys() == {
+        "GET /api/v1/beta/configurations/{config_id}"
+    }
+
+
+def test_outputs_that_no_job_has_are_refused_and_not_silently_nothing(line: Line, source: Path, target: Path):
+    fill(source, {"a.txt": b"alpha"})
+    line.process(line.upload(source=str(source), target=str(target)))
+
+    with pytest.raises(RequestRefusedError, match=r"outputs: must be some of markdown, text, items, not"):
+        line.save(target, outputs=("records", "parquet"))
+    assert line.save(target, outputs=("text",))["saved"] == 1
+
+
+def test_a_storage_that_nobody_answers_for_is_named(target: Path, monkeypatch: pytest.MonkeyPatch):
+    extra = {
+        "endpoint_url": f"http://127.0.0.1:{free_port()}",
+        "region_name": "us-east-1",
+        "config_kwargs": {"retries": {"total_max_attempts": 1}},
+    }
+    connection = {"conn_type": "aws", "login": "moto-key", "password": "moto-secret", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_NOWHERE", json.dumps(connection))
+
+    with pytest.raises(StorageError, match=r"^s3://documents/in/ could not be listed: Could not connect"):
+        Storage("s3://documents/in", "nowhere").files("**/*")
 
 
 def test_an_empty_folder_does_what_was_asked_for(line: Line, source: Path):
