@@ -180,15 +180,21 @@ _PLAN = ActionCommand(
 _EMULATOR = ActionCommand(
     name="emulator",
     help="Serve a local LlamaCloud until Ctrl-C; prints its URL",
-    description="Serve a local LlamaCloud until Ctrl-C. It prints its URL. Needs the extra `emulator`. "
-    "`python -m airflow_provider_llamabatch.emulator --help` shows everything that can be set.",
+    description="Serve a local LlamaCloud until Ctrl-C. It prints its URL. Needs the extra `emulator`.",
     func=lazy_load_command(f"{_COMMANDS}.emulator.emulator"),
     args=(
         Arg(("--host",), default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"),
         Arg(("--port",), default="0", help="port to listen on; 0, the default, takes a free one"),
         Arg(("--api-key",), help="key that clients must send"),
         Arg(("--speed",), default="1", help="run batches and jobs so many times faster"),
+        Arg(("--seed",), help="make ids and everything left to chance repeatable"),
         Arg(("--state-file",), help="go on from this file, and write it again at the end"),
+        Arg(
+            ("--set",),
+            action="append",
+            metavar="NAME=VALUE",
+            help="a setting of docs/emulator.md, its value as JSON or plain text; may be repeated",
+        ),
     ),
 )
 _DOCTOR = ActionCommand(

@@ -17,6 +17,7 @@ def emulator(options: Namespace) -> None:
         sys.exit(
             f"The emulator needs the module {error.name}: pip install 'airflow-provider-llamabatch[emulator]'"
         )
-    given = {name: getattr(options, name) for name in ("host", "port", "api_key", "speed", "state_file")}
-    flags = [(f"--{name.replace('_', '-')}", value) for name, value in given.items() if value is not None]
+    names = ("host", "port", "api_key", "speed", "seed", "state_file")
+    given = [(name, getattr(options, name)) for name in names] + [("set", one) for one in options.set or ()]
+    flags = [(f"--{name.replace('_', '-')}", value) for name, value in given if value is not None]
     sys.exit(main([part for flag in flags for part in flag]))

@@ -12,6 +12,7 @@ import sys
 from importlib.metadata import version
 from io import BytesIO
 
+import httpx
 import pytest
 from pypdf import PdfWriter
 
@@ -144,6 +145,16 @@ class TestProcesses:
 
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+\n", printed)
         assert process.returncode == 0
+
+    def test_emulator_takes_its_settings(self):
+        options = ["--seed", "7", "--set", "job_lag_seconds=3", "--set", "latency=far"]
+        with subprocess.Popen([*COMMAND, "emulator", *options], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            settings = httpx.get(f"{url}/_emulator/settings").json()
+            process.send_signal(signal.SIGTERM)
+
+        assert (settings["job_lag_seconds"], settings["latency"]) == (3, "far")
 
     @pytest.mark.skipif(not HAS_COMMANDS_OF_PROVIDERS, reason="providers bring commands since Airflow 3.2")
     def test_airflow_has_the_commands(self, batch, connection):
