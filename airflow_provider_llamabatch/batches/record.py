@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 RECORD_KEY = "llamabatch_submission"
+DIRECTORY_KEY = "llamabatch_directory"  # of the follow-up directory that a batch is over
 RECORD_VERSION = 2
 MAX_SEEN_CHARACTERS = 30_000  # of all ids in one record: the task state store refuses values over 64 kB
 

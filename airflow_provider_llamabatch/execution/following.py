@@ -51,9 +51,11 @@ async def send_once(client: AsyncClient, call: Call[T], look: Callable[[], Await
     raise AssertionError("unreachable")
 
 
-async def looked_for(look: Callable[[], Awaitable[T | None]]) -> T | None:
+async def looked_for(
+    look: Callable[[], Awaitable[T | None]], pauses: Sequence[float] | None = None
+) -> T | None:
     """Look a few times for what a lost response may have made; lists may lag behind."""
-    for pause in LOOKUP_PAUSES:
+    for pause in LOOKUP_PAUSES if pauses is None else pauses:
         await asyncio.sleep(pause)
         if (found := await look()) is not None:
             return found
@@ -81,18 +83,26 @@ async def files_of(client: AsyncClient, directory_id: str) -> list[DirectoryFile
     ]
 
 
-async def follow_up(
-    client: AsyncClient, name: str, files: Sequence[DirectoryFile], log: Logger, *, limit: int
-) -> tuple[str, dict[str, str]]:
-    """
-    Return the ephemeral directory called ``name`` holding exactly these files of others, none of them uploaded again.
+async def found_or_made(
+    client: AsyncClient, name: str, known: str | None, pauses: Sequence[float], log: Logger
+) -> str:
+    """Return the ephemeral directory called ``name``: the ``known`` one if it is still there, or one that is listed."""
 
-    The second value leads from its files' ids to those of the files they stand for. What an earlier try put there and
+    async def look() -> str | None:
+        return known if known and await _is_there(client, known) else await find_directory(client, name)
+
+    return await looked_for(look, pauses) or await create_directory(client, name, "ephemeral", log)
+
+
+async def fill(
+    client: AsyncClient, directory_id: str, files: Sequence[DirectoryFile], *, limit: int
+) -> dict[str, str]:
+    """
+    Have a follow-up directory hold exactly these files of others, none of them uploaded again.
+
+    What is returned leads from its files' ids to those of the files they stand for. What an earlier try put there and
     is not among these files any more, or has been replaced since, is taken out, unless a batch has it already.
     """
-    directory_id = await find_directory(client, name) or await create_directory(
-        client, name, "ephemeral", log
-    )
     origin = await _only(client, directory_id, files, limit=limit)
     there = set(origin.values())
     is_doubtful = False
@@ -120,7 +130,7 @@ async def follow_up(
         origin = {
             file_id: stands_for for file_id, stands_for in origin.items() if stands_for not in there
         } | held
-    return directory_id, origin
+    return origin
 
 
 async def _only(
@@ -162,6 +172,15 @@ async def _directory_called(client: AsyncClient, name: str) -> Directory | None:
     return None
 
 
+async def _is_there(client: AsyncClient, directory_id: str) -> bool:
+    try:
+        return (await client.send(calls.get_directory(directory_id))).deleted_at is None
+    except NotFoundError as error:
+        if not error.from_api:  # a gateway does not know what there is
+            raise
+        return False
+
+
 async def _has_batch(client: AsyncClient, directory_id: str) -> bool:
     call = calls.list_batches(source_directory_id=directory_id, page_size=PAGE_SIZE)
     return any([batch.status not in FAILED_STATUSES async for batch in iterate(client, call)])
@@ -183,14 +202,23 @@ def follow_up_directory(
     log: Logger,
     project_id: str | None,
     organization_id: str | None,
+    *,
+    known: str | None = None,
+    pauses: Sequence[float] = (0.0,),
+    keep: Callable[[str], None] | None = None,
 ) -> tuple[str, dict[str, str]] | None:
-    """Make, or find, the follow-up directory of these files of a directory; None where none is there any more."""
+    """
+    Make, or find, the follow-up directory of these files of a directory; None where none is there any more.
+
+    ``known`` is its id where an earlier try has recorded it, ``keep`` records it before it is used, and ``pauses`` come
+    before each look for one that is not known.
+    """
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
     settings = settings_for(hook, project_id, organization_id)
     wanted, limit = set(file_ids), configuration.max_concurrency()
 
-    async def work() -> tuple[str, dict[str, str]] | None:
+    async def prepared() -> tuple[str, list[DirectoryFile]] | None:
         async with AsyncClient(settings, max_connections=limit) as client:
             held = await files_of(client, directory_id)
             files = [file for file in held if file.id in wanted and file.file_id]
@@ -198,6 +226,16 @@ def follow_up_directory(
                 log.warning("%s of %s files cannot be added anew", len(wanted) - len(files), len(wanted))
             if not files:
                 return None
-            return await follow_up(client, name, files, log, limit=limit)
+            return await found_or_made(client, name, known, pauses, log), files
 
-    return run(work(), threads=1)
+    async def filled(follow_up_id: str, files: Sequence[DirectoryFile]) -> dict[str, str]:
+        async with AsyncClient(settings, max_connections=limit) as client:
+            return await fill(client, follow_up_id, files, limit=limit)
+
+    found = run(prepared(), threads=1)
+    if found is None:
+        return None
+    follow_up_id, files = found
+    if keep is not None:
+        keep(follow_up_id)
+    return follow_up_id, run(filled(follow_up_id, files), threads=1)

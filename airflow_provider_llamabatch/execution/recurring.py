@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from time import sleep
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_llamabatch.assets import directory_uri
+from airflow_provider_llamabatch.batches.record import DIRECTORY_KEY
+from airflow_provider_llamabatch.batches.submission import ADOPTION_PAUSES
 from airflow_provider_llamabatch.defaults import PAGE_SIZE
 from airflow_provider_llamabatch.documents.new_files import Processed, variable_of
 from airflow_provider_llamabatch.documents.upload_plan import identity_of
+from airflow_provider_llamabatch.execution.directory_record import DirectoryRecord
 from airflow_provider_llamabatch.execution.following import follow_up_directory
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
 from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
     from airflow.sdk.types import Logger
 
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from airflow_provider_llamabatch.llamacloud.models import Batch, DirectoryFile
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -55,21 +62,27 @@ class Recurring:
         name = (
             f"new files [{identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index, self.directory_id))}]"
         )
-        mine = self._directory_called(name)
+        record = DirectoryRecord(self.context, DIRECTORY_KEY, name)
+        mine = self._made_before(record, processed)
         batch = self._batch_over(mine) if mine else None
         if mine and batch is not None:
-            self.log.info("This run has batch %s over what was new: going on with it", batch.id)
-            return mine, {file.id: file.unique_id or "" for file in self._files(mine)}, batch
+            return self._going_on(mine, batch)
         self._settle(processed, besides=mine)
         processed.prune(files)
         taken = set(processed.pending.pop(mine or "", ()))
         new = processed.new(files)
         if not new:
+            # Its batch may have ended within the minute in which a list need not show it.
+            batch = _looked_for(partial(self._batch_over, mine), ADOPTION_PAUSES) if mine else None
+            if mine and batch is not None:
+                return self._going_on(mine, batch)
             self._save(processed)
             raise AirflowSkipException(f"There is nothing new in {self.directory_id} ({len(files)} files)")
         self.log.info("%s of %s files are new or changed", len(new), len(files))
         ids = [file.id for file in new if not taken or file.id in taken] or [file.id for file in new]
-        followed = follow_up_directory(self.hook, self.directory_id, ids, name, self.log, **self.scope)
+        followed = follow_up_directory(
+            self.hook, self.directory_id, ids, name, self.log, **self.scope, known=mine, keep=record.save
+        )
         if followed is None:
             raise AirflowSkipException(
                 f"What is new in {self.directory_id} cannot be added to another directory"
@@ -91,6 +104,21 @@ class Recurring:
         processed = self._load()
         processed.ended(follow_up_id, with_job)
         self._save(processed)
+
+    def _made_before(self, record: DirectoryRecord, processed: Processed) -> str | None:
+        """Return the follow-up directory that this run has made, by what is recorded of it, or else as it is listed."""
+
+        def look() -> str | None:
+            for known in filter(None, (record.load(), *processed.pending)):
+                if self._is_called(known, record.name):
+                    return known
+            return self._directory_called(record.name)
+
+        return _looked_for(look, record.pauses)
+
+    def _going_on(self, mine: str, batch: Batch) -> tuple[str, dict[str, str], Batch]:
+        self.log.info("This run has batch %s over what was new: going on with it", batch.id)
+        return mine, {file.id: file.unique_id or "" for file in self._files(mine)}, batch
 
     def _settle(self, processed: Processed, besides: str | None) -> None:
         """Find out what became of batches of runs that never saw them end."""
@@ -127,6 +155,15 @@ class Recurring:
         call = calls.list_directory_files(directory_id, page_size=PAGE_SIZE, **self.scope)
         return list(self.hook.iterate(call))
 
+    def _is_called(self, directory_id: str, name: str) -> bool:
+        try:
+            found = self.hook.send(calls.get_directory(directory_id, **self.scope))
+        except NotFoundError as error:
+            if not error.from_api:  # a gateway does not know what there is
+                raise
+            return False
+        return found.name == name and found.deleted_at is None
+
     def _directory_called(self, name: str) -> str | None:
         call = calls.list_directories(name=name, page_size=PAGE_SIZE, **self.scope)
         found = (one.id for one in self.hook.iterate(call) if one.name == name and one.deleted_at is None)
@@ -158,3 +195,12 @@ class Recurring:
         airflow_compat.set_variable(
             self._variable, processed.to_json(), f"What was processed of {self.directory_id}"
         )
+
+
+def _looked_for(look: Callable[[], T | None], pauses: Sequence[float]) -> T | None:
+    """Look for something after each pause until it is there."""
+    for pause in pauses:
+        sleep(pause)
+        if (found := look()) is not None:
+            return found
+    return None

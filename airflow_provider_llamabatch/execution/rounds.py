@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch import metrics, xcom
-from airflow_provider_llamabatch.batches.record import RECORD_KEY
+from airflow_provider_llamabatch.batches.record import DIRECTORY_KEY, RECORD_KEY
 from airflow_provider_llamabatch.exceptions import (
     BatchCancelledError,
     BatchFailedError,
@@ -194,14 +194,25 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
 
     def _next_round(self, hook: LlamaBatchHook, context: Context, file_ids: list[str]) -> None:
         """Put the files into a follow-up directory and submit a batch over it."""
+        from airflow_provider_llamabatch.execution.directory_record import DirectoryRecord
         from airflow_provider_llamabatch.execution.following import follow_up_directory
 
         rounds = self._rounds(context)
         first, attempt = rounds[0], len(rounds) + 1
         self.log.info("%s files have no result and get attempt %s", len(file_ids), attempt)
         name = f"attempt {attempt} at files of {first['batch_id']}"
+        record = DirectoryRecord(context, f"{DIRECTORY_KEY}_{attempt}", name)
         followed = follow_up_directory(
-            hook, first["directory_id"], file_ids, name, self.log, self.project_id, self.organization_id
+            hook,
+            first["directory_id"],
+            file_ids,
+            name,
+            self.log,
+            self.project_id,
+            self.organization_id,
+            known=record.load(),
+            pauses=record.pauses,
+            keep=record.save,
         )
         if followed is None:
             self.log.warning(

@@ -105,14 +105,14 @@ class Submitter:
         if self._store is None:
             self._kept = value
         else:
-            self._store.set(self.record_key, value, **_forever(self._store))
+            self._store.set(self.record_key, value, **forever(self._store))
 
     @property
     def _store(self) -> Any:
         return self.context.get("task_state_store")
 
 
-def _forever(store: Any) -> dict[str, Any]:
+def forever(store: Any) -> dict[str, Any]:
     """Return what keeps a record for as long as its run: Airflow deletes state after 30 days unless told otherwise."""
     try:
         from airflow.sdk.execution_time.context import NEVER_EXPIRE

@@ -157,6 +157,46 @@ def test_what_a_run_that_died_has_paid_for_is_not_paid_again(nights: Nights):
     assert set(nights.paid().values()) == {1}
 
 
+@pytest.mark.parametrize("keeps_state", [True, False], ids=["Airflow 3.3", "below"])
+def test_a_run_that_died_goes_on_with_its_batch_though_its_directory_is_not_listed_yet(
+    nights: Nights, keeps_state: bool
+):
+    class DiedError(Exception):
+        pass
+
+    def die() -> None:
+        raise DiedError
+
+    nights.arrive(3)
+    context = nights.contexts[1] = nights._new_context("night-1", "create")
+    if not keeps_state:
+        del context["task_state_store"]
+    with pytest.raises(DiedError):
+        nights.night(1, between=die)
+    unlisted = {"kind": "missing_fields", "method": "GET", "path": "/directories$", "fields": ("name",)}
+    nights.emulator.control.add_fault(**unlisted)
+    context["ti"].xcoms.clear()
+    context["ti"].try_number = 2
+    assert len(nights.night(1)) == 3
+    assert len(list(nights.hook.list_batches())) == 1
+
+
+@pytest.mark.parametrize("hidden", ["/directories$", "/batches$"])
+def test_a_run_that_died_when_its_batch_had_just_ended_finds_it_once_it_is_listed(
+    nights: Nights, hidden: str
+):
+    nights.arrive(3)
+    context = nights.contexts[1] = nights._new_context("night-1", "create")
+    del context["task_state_store"]
+    assert len(nights.night(1)) == 3
+    empty = {"kind": "html", "status": 200, "body": '{"items": []}', "method": "GET"}
+    nights.emulator.control.add_fault(**empty, path=hidden, times=1)
+    context["ti"].xcoms.clear()
+    context["ti"].try_number = 2
+    assert len(nights.night(1)) == 3
+    assert len(list(nights.hook.list_batches())) == 1
+
+
 def test_a_backfill_takes_what_is_new_when_it_runs_and_leaves_nothing_to_the_night_it_overtakes(
     nights: Nights,
 ):

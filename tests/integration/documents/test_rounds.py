@@ -169,6 +169,44 @@ def test_a_task_that_dies_in_any_round_pays_for_no_batch_twice(
     ]
 
 
+@pytest.mark.parametrize("keeps_state", [True, False], ids=["Airflow 3.3", "below"])
+def test_a_later_try_finds_the_follow_up_directory_that_is_not_listed_yet(
+    directory_id: str,
+    context: Any,
+    next_try: Callable[..., None],
+    emulator: LlamaCloudEmulator,
+    hook: LlamaBatchHook,
+    keeps_state: bool,
+):
+    if not keeps_state:
+        del context["task_state_store"]
+    operator = lambda: create(directory_id, max_file_attempts=2)  # noqa: E731
+    carried_out(operator, context, emulator, until=lambda triggers: len(triggers) == 2)
+    unlisted = {"kind": "missing_fields", "method": "GET", "path": "/directories$", "fields": ("name",)}
+    emulator.control.add_fault(**unlisted, times=None if keeps_state else 1)
+    next_try(context)
+    carried_out(operator, context, emulator)
+    assert len(batches(hook)) == 2
+
+
+def test_a_follow_up_directory_that_was_deleted_is_made_anew(
+    directory_id: str,
+    context: Any,
+    next_try: Callable[..., None],
+    emulator: LlamaCloudEmulator,
+    hook: LlamaBatchHook,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("airflow_provider_llamabatch.execution.directory_record.ADOPTION_PAUSES", (0.0, 0.0))
+    operator = lambda: create(directory_id, max_file_attempts=2)  # noqa: E731
+    carried_out(operator, context, emulator, until=lambda triggers: len(triggers) == 2)
+    gone = batches(hook)[0].source_directory_id
+    hook.send(calls.delete_directory(gone))
+    next_try(context)
+    carried_out(operator, context, emulator)
+    assert batches(hook)[0].source_directory_id not in {gone, directory_id}
+
+
 @pytest.mark.parametrize("has_batch", [False, True])
 def test_what_a_later_try_need_not_repeat_leaves_the_follow_up_directory_unless_a_batch_has_it(
     directory_id: str, hook: LlamaBatchHook, has_batch: bool
