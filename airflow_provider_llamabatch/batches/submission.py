@@ -94,6 +94,13 @@ class Request:
             and (None in (self.project_id, batch.project_id) or batch.project_id == self.project_id)
         )
 
+    def contradicts(self, batch: Batch) -> bool:
+        """Say whether a batch is of another request, by what is told of it."""
+        job = batch.config.job if batch.config else None
+        return batch.source_directory_id not in (None, self.source_directory_id) or (
+            job is not None and (job.type, job.configuration_id) != (self.job_type, self.configuration_id)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:
@@ -222,6 +229,13 @@ def adoptable(record: Record, request: Request, listed: Iterable[Batch], now: fl
         if at is None or record.floor <= at <= latest:
             found[batch.id] = batch
     return sorted(found.values(), key=lambda batch: created(batch, now) or now)
+
+
+def answers(batch: Batch, request: Request, intent: Record, now: float) -> bool:
+    """Say whether the batch that a POST under an intent was answered with can be what the POST made."""
+    at = created(batch, now)
+    is_older = at is not None and at < intent.floor
+    return not (is_older or batch.id in intent.seen or request.contradicts(batch))
 
 
 def rejoinable(request: Request, listed: Iterable[Batch], *, since: float, now: float) -> list[Batch]:

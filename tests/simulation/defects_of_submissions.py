@@ -135,9 +135,7 @@ SUBMISSIONS: dict[str, tuple[Change, ...]] = {
         code(RecordKeeper, "save_intent", "yield SaveRecord(intent.to_json())\n    late", "late", *_LOOK),
         code(RecordKeeper, "keep_id", *_KEEP),
     ),
-    "the id of an older batch is accepted": (
-        code(SubmitFlow, "_submit", "if batch.id in base.seen:", "if False:"),
-    ),
+    "the id of an older batch is accepted": (code(submission, "answers", "batch.id in intent.seen or", ""),),
     "a record of other arguments is followed": (
         code(
             submission,

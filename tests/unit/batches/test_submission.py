@@ -230,6 +230,23 @@ def test_a_batch_of_another_project_is_not_the_requests(wanted, held, matches):
     assert replace(REQUEST, project_id=wanted).matches(batch(project_id=held)) is matches
 
 
+@pytest.mark.parametrize(
+    ("told", "answers"),
+    [
+        ({}, True),
+        ({"source_directory_id": None, "config": None, "created_at": None}, True),
+        ({"minutes": -1}, True),
+        ({"minutes": -1.01}, False),
+        ({"batch_id": "bat-old"}, False),
+        ({"source_directory_id": "dir-2"}, False),
+        ({"config": {"job": {"type": "extract_v2", "configuration_id": "cfg-1"}}}, False),
+        ({"config": {"job": {"type": "parse_v2", "configuration_id": "cfg-2"}}}, False),
+    ],
+)
+def test_a_post_is_answered_with_a_batch_that_does_not_contradict_its_request(told, answers):
+    assert s.answers(batch(**told), REQUEST, INTENT, AT) is answers
+
+
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 
 

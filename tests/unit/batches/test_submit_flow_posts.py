@@ -81,6 +81,15 @@ def test_a_later_post_that_is_answered_leaves_the_earlier_ones_in_mind(caplog):
     assert "More than one batch may be of this submission, so paid for twice: bat-2, bat-1" in caplog.messages
 
 
+@pytest.mark.parametrize("strange", [{"source_directory_id": "dir-2"}, {"at": AT - 3601}])
+def test_a_post_that_is_answered_with_a_batch_of_others_counts_as_lost(strange):
+    made = batch(at=AT + 1)
+    play, result = played(posts=[batch("bat-9", **strange)], lists=[[], [made]])
+
+    assert (result.decision.action, result.batch_id) == (Action.ADOPT, "bat-1")
+    assert play.saved[-1]["batch_id"] == "bat-1"
+
+
 def test_the_time_of_a_lost_post_counts_from_when_it_was_given_up():
     play = Play(posts=[LOST, batch("bat-2")], lists=[[]] * 9 + [[]])
     play.before = {6: stand_still(60.0)}
