@@ -95,11 +95,19 @@ class Request:
         )
 
     def contradicts(self, batch: Batch) -> bool:
-        """Say whether a batch is of another request, by what is told of it."""
-        job = batch.config.job if batch.config else None
-        return batch.source_directory_id not in (None, self.source_directory_id) or (
-            job is not None and (job.type, job.configuration_id) != (self.job_type, self.configuration_id)
-        )
+        """
+        Say whether a batch is of another request, by what is told of it.
+
+        That a built-in preset comes back under its own id is not documented, so its id contradicts nothing.
+        """
+        from airflow_provider_llamabatch.llamacloud.calls import is_preset
+
+        if batch.source_directory_id not in (None, self.source_directory_id):
+            return True
+        if (job := batch.config.job if batch.config else None) is None:
+            return False
+        is_other = job.configuration_id != self.configuration_id and not is_preset(self.configuration_id)
+        return is_other or job.type != self.job_type
 
 
 @dataclass(frozen=True, slots=True)

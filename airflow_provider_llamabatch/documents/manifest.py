@@ -187,7 +187,7 @@ def reusable(
         wanted = outputs_for(row.job_type or "", asked)
         if _is_complete(row, wanted):
             found[row.file, row.source_sha256] = row.with_first(wanted[0]) if wanted else row
-        elif _is_hopeless(row):
+        elif is_hopeless(row.status, row.error):
             found[row.file, row.source_sha256] = row
     return found
 
@@ -201,8 +201,9 @@ def _is_complete(row: Row, wanted: Iterable[str]) -> bool:
     return row.status == COMPLETED and row.is_saved and not row.pages_failed and row.outputs >= set(wanted)
 
 
-def _is_hopeless(row: Row) -> bool:
-    return row.status == "FAILED" and (row.error or "").startswith(CONTENT_FAULTS)
+def is_hopeless(status: str, error: str | None) -> bool:
+    """Say whether a job failed for a reason that lies in the document: the same once more would end the same."""
+    return status == "FAILED" and (error or "").startswith(CONTENT_FAULTS)
 
 
 def doubtful(rows: Iterable[Row], *, below: float | None) -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch.documents.manifest import COMPLETED
+from airflow_provider_llamabatch.documents.manifest import COMPLETED, is_hopeless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -50,7 +50,18 @@ def without_job(
     return [by_file[file_id] for file_id in sorted(by_file) if file_id not in have_one]
 
 
-def to_repeat(outcomes: Sequence[Mapping[str, Any]], errors: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the ids of the files that have no result: failed, cancelled, stuck at the deadline, or without a job."""
-    failed = [outcome[FILE] for outcome in outcomes if outcome.get("status") != COMPLETED]
+def to_repeat(
+    outcomes: Sequence[Mapping[str, Any]], errors: Sequence[Mapping[str, Any]], *, alike: bool
+) -> list[str]:
+    """
+    Return the ids of the files that have no result: failed, cancelled, stuck at the deadline, or without a job.
+
+    Where the next attempt is ``alike``, made with the same configuration, without those that it could not help.
+    """
+    failed = [
+        outcome[FILE]
+        for outcome in outcomes
+        if outcome.get("status") != COMPLETED
+        and not (alike and is_hopeless(str(outcome.get("status")), outcome.get("error_message")))
+    ]
     return sorted({*failed, *(error[FILE] for error in errors)})

@@ -186,7 +186,8 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         metrics.jobs_ended(jobs.summary())
         self.note(read=[self._rounds(context)[0]["directory_id"]], job_references=outcomes)
         self.log.info("%s", jobs.line())
-        repeat = to_repeat(outcomes, self._pull(context, xcom.FILE_ERRORS))
+        alike = self.retry_configuration_id in (None, "", self.configuration_id)
+        repeat = to_repeat(outcomes, self._pull(context, xcom.FILE_ERRORS), alike=alike)
         if repeat and len(self._rounds(context)) < self.max_file_attempts:
             self._next_round(hook, context, repeat)
         else:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -245,6 +246,14 @@ def test_a_batch_of_another_project_is_not_the_requests(wanted, held, matches):
 )
 def test_a_post_is_answered_with_a_batch_that_does_not_contradict_its_request(told, answers):
     assert s.answers(batch(**told), REQUEST, INTENT, AT) is answers
+
+
+def test_a_preset_may_come_back_under_another_id():
+    of_preset = replace(REQUEST, configuration_id="cfg-PARSE_AGENTIC")
+    told: dict[str, Any] = {"config": {"job": {"type": "parse_v2", "configuration_id": "cfg-2"}}}
+    assert s.answers(batch(**told), of_preset, INTENT, AT)
+    told = {"config": {"job": {"type": "extract_v2", "configuration_id": "cfg-2"}}}
+    assert not s.answers(batch(**told), of_preset, INTENT, AT)
 
 
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)

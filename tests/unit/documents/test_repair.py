@@ -17,7 +17,17 @@ def test_failed_stuck_and_job_less_files_get_another_attempt():
         entry("dfl-3", "j3", status="RUNNING"),
         entry("dfl-4", "j4", status="CANCELLED"),
     ]
-    assert to_repeat(outcomes, [entry("dfl-5")]) == ["dfl-2", "dfl-3", "dfl-4", "dfl-5"]
+    assert to_repeat(outcomes, [entry("dfl-5")], alike=True) == ["dfl-2", "dfl-3", "dfl-4", "dfl-5"]
+
+
+def test_a_fault_of_the_content_gets_another_attempt_only_where_something_else_is_tried():
+    outcomes = [
+        entry("dfl-1", "j1", status="FAILED", error_message="PDF_IS_BROKEN: no trailer"),
+        entry("dfl-2", "j2", status="FAILED", error_message="INTERNAL: PDF_IS_BROKEN"),
+        entry("dfl-3", "j3", status="RUNNING", error_message="PDF_IS_BROKEN"),
+    ]
+    assert to_repeat(outcomes, [], alike=True) == ["dfl-2", "dfl-3"]
+    assert to_repeat(outcomes, [], alike=False) == ["dfl-1", "dfl-2", "dfl-3"]
 
 
 def test_a_new_attempt_stands_in_the_place_of_the_one_it_repeats():
