@@ -48,13 +48,16 @@ def show_batch(options: Namespace) -> int:
         files = _files(hook, batch, scope, with_usage=not options.without_usage)
     ended = batch.updated_at.isoformat(timespec="seconds") if batch.is_terminal and batch.updated_at else None
     whole = _row_of(batch) | {"ended_at": ended, "project": batch.project_id} | _totals(files)
+    if batch.results is None:
+        whole["files"] = None  # nobody has told yet
     if options.output in ("json", "yaml"):
         show_document({"batch": whole, "files": files}, options.output)
     else:
         whole["jobs"] = ", ".join(f"{count} {status}" for status, count in whole["jobs"].items())
         show([{"batch": name, "": value} for name, value in whole.items()], options.output)
         print()
-        show(files, options.output)
+        if files:
+            show(files, options.output)
         if not batch.is_terminal:
             print("The batch still runs; what became of each file is known once it has ended.")
     return int(

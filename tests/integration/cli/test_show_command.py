@@ -73,6 +73,8 @@ class TestShow:
 
         assert code == 0
         assert "still runs" in out
+        assert "No data found" not in out
+        assert json.loads(command("show", batch.id, "--output", "json")[1])["batch"]["files"] is None
 
     def test_a_directory_that_is_gone_leaves_the_ids(self, command, batch, emulator, hook):
         emulator.control.advance(600)
