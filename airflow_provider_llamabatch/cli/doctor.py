@@ -84,14 +84,20 @@ def _service(options: Namespace) -> Iterator[Finding]:
             extras = hook.get_connection(options.conn_id).extra_dejson
             yield of_connection(options.conn_id, client.settings.base_url, extras, EXTRA_FIELDS)
             left = left[1:]
-            hook.send(calls.list_batches(page_size=1, **scope), ONCE)
+            project = None
+            try:
+                hook.send(calls.list_batches(page_size=1, **scope), ONCE)
+                found = "accepted, and batches can be listed; what the plan allows shows at a submission"
+            except StatusError as error:
+                project = _project(hook, scope, client.settings.project_id) if error.from_api else None
+                if project is None or project.result != FAIL:
+                    raise
+                found = "accepted"  # it is the project that is wrong
             now = time.time()
             client = hook.get_conn()
-            yield Finding(
-                left[0], OK, "accepted, and batches can be listed; what the plan allows shows at a submission"
-            )
+            yield Finding(left[0], OK, found)
             left = left[1:]
-            yield _project(hook, scope, client.settings.project_id)
+            yield project or _project(hook, scope, client.settings.project_id)
             left = left[1:]
             yield of_clock(client.last_date, now)
             return
