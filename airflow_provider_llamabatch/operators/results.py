@@ -348,12 +348,13 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         if self.min_confidence is not None:
             listed = [{"file": row.file, "confidence": row.confidence, "path": row.path} for row in doubtful]
             context["ti"].xcom_push(key=DOUBTFUL, value=listed[:MAX_FILES_PER_DIRECTORY])
-        self.log.info("Wrote %s: %s", manifest_url, summary)
+        counts = [f"{summary[name]} {name}" for name in ("saved", "reused", "skipped", "failed", "doubtful")]
+        self.log.info("Wrote %s: %s", manifest_url, ", ".join(counts))
         if failed:
             named = "\n".join(
                 f"  {row.file}: {row.status} {row.error or ''}" for row in failed[:MAX_LISTED_FILES]
             )
-            self.log.warning("%s documents have no result:\n%s", len(failed), named)
+            self.log.warning("%s of %s documents have no result:\n%s", len(failed), len(documents), named)
         if lost := rows.missing(documents):
             before = ", ".join(_failed_before(context)) or "a task before this one"
             raise ResultsMissingError(
