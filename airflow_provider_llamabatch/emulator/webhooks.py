@@ -105,7 +105,13 @@ class Delivery:
     target: SavedWebhook
     event: str
     event_id: str
-    body: bytes
+    payload: dict[str, Any]
+
+    @property
+    def body(self) -> bytes:
+        """What is sent: a string that holds the payload, or the payload itself where the target asks for JSON."""
+        text = json.dumps(self.payload)
+        return (text if self.target.webhook_output_format == "json" else json.dumps(text)).encode()
 
     def headers(self) -> dict[str, str]:
         """Return the documented headers, the target's own, and the signature over the body."""
@@ -140,8 +146,8 @@ def _delivery(
     event_id, now = service.ids.uuid(), service.now
     data = {"id": watched.id, "job_id": watched.id, "project_id": watched.project_id, "status": status}
     envelope = {"event_id": event_id, "event_type": event, "timestamp": now}
-    body = json.dumps({**envelope, "data": {**data, "updated_at": iso(now)}}).encode()
-    return Delivery(target, event, event_id, body)
+    payload = {**envelope, "data": {**data, "updated_at": iso(now)}}
+    return Delivery(target, event, event_id, payload)
 
 
 class Deliverer:
@@ -186,7 +192,7 @@ class Deliverer:
 
         settings, url = self._service.settings, str(delivery.target.webhook_url)
         seen: dict[str, Any] = {"url": url, "event_type": delivery.event, "event_id": delivery.event_id}
-        seen |= {"attempts": 0, "status": None, "delivered": False, "body": json.loads(delivery.body)}
+        seen |= {"attempts": 0, "status": None, "delivered": False, "body": delivery.payload}
         with self._service.lock:
             self._service.deliveries.append(seen)
         if not settings.webhook_private_targets and _is_private(url):

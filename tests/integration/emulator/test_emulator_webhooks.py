@@ -53,6 +53,11 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def payload(body: bytes) -> Any:
+    """Read a body of the default format."""
+    return json.loads(json.loads(body))
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with Receiver() as server:
@@ -77,13 +82,13 @@ def test_a_saved_webhook_hears_of_a_batch_as_the_clock_comes_to_it(
     receiver.wait_for(1)
     emulator.control.advance(600)
     got = receiver.wait_for(3)
-    events = {json.loads(body)["event_type"]: (headers, body) for headers, body in got}
+    events = {payload(body)["event_type"]: (headers, body) for headers, body in got}
     assert {*events} == {"batch.pending", "batch.running", "batch.success"}
     headers, body = events["batch.success"]
     signature = hmac.new(b"hush", body, hashlib.sha256).hexdigest()
     assert headers["LC-Signature"] == f"sha256={signature}"
     assert (headers["X-Mine"], headers["User-Agent"]) == ("yes", "llamaindex-webhook-service/1.0")
-    told = json.loads(body)
+    told = payload(body)
     assert headers["X-Webhook-Event-ID"] == told["event_id"]
     assert headers["X-Webhook-Event-Type"] == told["event_type"]
     assert (told["data"]["id"], told["data"]["status"]) == (batch.id, "COMPLETED")
@@ -105,6 +110,31 @@ def test_an_inline_webhook_hears_only_what_it_asked_for_and_is_tried_again(
     while not (seen := emulator.control.deliveries())[0]["delivered"]:
         threading.Event().wait(0.01)
     assert [(one["attempts"], one["status"]) for one in seen] == [(3, 200)]
+
+
+def test_the_payload_comes_as_a_string_unless_an_object_is_asked_for(
+    emulator: LlamaCloudEmulator, client: Any, receiver: Receiver
+) -> None:
+    hook = {
+        "webhook_url": receiver.url,
+        "webhook_events": ["parse.success"],
+        "webhook_signing_secret": "hush",
+    }
+    formats: list[Any] = [{}, {"webhook_output_format": "string"}, {"webhook_output_format": "json"}]
+    file = client.files.create(file=("a.txt", b"A"), purpose="parse")
+    for given in formats:
+        client.parsing.create(
+            file_id=file.id, tier="fast", version="latest", webhook_configurations=[{**hook, **given}]
+        )
+    emulator.control.advance(60)
+    got = receiver.wait_for(3)
+    assert sorted(type(json.loads(body)).__name__ for _, body in got) == ["dict", "str", "str"]
+    for headers, body in got:
+        assert headers["LC-Signature"] == f"sha256={hmac.new(b'hush', body, hashlib.sha256).hexdigest()}"
+        read = json.loads(body)
+        told = json.loads(read) if isinstance(read, str) else read
+        assert (told["event_type"], told["event_id"]) == ("parse.success", headers["X-Webhook-Event-ID"])
+    assert {one["body"]["event_type"] for one in emulator.control.deliveries()} == {"parse.success"}
 
 
 def test_a_receiver_that_is_not_there_harms_nobody_and_private_ones_can_be_refused(
@@ -151,4 +181,4 @@ def test_a_batch_that_ends_with_a_word_nobody_knows_is_not_looked_at_for_ever(
     while emulator._service.watched and time.monotonic() < deadline:
         time.sleep(0.05)
     assert emulator._service.watched == []
-    assert {json.loads(body)["event_type"] for _, body in receiver.got} == {"batch.pending", "batch.running"}
+    assert {payload(body)["event_type"] for _, body in receiver.got} == {"batch.pending", "batch.running"}
