@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_llamabatch.emulator.errors import invalid
-from airflow_provider_llamabatch.emulator.models.requests import MAX_WEBHOOKS, SavedWebhook
+from airflow_provider_llamabatch.emulator.models.requests import EVENTS, MAX_WEBHOOKS, SavedWebhook
 from airflow_provider_llamabatch.emulator.state import batches, jobs
 from airflow_provider_llamabatch.emulator.state.clock import iso
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 USER_AGENT = "llamaindex-webhook-service/1.0"
 LOOK_SECONDS = 0.05
-EVENTS = {"PENDING": "pending", "RUNNING": "running", "COMPLETED": "success", "FAILED": "error"}
-EVENTS["CANCELLED"] = "cancelled"
+WORDS = {"PENDING": "pending", "RUNNING": "running", "COMPLETED": "success", "FAILED": "error"}
+WORDS["CANCELLED"] = "cancelled"
 OPEN = frozenset({"PENDING", "THROTTLED", "RUNNING"})
 """Any other status is the last one, also one for which there is no event."""
 
@@ -43,6 +43,7 @@ class Watched:
     product: str
     status: Callable[[float], str]
     targets: list[SavedWebhook]
+    is_partial: bool = False
     told: set[str] = field(default_factory=set)
     has_ended: bool = False
 
@@ -56,9 +57,14 @@ class Watched:
             word,
         ]
         for status in passed:
-            if status in EVENTS and status not in self.told:
+            if self.event(status) in EVENTS and status not in self.told:
                 self.told.add(status)
                 yield status
+
+    def event(self, status: str) -> str:
+        """Return what the API calls a status as an event; not all that come of this are events."""
+        word = "partial_success" if self.is_partial and status == "COMPLETED" else WORDS.get(status)
+        return f"{self.product}.{word}"
 
 
 def targets(request: ApiRequest, asked: Any) -> list[SavedWebhook]:
@@ -89,7 +95,8 @@ def watch_batch(service: EmulatorState, project_id: str, batch: Batch, told: lis
 def watch_job(service: EmulatorState, project_id: str, job: Job, told: list[SavedWebhook]) -> None:
     """Tell about a job."""
     product = "parse" if job.type == "parse_v2" else "extract"
-    _watch(service, Watched(job.id, project_id, product, lambda now: jobs.status(job, now), told))
+    is_partial = bool(job.failed_pages)
+    _watch(service, Watched(job.id, project_id, product, lambda now: jobs.status(job, now), told, is_partial))
 
 
 def _watch(service: EmulatorState, watched: Watched) -> None:
@@ -133,7 +140,7 @@ def due(service: EmulatorState) -> list[Delivery]:
     now, found = service.now, []
     for watched in service.watched:
         for status in watched.news(now):
-            event = f"{watched.product}.{EVENTS[status]}"
+            event = watched.event(status)
             wanting = [one for one in watched.targets if event in (one.webhook_events or [event])]
             found += [_delivery(service, watched, target, status, event) for target in wanting]
     service.watched = [watched for watched in service.watched if not watched.has_ended]

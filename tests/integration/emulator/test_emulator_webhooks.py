@@ -137,6 +137,35 @@ def test_the_payload_comes_as_a_string_unless_an_object_is_asked_for(
     assert {one["body"]["event_type"] for one in emulator.control.deliveries()} == {"parse.success"}
 
 
+def test_only_events_that_the_api_knows_are_sent(
+    emulator: LlamaCloudEmulator, client: Any, receiver: Receiver
+) -> None:
+    hook: Any = {"webhook_url": receiver.url}
+    file = client.files.create(file=("a.txt", b"total: 1"), purpose="extract")
+    schema = {"type": "object", "properties": {"total": {"type": "integer"}}}
+    client.extract.create(
+        file_input=file.id, configuration={"data_schema": schema}, webhook_configurations=[hook]
+    )
+    client.parsing.create(file_id=file.id, tier="fast", version="latest", webhook_configurations=[hook])
+    emulator.control.advance(60)
+    told = sorted(payload(body)["event_type"] for _, body in receiver.wait_for(5))
+    assert told == ["extract.pending", "extract.success", "parse.pending", "parse.running", "parse.success"]
+
+
+def test_a_job_that_could_not_read_every_page_is_a_partial_success(
+    emulator: LlamaCloudEmulator, client: Any, receiver: Receiver
+) -> None:
+    emulator.control.change(failed_pages=[2])
+    hook: Any = {"webhook_url": receiver.url, "webhook_events": ["parse.success", "parse.partial_success"]}
+    for content in (b"one", b"one\ftwo"):
+        file = client.files.create(file=("a.txt", content), purpose="parse")
+        client.parsing.create(file_id=file.id, tier="fast", version="latest", webhook_configurations=[hook])
+    emulator.control.advance(60)
+    told = [payload(body) for _, body in receiver.wait_for(2)]
+    assert {one["event_type"] for one in told} == {"parse.success", "parse.partial_success"}
+    assert {one["data"]["status"] for one in told} == {"COMPLETED"}
+
+
 def test_a_receiver_that_is_not_there_harms_nobody_and_private_ones_can_be_refused(
     emulator: LlamaCloudEmulator, client: Any, make_directory: Callable[..., str], receiver: Receiver
 ) -> None:
