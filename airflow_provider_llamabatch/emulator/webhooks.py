@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_llamabatch.emulator.errors import invalid
-from airflow_provider_llamabatch.emulator.models.requests import EVENTS, MAX_WEBHOOKS, SavedWebhook
+from airflow_provider_llamabatch.emulator.models.requests import EVENTS, SavedWebhook
 from airflow_provider_llamabatch.emulator.state import batches, jobs
 from airflow_provider_llamabatch.emulator.state.clock import iso
 
@@ -44,11 +44,14 @@ class Watched:
     status: Callable[[float], str]
     targets: list[SavedWebhook]
     is_partial: bool = False
+    since: float = 0.0
     told: set[str] = field(default_factory=set)
     has_ended: bool = False
 
     def news(self, now: float) -> Iterator[str]:
         """Go through the statuses that have come since the last look; what was passed unseen is told too."""
+        if now < self.since:
+            return
         word = self.status(now)
         self.has_ended = word not in OPEN
         passed = [
@@ -68,21 +71,23 @@ class Watched:
 
 
 def targets(request: ApiRequest, asked: Any) -> list[SavedWebhook]:
-    """Return the webhooks of a create. Refuses unknown ids and more than four (422)."""
-    found = []
+    """Return the webhooks of a create. Refuses ids that are unknown (422)."""
     for id_ in asked.webhook_configuration_ids or []:
-        saved = request.project.webhooks.get(id_)
-        if saved is None:
+        if request.project.webhooks.get(id_) is None:
             raise invalid("body", "webhook_configuration_ids", f"Webhook configuration {id_} not found", id_)
-        found.append(saved.webhook)
-    inline = asked.webhook_configurations or []
-    if len(inline) > MAX_WEBHOOKS:
-        message = f"List should have at most {MAX_WEBHOOKS} items"
-        raise invalid("body", "webhook_configurations", message, len(inline))
-    for one in inline:
-        if one.webhook_url and one.webhook_url.startswith(("http://", "https://")):
-            found.append(SavedWebhook.model_construct(**one.model_dump()))
-    return found
+    return targets_of(
+        request, asked.model_dump(include={"webhook_configuration_ids", "webhook_configurations"})
+    )
+
+
+def targets_of(request: ApiRequest, parameters: dict[str, Any]) -> list[SavedWebhook]:
+    """Return the webhooks that options name, without saved ones that have been deleted since."""
+    saved = (request.project.webhooks.get(id_) for id_ in parameters.get("webhook_configuration_ids") or [])
+    inline = parameters.get("webhook_configurations") or []
+    return [
+        *(one.webhook for one in saved if one is not None),
+        *(SavedWebhook.model_construct(**one) for one in inline if one.get("webhook_url")),
+    ]
 
 
 def watch_batch(service: EmulatorState, project_id: str, batch: Batch, told: list[SavedWebhook]) -> None:
@@ -95,8 +100,14 @@ def watch_batch(service: EmulatorState, project_id: str, batch: Batch, told: lis
 def watch_job(service: EmulatorState, project_id: str, job: Job, told: list[SavedWebhook]) -> None:
     """Tell about a job."""
     product = "parse" if job.type == "parse_v2" else "extract"
-    is_partial = bool(job.failed_pages)
-    _watch(service, Watched(job.id, project_id, product, lambda now: jobs.status(job, now), told, is_partial))
+    watched = Watched(job.id, project_id, product, lambda now: jobs.status(job, now), told)
+    watched.is_partial, watched.since = bool(job.failed_pages), job.created_at
+    _watch(service, watched)
+
+
+def forget(service: EmulatorState, ids: list[str]) -> None:
+    """Tell nothing about jobs that will never be made."""
+    service.watched = [watched for watched in service.watched if watched.id not in ids]
 
 
 def _watch(service: EmulatorState, watched: Watched) -> None:

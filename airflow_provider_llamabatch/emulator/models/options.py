@@ -37,6 +37,7 @@ Language = Annotated[str, AfterValidator(_language), Field(json_schema_extra={"e
 AtLeastOne = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 HttpUrl = Annotated[str, StringConstraints(pattern="^https?:")]
+MAX_WEBHOOKS = 4
 Tier = Literal["fast", "cost_effective", "agentic", "agentic_plus"]
 
 
@@ -306,8 +307,8 @@ class ParseOptions(Options):
     processing_options: ProcessingOptions = Field(default_factory=ProcessingOptions)
     fast_options: FastOptions | None = None
     agentic_options: AgenticOptions | None = None
-    webhook_configurations: list[ParseWebhook] = []
-    webhook_configuration_ids: Annotated[list[str], Field(max_length=4)] | None = None
+    webhook_configurations: Annotated[list[ParseWebhook], Field(max_length=MAX_WEBHOOKS)] = []
+    webhook_configuration_ids: Annotated[list[str], Field(max_length=MAX_WEBHOOKS)] | None = None
     input_options: InputOptions = Field(default_factory=InputOptions)
     crop_box: CropBox = Field(default_factory=CropBox)
     page_ranges: PageRanges = Field(default_factory=PageRanges)

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import from_json
 
 from airflow_provider_llamabatch.emulator.documents.schemas import check_schema
-from airflow_provider_llamabatch.emulator.models.options import AtLeastOne, ParseOptions
+from airflow_provider_llamabatch.emulator.models.options import MAX_WEBHOOKS, AtLeastOne, ParseOptions
 
 JobType = Literal["parse_v2", "extract_v2"]
 JobStatus = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
@@ -39,7 +39,6 @@ EVENTS = [
     }.items()
     for event in events.split()
 ] + ["unmapped_event"]
-MAX_WEBHOOKS = 4
 
 
 def parse_json(text: bytes | str) -> Any:

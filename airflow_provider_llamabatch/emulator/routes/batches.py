@@ -18,7 +18,7 @@ from airflow_provider_llamabatch.emulator.state import batches, jobs
 from airflow_provider_llamabatch.emulator.state.clock import iso
 from airflow_provider_llamabatch.emulator.state.records import Batch, Configuration, DirectoryFile, Timeline
 from airflow_provider_llamabatch.emulator.state.tables import Table
-from airflow_provider_llamabatch.emulator.webhooks import targets, watch_batch
+from airflow_provider_llamabatch.emulator.webhooks import forget, targets, targets_of, watch_batch, watch_job
 
 Json = dict[str, Any]
 
@@ -81,8 +81,10 @@ def cancel_batch(request: ApiRequest, batch_id: str) -> Json:
     state = batches.snapshot(batch, request.now)
     detail = f"Batch is already {state.status} and cannot be cancelled"
     refuse_when(state.ended, request.settings.terminal_cancel_code, detail)
-    for job_id in batches.ask_to_cancel(batch, request.now, request.settings):
+    never_made = batches.ask_to_cancel(batch, request.now, request.settings)
+    for job_id in never_made:
         made.remove(job_id)
+    forget(service, never_made)
     if request.settings.cancel_stops_jobs and batch.cancelled_at is not None:
         for job in (made.get(entry.job_id or "") for entry in batch.entries):
             if job is not None:
@@ -164,6 +166,7 @@ def _add_job(
         configuration_id=configuration.id,
         times=times,
     )
+    watch_job(request.service, request.project.id, job, targets_of(request, configuration.parameters))
     return job.id
 
 

@@ -9,6 +9,7 @@ from airflow_provider_llamabatch.emulator.models.products import (
     ConfigurationCreate,
     ConfigurationList,
     Parameters,
+    ParseParameters,
 )
 from airflow_provider_llamabatch.emulator.models.responses import ConfigurationResponse, Page
 from airflow_provider_llamabatch.emulator.routes.base import Api, ApiRequest, refuse_when
@@ -16,6 +17,7 @@ from airflow_provider_llamabatch.emulator.routes.paging import newest_page
 from airflow_provider_llamabatch.emulator.state.clock import iso
 from airflow_provider_llamabatch.emulator.state.records import Configuration
 from airflow_provider_llamabatch.emulator.state.service import PRESET_ID
+from airflow_provider_llamabatch.emulator.webhooks import targets
 
 Json = dict[str, Any]
 
@@ -25,6 +27,7 @@ api = Api("/api/v1/beta/configurations", "Configurations")
 @api.route("POST", "", ConfigurationResponse, status=201)
 def save_configuration(request: ApiRequest, body: ConfigurationCreate) -> Json:
     """Create a configuration, or change the one with the same name and product."""
+    _check_webhooks(request, body.parameters)
     known = (
         one
         for one in request.project.configurations
@@ -67,6 +70,7 @@ def change_configuration(request: ApiRequest, config_id: str, body: Configuratio
     """Change a configuration. Jobs and batches made before keep what they were made with."""
     configuration = request.configuration(config_id)
     refuse_when(configuration.id == PRESET_ID, 403, "A built-in preset cannot be changed")
+    _check_webhooks(request, body.parameters)
     configuration.name = body.name or configuration.name
     if body.parameters is not None:
         _set_parameters(request, configuration, body.parameters)
@@ -79,6 +83,11 @@ def delete_configuration(request: ApiRequest, config_id: str) -> None:
     configuration = request.configuration(config_id)
     refuse_when(configuration.id == PRESET_ID, 403, "A built-in preset cannot be deleted")
     request.project.configurations.remove(configuration.id)
+
+
+def _check_webhooks(request: ApiRequest, parameters: Parameters | None) -> None:
+    if isinstance(parameters, ParseParameters):
+        targets(request, parameters)
 
 
 def _set_parameters(request: ApiRequest, configuration: Configuration, parameters: Parameters) -> None:

@@ -29,7 +29,7 @@ from airflow_provider_llamabatch.emulator.routes.paging import newest_page
 from airflow_provider_llamabatch.emulator.state import jobs
 from airflow_provider_llamabatch.emulator.state.outcomes import pages_of
 from airflow_provider_llamabatch.emulator.state.records import Job
-from airflow_provider_llamabatch.emulator.webhooks import targets, watch_job
+from airflow_provider_llamabatch.emulator.webhooks import targets, targets_of, watch_job
 
 Json = dict[str, Any]
 
@@ -167,7 +167,7 @@ def _new_job(
     request: ApiRequest, asked: ParseUpload, parameters: Json, blob: str, name: str | None, file_input: str
 ) -> Json:
     making.check_credits(request)
-    told = targets(request, asked)
+    targets(request, asked)
     job = making.new_job(
         request,
         "parse_v2",
@@ -178,7 +178,7 @@ def _new_job(
         configuration_id=asked.configuration_id,
     )
     job.user_metadata = asked.user_metadata
-    watch_job(request.service, request.project.id, job, told)
+    watch_job(request.service, request.project.id, job, targets_of(request, parameters))
     return _job_json(request, job)
 
 

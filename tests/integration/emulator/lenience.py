@@ -74,7 +74,7 @@ def be_lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projects, "page_size", lambda *_: None)
     monkeypatch.setattr(paging, "_position", or_else(paging._position, lambda _, kind: (kind(), 0)))
     monkeypatch.setattr(access, "project_of", lambda service, _: service.keys[service.default_key])
-    for module in (batches, extract, parse):
+    for module in (batches, configurations, extract, parse):
         monkeypatch.setattr(module, "targets", or_else(webhooks.targets, lambda *_: []))
     monkeypatch.setattr(batches, "_source_files", or_else(batches._source_files, lambda *_: []))
     monkeypatch.setattr(batches, "_configuration", or_else(batches._configuration, configuration))

@@ -166,6 +166,52 @@ def test_a_job_that_could_not_read_every_page_is_a_partial_success(
     assert {one["data"]["status"] for one in told} == {"COMPLETED"}
 
 
+def test_the_webhooks_of_a_saved_configuration_hear_of_its_jobs(
+    emulator: LlamaCloudEmulator, client: Any, make_batch: Callable[..., Any], receiver: Receiver
+) -> None:
+    ended: Any = {"webhook_url": receiver.url, "webhook_events": ["parse.success"]}
+    saved = client.webhook_configs.create(webhook_url=receiver.url, webhook_events=["parse.pending"])
+    parameters: Any = {"product_type": "parse_v2", "tier": "fast", "version": "latest"}
+    parameters |= {"webhook_configurations": [ended], "webhook_configuration_ids": [saved.id]}
+    configuration = client.configurations.create(name="told", parameters=parameters)
+    file = client.files.create(file=("a.txt", b"A"), purpose="parse")
+    job = client.parsing.create(
+        file_id=file.id, tier="configured", version="configured", configuration_id=configuration.id
+    )
+    emulator.control.advance(60)
+    alone = [payload(body) for _, body in receiver.wait_for(2)]
+    assert {(one["event_type"], one["data"]["id"]) for one in alone} == {
+        ("parse.pending", job.id),
+        ("parse.success", job.id),
+    }
+    client.webhook_configs.delete(saved.id)
+    make_batch(configuration_id=configuration.id)
+    emulator.control.advance(60)
+    told = [payload(body) for _, body in receiver.wait_for(5)[2:]]
+    made = {one.id for one in client.parsing.list()} - {job.id}
+    assert {(one["event_type"], one["data"]["id"]) for one in told} == {
+        ("parse.success", id_) for id_ in made
+    }
+
+
+def test_nobody_hears_of_jobs_that_a_cancelled_batch_never_made(
+    emulator: LlamaCloudEmulator, client: Any, make_batch: Callable[..., Any], receiver: Receiver
+) -> None:
+    parameters: Any = {"product_type": "parse_v2", "tier": "fast", "version": "latest"}
+    parameters["webhook_configurations"] = [{"webhook_url": receiver.url}]
+    configuration = client.configurations.create(name="told", parameters=parameters)
+    batch = make_batch(configuration_id=configuration.id)
+    emulator.control.advance(1)
+    client.batches.cancel(batch.id)
+    emulator.control.advance(60)
+    told = [payload(body) for _, body in receiver.wait_for(2)]
+    deadline = time.monotonic() + 5
+    while emulator._service.watched and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert {one["data"]["id"] for one in told} == {one.id for one in client.parsing.list()}
+    assert len(emulator.control.deliveries()) == len(receiver.got) == 2
+
+
 def test_a_receiver_that_is_not_there_harms_nobody_and_private_ones_can_be_refused(
     emulator: LlamaCloudEmulator, client: Any, make_directory: Callable[..., str], receiver: Receiver
 ) -> None:
@@ -192,7 +238,11 @@ def test_unknown_webhooks_and_more_than_four_are_refused(
     ):
         with pytest.raises(llama_cloud.UnprocessableEntityError):
             client.batches.create(source_directory_id=directory_id, config={"job": JOB}, **wrong)
+        parameters: Any = {"product_type": "parse_v2", "tier": "fast", "version": "latest", **wrong}
+        with pytest.raises(llama_cloud.UnprocessableEntityError):
+            client.configurations.create(name="wrong", parameters=parameters)
     assert emulator.control.counters()["batches"] == 0
+    assert [one.name for one in client.configurations.list()] == ["PARSE_AGENTIC"]
 
 
 def test_a_batch_that_ends_with_a_word_nobody_knows_is_not_looked_at_for_ever(
