@@ -59,9 +59,7 @@ def create_job(request: ApiRequest, body: ParseCreate) -> Json:
         return _new_job(request, body, parameters, blob, name, body.file_id)
     refuse_when(not body.source_url, 400, "Either file_id or source_url is required")
     blob = request.service.blobs.store("", io.BytesIO())
-    job = making.new_job(request, "parse_v2", blob, name=None, file_input="", parameters=parameters)
-    job.error = NOT_FETCHED
-    return _job_json(request, job)
+    return _new_job(request, body, parameters, blob, name=None, file_input="")
 
 
 @api.route("POST", "/upload", ParseJobResponse, refusals=[402])
@@ -178,6 +176,8 @@ def _new_job(
         configuration_id=asked.configuration_id,
     )
     job.user_metadata = asked.user_metadata
+    if not file_input:
+        job.error = NOT_FETCHED
     watch_job(request.service, request.project.id, job, targets_of(request, parameters))
     return _job_json(request, job)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -197,6 +198,26 @@ def test_single_jobs_run_cancel_and_are_deleted(emulator: LlamaCloudEmulator, cl
     fetched = client.parsing.create(tier="fast", version="latest", source_url="https://example.com/a.pdf")
     emulator.control.advance(60)
     assert client.parsing.get(fetched.id).job.status == "FAILED"
+
+
+def test_a_job_over_an_address_is_made_like_any_other_and_fails(
+    emulator: LlamaCloudEmulator, client: Any
+) -> None:
+    asked: Any = {"tier": "fast", "version": "latest", "source_url": "https://example.com/a.pdf"}
+    with pytest.raises(llama_cloud.UnprocessableEntityError):
+        client.parsing.create(**asked, webhook_configuration_ids=["whc-none"])
+    hook = {"webhook_url": "http://127.0.0.1:9", "webhook_events": ["parse.error"]}
+    job = client.parsing.create(**asked, webhook_configurations=[hook], user_metadata={"order": "17"})
+    assert job.user_metadata == {"order": "17"}
+    emulator.control.change(webhook_attempts=1, credits_available=0)
+    emulator.control.advance(60)
+    deadline = time.monotonic() + 20
+    while not emulator.control.deliveries() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [one["body"]["data"]["id"] for one in emulator.control.deliveries()] == [job.id]
+    with pytest.raises(llama_cloud.APIStatusError) as refused:
+        client.parsing.create(**asked)
+    assert refused.value.status_code == 402
 
 
 def test_extract_shows_more_when_asked(emulator: LlamaCloudEmulator, client: Any) -> None:
