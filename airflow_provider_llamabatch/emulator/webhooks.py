@@ -133,8 +133,9 @@ class Delivery:
 
     def headers(self) -> dict[str, str]:
         """Return the documented headers, the target's own, and the signature over the body."""
+        own: dict[str, Any] = {**(self.target.webhook_headers or {})}  # those of parse webhooks are any JSON
         headers = {
-            **(self.target.webhook_headers or {}),
+            **{name: one if isinstance(one, str) else json.dumps(one) for name, one in own.items()},
             "Content-Type": "application/json",
             "User-Agent": USER_AGENT,
             "X-Webhook-Event-ID": self.event_id,
@@ -213,7 +214,7 @@ class Deliverer:
         seen |= {"attempts": 0, "status": None, "delivered": False, "body": delivery.payload}
         with self._service.lock:
             self._service.deliveries.append(seen)
-        if not settings.webhook_private_targets and _is_private(url):
+        if not settings.webhook_private_targets and await _is_private(url):
             return
         async with httpx.AsyncClient(timeout=settings.webhook_timeout_seconds, trust_env=False) as client:
             pause = settings.webhook_retry_seconds
@@ -234,12 +235,12 @@ async def _send(client: httpx.AsyncClient, url: str, delivery: Delivery) -> int 
         return None
 
 
-def _is_private(url: str) -> bool:
+async def _is_private(url: str) -> bool:
+    """Whether a host, however it is spelled, stands for an address that the service does not call."""
     try:
-        host = urlsplit(url).hostname or ""
+        found = await asyncio.get_running_loop().getaddrinfo(urlsplit(url).hostname, None)
     except ValueError:
         return True  # it is nobody's address
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return host == "localhost" or host.endswith(".local")
+    except OSError:
+        return False  # the call will fail
+    return not all(ipaddress.ip_address(address[0]).is_global for *_, address in found)

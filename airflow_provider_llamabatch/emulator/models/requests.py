@@ -68,13 +68,14 @@ Words = Annotated[list[str], BeforeValidator(_split)]
 Moment = Annotated[datetime, AfterValidator(_utc)]
 Name = Annotated[str, StringConstraints(min_length=1)]
 DataSchema = Annotated[dict[str, Any], AfterValidator(check_schema)]
+WebhookUrl = Annotated[str, StringConstraints(pattern="^https?://", max_length=2000)]
 Metadata = dict[str, str | int | float | bool | list[str] | None]
 
 
 class Webhook(BaseModel):
     """An inline webhook."""
 
-    webhook_url: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    webhook_url: WebhookUrl | None = None
     webhook_headers: dict[str, str] | None = None
     webhook_signing_secret: str | None = None
     webhook_events: list[Event] | None = None
@@ -91,7 +92,7 @@ class Webhooks(BaseModel):
 class SavedWebhook(BaseModel):
     """Body of a webhook configuration; no events given means all, an empty list is refused."""
 
-    webhook_url: Annotated[str, StringConstraints(pattern="^https?://", max_length=2000)]
+    webhook_url: WebhookUrl
     webhook_headers: dict[str, str] | None = None
     webhook_signing_secret: str | None = None
     webhook_events: Annotated[list[Event], Field(min_length=1)] | None = None
@@ -101,7 +102,7 @@ class SavedWebhook(BaseModel):
 class WebhookChange(BaseModel):
     """Body of a change of a webhook configuration."""
 
-    webhook_url: Annotated[str, StringConstraints(pattern="^https?://", max_length=2000)] | None = None
+    webhook_url: WebhookUrl | None = None
     webhook_headers: dict[str, str] | None = None
     webhook_signing_secret: str | None = None
     webhook_events: Annotated[list[Event], Field(min_length=1)] | None = None

@@ -216,7 +216,7 @@ def test_a_receiver_that_is_not_there_harms_nobody_and_private_ones_can_be_refus
     emulator: LlamaCloudEmulator, client: Any, make_directory: Callable[..., str], receiver: Receiver
 ) -> None:
     emulator.control.change(webhook_retry_seconds=0, webhook_private_targets=False)
-    hooks = [{"webhook_url": url} for url in ("http://127.0.0.1:9/x", receiver.url, "http://[", "oops")]
+    hooks = [{"webhook_url": url} for url in ("http://127.0.0.1:9/x", receiver.url, "http://[", "https://")]
     client.batches.create(
         source_directory_id=make_directory(), config={"job": JOB}, webhook_configurations=hooks
     )
@@ -227,7 +227,39 @@ def test_a_receiver_that_is_not_there_harms_nobody_and_private_ones_can_be_refus
     assert httpx.get(f"{emulator.url}/_emulator/deliveries").status_code == 200
 
 
-def test_unknown_webhooks_and_more_than_four_are_refused(
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1", "0", "localhost", "[::ffff:127.0.0.1]"])
+def test_a_private_address_is_not_called_however_it_is_spelled(
+    emulator: LlamaCloudEmulator, client: Any, receiver: Receiver, host: str
+) -> None:
+    file = client.files.create(file=("a.txt", b"A"), purpose="parse")
+    refused = receiver.url.replace("127.0.0.1", host)
+    for url, allowed in ((refused, False), (receiver.url, True)):
+        emulator.control.change(webhook_private_targets=allowed)
+        hook: Any = {"webhook_url": url, "webhook_events": ["parse.success"]}
+        client.parsing.create(file_id=file.id, tier="fast", version="latest", webhook_configurations=[hook])
+        emulator.control.advance(60)
+        deadline = time.monotonic() + 20
+        while not any(one["url"] == url for one in emulator.control.deliveries()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    receiver.wait_for(1)
+    assert {one["url"]: one["attempts"] for one in emulator.control.deliveries()} == {
+        refused: 0,
+        receiver.url: 1,
+    }
+
+
+def test_a_header_that_is_no_text_is_sent_as_json(
+    emulator: LlamaCloudEmulator, client: Any, receiver: Receiver
+) -> None:
+    hook: Any = {"webhook_url": receiver.url, "webhook_headers": {"X-Number": 5, "X-List": [1, "a"]}}
+    file = client.files.create(file=("a.txt", b"A"), purpose="parse")
+    client.parsing.create(file_id=file.id, tier="fast", version="latest", webhook_configurations=[hook])
+    headers, _ = receiver.wait_for(1)[0]
+    assert (headers["X-Number"], headers["X-List"]) == ("5", '[1, "a"]')
+
+
+def test_unknown_webhooks_and_other_addresses_and_more_than_four_are_refused(
     emulator: LlamaCloudEmulator, client: Any, make_directory: Callable[..., str]
 ) -> None:
     directory_id = make_directory()
@@ -235,6 +267,7 @@ def test_unknown_webhooks_and_more_than_four_are_refused(
         {"webhook_configuration_ids": ["whc-none"]},
         {"webhook_configuration_ids": ["whc-none"] * 5},
         {"webhook_configurations": [{"webhook_url": "https://example.com"}] * 9},
+        {"webhook_configurations": [{"webhook_url": "ftp://example.com"}]},
     ):
         with pytest.raises(llama_cloud.UnprocessableEntityError):
             client.batches.create(source_directory_id=directory_id, config={"job": JOB}, **wrong)
