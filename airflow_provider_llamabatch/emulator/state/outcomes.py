@@ -71,9 +71,11 @@ def pages_of(job: Job, document: Document) -> list[JobPage]:
 
 
 def _chosen(count: int, parameters: dict[str, Any]) -> tuple[int, ...]:
-    asked = parameters.get("page_ranges") or parameters
+    ranges = parameters.get("page_ranges") or {}
+    asked = ranges or parameters
     chosen = range(1, count + 1) if not asked.get("target_pages") else _within(count, asked["target_pages"])
-    return tuple(chosen[: asked.get("max_pages")])
+    # In page_ranges of a parse job target_pages takes precedence; of an extract job nothing of the kind is said.
+    return tuple(chosen if ranges.get("target_pages") else chosen[: asked.get("max_pages")])
 
 
 def _within(count: int, target_pages: str) -> list[int]:

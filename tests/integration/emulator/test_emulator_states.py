@@ -328,6 +328,7 @@ def test_a_job_fails_when_more_pages_fail_than_are_allowed(
         ({"target_pages": "1,3-4"}, (1, 3, 4)),
         ({"page_ranges": {"target_pages": "2-99"}}, (2, 3, 4, 5)),
         ({"page_ranges": {"max_pages": 2}}, (1, 2)),
+        ({"page_ranges": {"target_pages": "1,3", "max_pages": 1}}, (1, 3)),
         ({"target_pages": "4,5", "max_pages": 1}, (4,)),
         ({"target_pages": "6"}, ()),
     ],
