@@ -191,8 +191,9 @@ def test_single_jobs_run_cancel_and_are_deleted(emulator: LlamaCloudEmulator, cl
     with pytest.raises(llama_cloud.ConflictError):
         client.parsing.delete(job.id)
     emulator.control.advance(60)
-    with pytest.raises(llama_cloud.BadRequestError, match="fast tier"):
-        client.parsing.get(job.id, expand=["markdown"])
+    for name in ("markdown", "markdown_full", "markdown_content_metadata", "markdown_full_content_metadata"):
+        with pytest.raises(llama_cloud.BadRequestError, match="fast tier"):
+            client.parsing.get(job.id, expand=[name])
     assert client.parsing.get(job.id, expand=["text"]).text.pages[0].text == "Alpha"
     extraction = client.extract.create(file_input=job.id, configuration={"data_schema": SCHEMA})
     assert client.extract.cancel(extraction.id).status == "CANCELLED"
