@@ -102,14 +102,17 @@ def get_file(
     return _file_json(request, request.directory_file(directory_id, directory_file_id), expanded)
 
 
-@api.route("PATCH", "/{directory_file_id}", DirectoryFileResponse)
+@api.route("PATCH", "/{directory_file_id}", DirectoryFileResponse, refusals=[409])
 def change_file(request: ApiRequest, directory_id: str, directory_file_id: str, body: FileChange) -> Json:
     """Rename a file, replace its metadata or move it to another directory."""
     file = request.directory_file(directory_id, directory_file_id)
-    if body.target_directory_id:
-        _move(request, file, request.directory(body.target_directory_id).id)
+    target_id = request.directory(body.target_directory_id or directory_id).id
+    unique_id = body.unique_id or file.unique_id
+    if (target_id, unique_id) != (file.directory_id, file.unique_id):
+        _make_room(request, target_id, unique_id)
+        _move(request, file, target_id)
     file.display_name = body.display_name or file.display_name
-    file.unique_id = body.unique_id or file.unique_id
+    file.unique_id = unique_id
     if "metadata" in body.model_fields_set:
         file.metadata = body.metadata
     file.updated_at = request.now

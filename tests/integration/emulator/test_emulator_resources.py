@@ -139,6 +139,34 @@ def test_a_second_file_with_the_same_unique_id_is_a_switch(
     assert len(list(client.beta.directories.files.list(directory_id))) == count
 
 
+@pytest.mark.parametrize(("policy", "count"), [("add", 3), ("replace", 1), ("refuse", 1)])
+def test_a_change_or_a_move_onto_a_taken_unique_id_is_a_duplicate_as_well(
+    emulator: LlamaCloudEmulator,
+    client: Any,
+    make_directory: Callable[..., str],
+    policy: str,
+    count: int,
+) -> None:
+    emulator.control.change(duplicate_unique_id=policy)
+    files = client.beta.directories.files
+    taken, other = make_directory({"a.txt": b"1"}), make_directory({"a.txt": b"2"})
+    changed = files.upload(taken, upload_file=("b.txt", b"3"))
+    moved = next(iter(files.list(other)))
+    changes: list[tuple[str, str, Any]] = [
+        (changed.id, taken, {"unique_id": "a.txt"}),
+        (moved.id, other, {"target_directory_id": taken}),
+    ]
+    for id_, directory_id, change in changes:
+        if policy == "refuse":
+            with pytest.raises(llama_cloud.ConflictError):
+                files.update(id_, directory_id=directory_id, **change)
+        else:
+            files.update(id_, directory_id=directory_id, **change)
+    assert len([file for file in files.list(taken) if file.unique_id == "a.txt"]) == count
+    file = next(iter(files.list(taken)))
+    assert files.update(file.id, directory_id=taken, unique_id=file.unique_id).id == file.id
+
+
 def test_files_can_be_listed_in_every_order_the_api_knows(client: Any) -> None:
     for name in ("b.txt", "a.txt", "c.txt"):
         client.files.create(file=(name, b"x"), purpose="user_data")
