@@ -28,12 +28,7 @@ api = Api("/api/v1/beta/configurations", "Configurations")
 def save_configuration(request: ApiRequest, body: ConfigurationCreate) -> Json:
     """Create a configuration, or change the one with the same name and product."""
     _check_webhooks(request, body.parameters)
-    known = (
-        one
-        for one in request.project.configurations
-        if (one.name, one.product_type) == (body.name, body.parameters.product_type) and one.id != PRESET_ID
-    )
-    configuration = next(known, None)
+    configuration = _called(request, body.name, body.parameters.product_type)
     if configuration is None:
         service, now = request.service, request.now
         id_ = service.ids.new("cfg")
@@ -65,13 +60,18 @@ def get_configuration(request: ApiRequest, config_id: str) -> Json:
     return _configuration_json(request.configuration(config_id))
 
 
-@api.route("PUT", "/{config_id}", ConfigurationResponse)
+@api.route("PUT", "/{config_id}", ConfigurationResponse, refusals=[409])
 def change_configuration(request: ApiRequest, config_id: str, body: ConfigurationChange) -> Json:
     """Change a configuration. Jobs and batches made before keep what they were made with."""
     configuration = request.configuration(config_id)
     refuse_when(configuration.id == PRESET_ID, 403, "A built-in preset cannot be changed")
     _check_webhooks(request, body.parameters)
-    configuration.name = body.name or configuration.name
+    name = body.name or configuration.name
+    product_type = configuration.product_type if body.parameters is None else body.parameters.product_type
+    found = _called(request, name, product_type)
+    is_taken = found is not None and found.id != configuration.id
+    refuse_when(is_taken, 409, f"A configuration {name!r} for {product_type} exists already")
+    configuration.name = name
     if body.parameters is not None:
         _set_parameters(request, configuration, body.parameters)
     return _configuration_json(configuration)
@@ -83,6 +83,13 @@ def delete_configuration(request: ApiRequest, config_id: str) -> None:
     configuration = request.configuration(config_id)
     refuse_when(configuration.id == PRESET_ID, 403, "A built-in preset cannot be deleted")
     request.project.configurations.remove(configuration.id)
+
+
+def _called(request: ApiRequest, name: str, product_type: str) -> Configuration | None:
+    """Return the one configuration with this name and product; presets are apart."""
+    asked = (name, product_type)
+    saved = (one for one in request.project.configurations if one.id != PRESET_ID)
+    return next((one for one in saved if (one.name, one.product_type) == asked), None)
 
 
 def _check_webhooks(request: ApiRequest, parameters: Parameters | None) -> None:

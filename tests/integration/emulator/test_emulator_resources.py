@@ -195,6 +195,14 @@ def test_a_configuration_of_the_same_name_and_product_is_changed_not_added(clien
         first.id,
         "cfg-PARSE_AGENTIC",
     }
+    other = client.configurations.create(name="other", parameters=parameters)
+    with pytest.raises(llama_cloud.ConflictError):
+        client.configurations.update(other.id, name="mine")
+    extract: Any = {"product_type": "extract_v2", "data_schema": SCHEMA}
+    assert client.configurations.update(other.id, name="mine", parameters=extract).name == "mine"
+    with pytest.raises(llama_cloud.ConflictError):
+        client.configurations.update(other.id, parameters=parameters)
+    assert client.configurations.update(first.id, name="mine", parameters=parameters).id == first.id
     client.configurations.delete(first.id)
     with pytest.raises(llama_cloud.NotFoundError):
         client.configurations.retrieve(first.id)
