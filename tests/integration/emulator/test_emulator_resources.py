@@ -185,6 +185,23 @@ def test_files_can_be_listed_in_every_order_the_api_knows(client: Any) -> None:
         client.files.create(file=("empty.txt", b""), purpose="user_data")
 
 
+def test_the_token_of_another_list_or_order_is_refused(
+    client: Any, make_directory: Callable[..., str]
+) -> None:
+    directory_id = make_directory()
+    token = client.files.list(order_by="name", page_size=1).next_page_token
+    assert client.files.list(order_by="name", page_size=1, page_token=token).items
+    newest = client.beta.directories.files.list(directory_id, page_size=1).next_page_token
+    for list_, wrong, asked in (
+        (client.files.list, token, {"order_by": "id"}),
+        (client.files.list, token, {}),
+        (client.files.list, newest, {}),
+        (client.parsing.list, newest, {}),
+    ):
+        with pytest.raises(llama_cloud.BadRequestError, match="page token"):
+            list_(page_token=wrong, **asked)
+
+
 def test_a_configuration_of_the_same_name_and_product_is_changed_not_added(client: Any) -> None:
     parameters: Any = {"product_type": "parse_v2", "tier": "fast", "version": "latest"}
     first = client.configurations.create(name="mine", parameters=parameters)
