@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse
 from airflow_provider_llamabatch.emulator.documents import results
 from airflow_provider_llamabatch.emulator.errors import not_found
 from airflow_provider_llamabatch.emulator.routes.base import Api, ApiRequest, sure
+from airflow_provider_llamabatch.emulator.state import jobs
 from airflow_provider_llamabatch.emulator.state.clock import iso
 from airflow_provider_llamabatch.emulator.state.outcomes import pages_of
 from airflow_provider_llamabatch.emulator.state.records import Job, StoredFile
@@ -57,6 +58,8 @@ def _result(request: ApiRequest, kind: str, id_: str) -> Response:
         raise not_found("Result", kind)
     found = [project.jobs["parse_v2"].get(id_) for project in request.service.projects.values()]
     job: Job = sure(next(filter(None, found), None), "Job", id_)
+    if jobs.results_are_gone(job, request.now, request.settings):
+        raise not_found("Result", kind)
     media_type = "text/plain" if kind in {"text", "markdown"} else "application/json"
     chosen = pages_of(job, request.service.blobs.document(job.blob))
     return Response(results.stored(chosen, kind), media_type=media_type)

@@ -190,8 +190,7 @@ def _has_results(request: ApiRequest, job: Job, expand: frozenset[str]) -> bool:
             detail = "Result not found. Check the job status; results exist once the job is COMPLETED"
             raise HTTPException(code, detail)
         return False
-    expires = settings.results_expire_seconds
-    gone = expires is not None and request.now >= job.ended_at + expires
+    gone = jobs.results_are_gone(job, request.now, settings)
     refuse_when(gone, 404, "Result not found. The results of this job have expired")
     no_markdown = jobs.tier(job) == "fast" and any(name.startswith("markdown") for name in expand)
     refuse_when(no_markdown, 400, "Markdown is not available for jobs of the fast tier")

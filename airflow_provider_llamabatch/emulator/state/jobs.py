@@ -37,6 +37,12 @@ def ended_at(job: Job) -> float:
     return job.ended_at if job.cancelled_at is None else job.cancelled_at
 
 
+def results_are_gone(job: Job, now: float, settings: Settings) -> bool:
+    """Whether the results of a job have expired."""
+    expires = settings.results_expire_seconds
+    return expires is not None and now >= job.ended_at + expires
+
+
 def parse_job_json(job: Job, project_id: str, now: float) -> Json:
     """Show a parse job without its results."""
     word = status(job, now)

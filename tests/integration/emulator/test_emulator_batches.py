@@ -303,9 +303,12 @@ def test_a_completed_job_can_have_failed_pages_and_results_can_expire(
     job_id = expanded(client, batch.id).results[0].job_reference.id
     pages = client.parsing.get(job_id, expand=["markdown"]).markdown.pages
     assert [page.success for page in pages] == [True, False, True]
+    about = client.parsing.get(job_id, expand=["text_content_metadata"]).result_content_metadata["text"]
+    assert httpx.get(about.presigned_url).text == "one\n\nthree"
     emulator.control.advance(100)
     with pytest.raises(llama_cloud.NotFoundError, match="expired"):
         client.parsing.get(job_id, expand=["markdown"])
+    assert httpx.get(about.presigned_url).status_code == 404
 
 
 @pytest.mark.parametrize(
