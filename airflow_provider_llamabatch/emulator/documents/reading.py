@@ -98,7 +98,8 @@ def read(name: str, path: Path) -> Document:
         return Document(error="DOCUMENT_TOO_LARGE: reading it takes more memory than there is")
     except Exception as error:
         reason = "PDF_IS_BROKEN" if reader is _read_pdf else "NO_DATA_FOUND_IN_FILE"
-        return Document(error=f"{reason}: {_line(error)}")
+        # What the library says names a file of the server, which is no file that the client knows.
+        return Document(error=f"{reason}: {_line(error).replace(str(path), 'the file')}")
 
 
 def of_markdown(markdown: str) -> Document:

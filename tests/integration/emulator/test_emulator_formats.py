@@ -101,6 +101,13 @@ def test_a_file_becomes_markdown(
     assert shown.items.pages[0].items
 
 
+def test_a_broken_image_fails_without_a_path_of_the_server(emulator: LlamaCloudEmulator, client: Any) -> None:
+    job = client.parsing.create(tier="agentic", version="latest", upload_file=("a.png", b"no image"))
+    emulator.control.advance(60)
+    message = client.parsing.get(job.id).job.error_message
+    assert message == "NO_DATA_FOUND_IN_FILE: cannot identify image file 'the file'"
+
+
 def test_what_is_set_for_a_file_is_what_its_job_comes_to(
     emulator: LlamaCloudEmulator, client: Any, make_batch: Callable[..., Any]
 ) -> None:
