@@ -142,13 +142,12 @@ def _convert(name: str, path: Path) -> Document:
     if suffix in ZIPPED and not zipfile.is_zipfile(path):
         raise ValueError("the file is broken")  # markitdown would show its bytes as text
     markdown = _markdown(path, suffix)
-    if name.lower().endswith(".pptx"):
-        pages = re.split(r"<!-- Slide number: \d+ -->\n?", markdown)[1:]
-    elif name.lower().endswith((".xlsx", ".xls")):
-        pages = re.split(r"(?m)^(?=## )", markdown)
-    else:
-        pages = [markdown]
-    return _document([_page(page.strip()) for page in pages if page.strip()])
+    pages = [markdown]
+    if suffix == ".pptx":  # a blank slide is a page as well
+        pages = re.split(r"(?m)^<!-- Slide number: \d+ -->$", markdown)[1:]
+    elif suffix in {".xlsx", ".xls"}:
+        pages = re.split(r"(?m)^(?=## )", markdown)[1:]
+    return _document([_page(page.strip()) for page in pages])
 
 
 def _markdown(path: Path, suffix: str) -> str:

@@ -101,6 +101,26 @@ def test_a_file_becomes_markdown(
     assert shown.items.pages[0].items
 
 
+def test_a_blank_slide_keeps_its_number(emulator: LlamaCloudEmulator, client: Any) -> None:
+    from pptx import Presentation
+
+    slides, target = Presentation(), io.BytesIO()
+    for title, layout in (("First <!-- Slide number: 9 -->", 5), ("", 6), ("Third", 5)):
+        slide = slides.slides.add_slide(slides.slide_layouts[layout])
+        if title:
+            slide.shapes.title.text = title
+    slides.save(target)
+    job = client.parsing.create(
+        tier="agentic",
+        version="latest",
+        upload_file=("gap.pptx", target.getvalue()),
+        page_ranges={"target_pages": "2-3"},
+    )
+    emulator.control.advance(60)
+    pages = client.parsing.get(job.id, expand=["text"]).text.pages
+    assert [(page.page_number, page.text) for page in pages] == [(2, ""), (3, "# Third")]
+
+
 def test_a_broken_image_fails_without_a_path_of_the_server(emulator: LlamaCloudEmulator, client: Any) -> None:
     job = client.parsing.create(tier="agentic", version="latest", upload_file=("a.png", b"no image"))
     emulator.control.advance(60)
