@@ -26,8 +26,10 @@ PLAIN = frozenset(
     {".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".log"}
     | {".xml", ".tsv", ".json", ".jsonl", ".yaml", ".yml"}
 )
-CONVERTED = frozenset({".html", ".htm", ".csv", ".docx", ".pptx", ".xlsx", ".xls", ".msg", ".epub", ".ipynb"})
-ZIPPED = frozenset({".docx", ".pptx", ".xlsx", ".epub"})
+CONVERTED = frozenset({".html", ".htm", ".csv", ".docx", ".pptx", ".msg", ".epub", ".ipynb"})
+SHEETS = frozenset({".xlsx", ".xls"})
+MAILS = frozenset({".eml"})
+ZIPPED = frozenset({".docx", ".pptx", ".epub"})
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_BYTES = 50 * 1024 * 1024
 """No more is read of anything but a PDF: it would all have to be in memory at once."""
@@ -117,12 +119,10 @@ def _head(path: Path) -> bytes:
 def _reader(suffix: str, head: bytes) -> Callable[[str, Path], Document] | None:
     if suffix == ".pdf" or head.startswith(b"%PDF-"):
         return _read_pdf
-    if suffix in CONVERTED:
-        return _convert
-    if suffix in IMAGES:
-        return _read_image
-    if suffix == ".eml":
-        return _read_mail
+    readers = {CONVERTED: _convert, SHEETS: _read_sheets, IMAGES: _read_image, MAILS: _read_mail}
+    for suffixes, reader in readers.items():
+        if suffix in suffixes:
+            return reader
     if suffix in PLAIN or (not suffix and b"\0" not in head):
         return _read_text
     return None
@@ -145,8 +145,6 @@ def _convert(name: str, path: Path) -> Document:
     pages = [markdown]
     if suffix == ".pptx":  # a blank slide is a page as well
         pages = re.split(r"(?m)^<!-- Slide number: \d+ -->$", markdown)[1:]
-    elif suffix in {".xlsx", ".xls"}:
-        pages = re.split(r"(?m)^(?=## )", markdown)[1:]
     return _document([_page(page.strip()) for page in pages])
 
 
@@ -159,6 +157,37 @@ def _markdown(path: Path, suffix: str) -> str:
             file, stream_info=StreamInfo(extension=suffix)
         )
     return found.markdown
+
+
+def _read_sheets(_name: str, path: Path) -> Document:
+    import pandas as pd
+
+    with pd.ExcelFile(path) as book:
+        sheets = {
+            name: book.parse(name, header=None, dtype=object, na_filter=False).to_numpy().tolist()
+            for name in book.sheet_names
+            if _is_visible(book.book, name)
+        }
+    return _document([_page("\n".join([f"## {name}", *_table(rows)])) for name, rows in sheets.items()])
+
+
+def _is_visible(book: Any, name: str | int) -> bool:
+    """Whether a workbook, as either library has read it, shows a sheet."""
+    if hasattr(book, "sheet_by_name"):
+        return bool(book.sheet_by_name(name).visibility == 0)
+    return bool(book[name].sheet_state == "visible")
+
+
+def _table(rows: list[list[Any]]) -> list[str]:
+    """Return the lines of a markdown table whose head is the first row."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    ruled = [*cells[:1], *(["---"] * len(row) for row in cells[:1]), *cells[1:]]
+    return [f"| {' | '.join(row)} |" for row in ruled]
+
+
+def _cell(value: Any) -> str:
+    text = " ".join(str(value).split()).removesuffix(" 00:00:00")  # of a date
+    return text.replace("|", "\\|")
 
 
 def _read_image(name: str, path: Path) -> Document:

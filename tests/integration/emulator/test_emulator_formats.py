@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+from datetime import date
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +54,15 @@ def xlsx() -> bytes:
     return target.getvalue()
 
 
+def xls() -> bytes:
+    """Make a sheet of two cells in the oldest format of Excel, which is a bare row of records."""
+    records = [(9, struct.pack("<HH", 7, 16))]
+    for row, text in enumerate((b"Vendor", b"Acme")):
+        records.append((4, struct.pack("<HH3xB", row, 0, len(text)) + text))
+    records.append((10, b""))
+    return b"".join(struct.pack("<HH", kind, len(data)) + data for kind, data in records)
+
+
 def pptx() -> bytes:
     from pptx import Presentation
 
@@ -82,6 +93,7 @@ def mail() -> bytes:
     [
         ("a.docx", docx(), 1, "Hello\n\nVendor: Acme"),
         ("a.xlsx", xlsx(), 2, "| Acme | 3 |"),
+        ("a.xls", xls(), 1, "| Vendor |\n| --- |\n| Acme |"),
         ("a.pptx", pptx(), 2, "First slide"),
         ("a.png", png(), 1, "- Width: 40"),
         ("a.html", b"<h1>T</h1><table><tr><th>a</th></tr><tr><td>1</td></tr></table>", 1, "# T"),
@@ -99,6 +111,40 @@ def test_a_file_becomes_markdown(
     assert len(shown.markdown.pages) == pages
     assert part in shown.markdown.pages[0].markdown
     assert shown.items.pages[0].items
+
+
+def test_a_sheet_shows_what_its_cells_hold_unless_it_is_hidden(
+    emulator: LlamaCloudEmulator, client: Any
+) -> None:
+    from openpyxl import Workbook
+
+    book, target = Workbook(), io.BytesIO()
+    for row in (
+        ["item", "count", "due"],
+        ["Bolt | Nut", 3, date(2024, 1, 2)],
+        [None, 2.5, None],
+        ["long " * 20],
+    ):
+        book.active.append(row)
+    hidden = book.create_sheet("Hidden")
+    hidden.append(["secret"])
+    hidden.sheet_state = "hidden"
+    book.create_sheet("Last").append(["## no sheet"])
+    book.save(target)
+    job = client.parsing.create(tier="agentic", version="latest", upload_file=("a.xlsx", target.getvalue()))
+    emulator.control.advance(60)
+    pages = client.parsing.get(job.id, expand=["markdown"]).markdown.pages
+    assert [page.markdown.splitlines() for page in pages] == [
+        [
+            "## Sheet",
+            "| item | count | due |",
+            "| --- | --- | --- |",
+            r"| Bolt \| Nut | 3 | 2024-01-02 |",
+            "|  | 2.5 |  |",
+            f"| {'long ' * 20}|  |  |",
+        ],
+        ["## Last", "| ## no sheet |", "| --- |"],
+    ]
 
 
 def test_a_blank_slide_keeps_its_number(emulator: LlamaCloudEmulator, client: Any) -> None:
