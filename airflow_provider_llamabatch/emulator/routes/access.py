@@ -118,7 +118,7 @@ def project_of(service: EmulatorState, scope: Scope) -> Project:
     scheme, _, key = _header(scope, b"authorization").decode("latin-1").partition(" ")
     project = service.keys.get(key.strip()) if scheme.lower() == "bearer" else None
     if project is None:
-        raise HTTPException(401, NO_KEY, {"WWW-Authenticate": "Bearer"})
+        raise no_key()
     if scope["query_string"]:
         query = parse_qs(scope["query_string"].decode("latin-1"))
         for name, mine in (("project_id", project.id), ("organization_id", project.organization_id)):
@@ -126,6 +126,11 @@ def project_of(service: EmulatorState, scope: Scope) -> Project:
                 kind = name.removesuffix("_id")
                 raise HTTPException(403, f"You do not have access to {kind} {query[name][-1]}")
     return project
+
+
+def no_key() -> HTTPException:
+    """Refuse a key that opens no project."""
+    return HTTPException(401, NO_KEY, {"WWW-Authenticate": "Bearer"})
 
 
 def retry_after(settings: Settings, status: int) -> dict[str, str]:

@@ -20,6 +20,7 @@ from airflow_provider_llamabatch.emulator.errors import (
 )
 from airflow_provider_llamabatch.emulator.models.requests import parse_json
 from airflow_provider_llamabatch.emulator.models.responses import Refused
+from airflow_provider_llamabatch.emulator.routes.access import no_key
 from airflow_provider_llamabatch.emulator.settings import Settings
 from airflow_provider_llamabatch.emulator.state.records import (
     Configuration,
@@ -62,9 +63,13 @@ class ApiRequest(Request):
 
     @property
     def project(self) -> Project:
-        """The project of the key that was sent; on the control, the first project."""
+        """The project of the key that was sent, 401 once a reset took it; on the control, the first project."""
         service = self.service
-        return self.scope["state"].get("project") or service.keys[service.default_key]
+        sent: Project | None = self.scope["state"].get("project")
+        found = service.keys[service.default_key] if sent is None else service.projects.get(sent.id)
+        if found is None:
+            raise no_key()
+        return found
 
     @property
     def settings(self) -> Settings:

@@ -31,9 +31,9 @@ async def store_upload(
             most is not None and len(request.project.files) >= most, 402, f"The plan allows {most} files"
         )
     # Reading a large document takes seconds: not on the loop, and not while holding the lock.
-    blob = await run_in_threadpool(service.blobs.store, name, upload.file)
+    arrival = await run_in_threadpool(service.blobs.receive, name, upload.file)
     with service.lock:
-        now, content_type = request.now, upload.content_type
+        blob, now, content_type = service.blobs.keep(arrival), request.now, upload.content_type
         id_, order = service.ids.uuid(), service.order()
         file = StoredFile(id_, order, now, name, blob, purpose, external_file_id, content_type)
         request.project.files.add(file)

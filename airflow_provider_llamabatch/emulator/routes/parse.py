@@ -74,7 +74,8 @@ async def upload_and_create_job(
         parameters = _parameters(request, asked)
     stored = await making.store_upload(request, file, "parse")
     with request.service.lock:
-        return answer(request, _new_job(request, asked, parameters, stored.blob, stored.name, stored.id))
+        blob, name = making.input_of(request, stored.id)  # a reset may have taken it away
+        return answer(request, _new_job(request, asked, parameters, blob, name, stored.id))
 
 
 @api.route("GET", "", Page[ParseJobResponse])

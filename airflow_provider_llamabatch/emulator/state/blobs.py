@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import weakref
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,22 @@ KEPT_BYTES = 256 * 1024
 """A larger document is read from disk whenever it is needed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An upload that has been read, in files of its own; what is kept of it goes by ``key``."""
+
+    key: str
+    path: Path
+    found: Found
+
+
 class Blobs:
     """
-    Uploads by key; equal uploads share one. Storing is safe from every thread.
+    Uploads by key; equal uploads share one.
 
     A key is the name of a file in a temporary folder, beside which lies what was read from it; the folder goes with
-    this object. What is cleared gets another folder: an upload that is being read just then must not leave half of
-    itself in it.
+    this object. An upload is received, from any thread, beside what is kept: an equal one may be looked at meanwhile,
+    and everything be cleared.
     """
 
     def __init__(self) -> None:
@@ -42,19 +52,38 @@ class Blobs:
         self._summaries: dict[str, Found] = {}
         self._documents: OrderedDict[str, Document] = OrderedDict()
 
-    def store(self, name: str, content: BinaryIO) -> str:
-        """Keep an upload, read it, and return its key."""
-        folder, summaries, digest = self._folder, self._summaries, hashlib.sha256()
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as copy:
+    def receive(self, name: str, content: BinaryIO) -> Arrival:
+        """Read an upload."""
+        digest = hashlib.sha256()
+        with tempfile.NamedTemporaryFile(dir=self._root, delete=False) as copy:
             while chunk := content.read(CHUNK):
                 digest.update(chunk)
                 copy.write(chunk)
         suffix = PurePosixPath(name).suffix.lower()
         key = digest.hexdigest() + (suffix if suffix[1:].isalnum() and len(suffix) < 12 else "")
-        Path(copy.name).rename(folder / key)
-        if key not in summaries:
-            summaries[key] = aside.read(key, folder / key, _pages_of(folder / key))
-        return key
+        path = Path(copy.name)
+        found = self._read_before(key, _pages_of(path)) or aside.read(key, path, _pages_of(path))
+        return Arrival(key, path, found)
+
+    def keep(self, arrival: Arrival) -> str:
+        """Keep an upload and return its key."""
+        arrival.path.replace(self.path(arrival.key))
+        _pages_of(arrival.path).replace(_pages_of(self.path(arrival.key)))
+        self._summaries[arrival.key] = arrival.found
+        return arrival.key
+
+    def store(self, name: str, content: BinaryIO) -> str:
+        """Read an upload, keep it and return its key."""
+        return self.keep(self.receive(name, content))
+
+    def _read_before(self, key: str, target: Path) -> Found | None:
+        """Take over what was read from an equal upload, if there is one."""
+        try:
+            found = self._summaries[key]
+            target.hardlink_to(_pages_of(self.path(key)))
+        except (KeyError, OSError):  # cleared just now, or a file system without links
+            return None
+        return found
 
     def read(self, key: str) -> None:
         """Read a stored upload."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from llama_cloud import AuthenticationError, NotFoundError
 from pypdf import PdfWriter
 
 from airflow_provider_llamabatch.emulator.documents import aside
+from airflow_provider_llamabatch.emulator.state import blobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
+    from pathlib import Path
 
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
 
@@ -25,22 +27,67 @@ def parsed(client: Any, control: Any, upload: tuple[str, bytes]) -> Any:
     return client.parsing.get(job.id, expand=["text"])
 
 
-def test_what_is_reset_while_a_file_is_read_is_read_as_new_afterwards(
-    emulator: LlamaCloudEmulator, client: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def reset_while_reading(emulator: LlamaCloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reset the emulator when the next upload comes, as it is half read and when it is read."""
     read: Callable[..., Any] = aside.read
 
     def read_and_reset(*arguments: Any) -> Any:
+        monkeypatch.setattr(aside, "read", read)
+        emulator.control.reset()
         found = read(*arguments)
         emulator.control.reset()
         return found
 
-    with monkeypatch.context() as during:
-        during.setattr(aside, "read", read_and_reset)
-        client.files.create(file=("a.txt", b"Alpha"), purpose="parse")
-    emulator.control.freeze()
-    shown = parsed(client, emulator.control, ("a.txt", b"Alpha"))
-    assert (shown.job.status, shown.text.pages[0].text) == ("COMPLETED", "Alpha")
+    monkeypatch.setattr(aside, "read", read_and_reset)
+
+
+@pytest.mark.usefixtures("reset_while_reading")
+def test_an_upload_during_a_reset_is_a_file_of_the_new_start(client: Any) -> None:
+    made = client.files.create(file=("a.txt", b"Alpha"), purpose="parse")
+    assert [one.id for one in client.files.list()] == [made.id]
+    assert client.parsing.create(file_id=made.id, tier="fast", version="latest").status == "PENDING"
+
+
+@pytest.mark.usefixtures("reset_while_reading")
+def test_a_parse_job_with_an_upload_during_a_reset_is_one_of_the_new_start(client: Any) -> None:
+    made = client.parsing.create(upload_file=("a.txt", b"Alpha"), tier="fast", version="latest")
+    assert [one.id for one in client.parsing.list()] == [made.id]
+
+
+@pytest.mark.usefixtures("reset_while_reading")
+def test_an_upload_into_a_directory_that_a_reset_takes_away_is_refused(client: Any) -> None:
+    directory = client.beta.directories.create(name="x")
+    with pytest.raises(NotFoundError):
+        client.beta.directories.files.upload(directory.id, upload_file=("a.txt", b"Alpha"))
+
+
+@pytest.mark.usefixtures("reset_while_reading")
+def test_an_upload_into_a_project_that_a_reset_takes_away_is_refused(
+    emulator: LlamaCloudEmulator, client: Any
+) -> None:
+    other = emulator.control.add_project("other")
+    with pytest.raises(AuthenticationError):
+        client.with_options(api_key=other["api_key"]).files.create(file=("a.txt", b"Beta"), purpose="parse")
+
+
+def test_what_was_read_can_be_looked_at_while_an_equal_upload_is_read(
+    emulator: LlamaCloudEmulator, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: Callable[..., Any] = aside.read
+    upload, shown = ("a.txt", b"Alpha"), []
+
+    def read_another_first(name: str, source: Path, target: Path) -> Any:
+        monkeypatch.setattr(aside, "read", read)
+        shown.append(parsed(client, emulator.control, upload))
+        target.write_text("[")  # as far as writing has come
+        shown.append(client.parsing.get(shown[0].job.id, expand=["text"]))
+        return read(name, source, target)
+
+    monkeypatch.setattr(blobs, "KEPT_BYTES", 0)
+    monkeypatch.setattr(aside, "read", read_another_first)
+    shown.append(parsed(client, emulator.control, upload))
+    assert [one.text.pages[0].text for one in shown] == ["Alpha"] * 3
 
 
 def test_a_reader_that_was_ended_while_it_waited_costs_no_document(

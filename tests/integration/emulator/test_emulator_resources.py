@@ -331,12 +331,12 @@ def test_a_directory_that_is_deleted_during_an_upload_takes_no_file(
 ) -> None:
     directory = make_directory({})
     blobs = emulator._service.blobs
-    store = blobs.store
+    receive = blobs.receive
 
-    def deleting(*arguments: Any) -> str:
+    def deleting(*arguments: Any) -> Any:
         client.beta.directories.delete(directory)
-        return store(*arguments)
+        return receive(*arguments)
 
-    monkeypatch.setattr(blobs, "store", deleting)
+    monkeypatch.setattr(blobs, "receive", deleting)
     with pytest.raises(llama_cloud.NotFoundError):
         client.beta.directories.files.upload(directory, upload_file=("a.txt", b"a"))
