@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -85,7 +86,8 @@ def load(service: EmulatorState, path: Path) -> None:
 
 def _load(service: EmulatorState, path: Path) -> None:
     with service.lock, zipfile.ZipFile(path) as file:
-        saved = _SAVED.validate_json(file.read(RECORDS))
+        # pydantic's own reader refuses what lies some levels deeper here than in the request that it accepted.
+        saved = _SAVED.validate_python(json.loads(file.read(RECORDS)))
         for name in file.namelist():
             if name.startswith("uploads/"):
                 key = name.removeprefix("uploads/")

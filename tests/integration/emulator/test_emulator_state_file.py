@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 DIRECTORIES = "/api/v1/beta/directories"
 
 
+def client(emulator: LlamaCloudEmulator) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {emulator.api_key}", "Content-Type": "application/json"}
+    return httpx.Client(base_url=emulator.url, headers=headers)
+
+
 def make_directory(emulator: LlamaCloudEmulator) -> str:
-    headers = {"Authorization": f"Bearer {emulator.api_key}"}
-    made = httpx.post(f"{emulator.url}{DIRECTORIES}", json={"name": "x"}, headers=headers)
-    return str(made.json()["id"])
+    with client(emulator) as http:
+        return str(http.post(DIRECTORIES, json={"name": "x"}).json()["id"])
 
 
 def test_one_seed_gives_no_id_of_an_earlier_run_again(tmp_path: Path) -> None:
@@ -41,6 +45,19 @@ def test_the_runs_of_one_seed_and_one_file_are_the_same_every_time(tmp_path: Pat
         return ids
 
     assert runs(tmp_path / "one.zip") == runs(tmp_path / "another.zip")
+
+
+def test_the_deepest_record_that_is_accepted_is_there_again(tmp_path: Path) -> None:
+    def body(depth: int) -> str:
+        return '{"name":"x","system_metadata":' + '{"a":' * depth + "1" + "}" * (depth + 1)
+
+    file = tmp_path / "state"
+    with LlamaCloudEmulator(state_file=file) as emulator, client(emulator) as http:
+        codes = [http.post(DIRECTORIES, content=body(depth)).status_code for depth in range(180, 210)]
+        listed = http.get(DIRECTORIES).json()["items"]
+    assert {*codes} == {201, 422}
+    with LlamaCloudEmulator(state_file=file) as again, client(again) as http:
+        assert http.get(DIRECTORIES).json()["items"] == listed
 
 
 def test_a_file_that_is_no_state_is_named_in_one_line_and_left_as_it_is(
