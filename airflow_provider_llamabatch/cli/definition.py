@@ -188,7 +188,7 @@ _EMULATOR = ActionCommand(
         Arg(("--api-key",), help="key that clients must send"),
         Arg(("--speed",), default="1", help="run batches and jobs so many times faster"),
         Arg(("--seed",), help="make ids and everything left to chance repeatable"),
-        Arg(("--state-file",), help="go on from this file, and write it again at the end"),
+        Arg(("--state-file",), help="go on from this file, and keep it up to date"),
         Arg(
             ("--set",),
             action="append",

@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_llamabatch.emulator``: serve until SIGTERM or Ctrl-C; stdout carries the URL alone."""
+"""``python -m airflow_provider_llamabatch.emulator``: serve until a signal; stdout carries the URL alone."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ValidationError as error:
         parser.error(str(error))
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup lets it go on without its terminal
+            signal.signal(number, lambda *_: stop.set())
     emulator = LlamaCloudEmulator(
         api_key=options.api_key,
         host=options.host,
@@ -56,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         "--speed", type=_positive, default=1.0, help="run batches and jobs so many times faster"
     )
     parser.add_argument("--seed", type=int, help="make ids and everything left to chance repeatable")
-    parser.add_argument("--state-file", help="go on from this file, and write it again at the end")
+    parser.add_argument("--state-file", help="go on from this file, and keep it up to date")
     parser.add_argument(
         "--set",
         type=_setting,

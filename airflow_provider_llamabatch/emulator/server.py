@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -89,7 +90,8 @@ class LlamaCloudEmulator:
 
     From one ``seed`` ids, orders and everything left to chance come out the same in every run, from one
     ``start_time`` (seconds since the epoch) and a frozen clock the times as well. With a ``state_file`` what was
-    there at the end of one run is there at the beginning of the next.
+    there at the end of one run is there at the beginning of the next; it is written every few seconds as well, and
+    OSError is raised while another emulator has it open.
     """
 
     def __init__(
@@ -128,14 +130,14 @@ class LlamaCloudEmulator:
 
     def __enter__(self) -> Self:
         """Start to serve; return when requests are answered."""
-        if self._state_file is not None and self._state_file.exists():
-            persistence.load(self._service, self._state_file)
-        if self._state_file is not None:
-            persistence.save(self._service, self._state_file)  # fails now where it would fail at the end
+        with contextlib.ExitStack() as opened:
+            if self._state_file is not None:
+                opened.enter_context(persistence.StateFile(self._service, self._state_file))
+            listener = _listen(*self._address)
+            self._opened = opened.pop_all()
         with _building:
             self._server = _Server(self._config())
         self._server.deliverer = Deliverer(self._service)
-        listener = _listen(*self._address)
         self._address = (self._address[0], listener.getsockname()[1])
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="llamacloud-emulator"
@@ -152,8 +154,7 @@ class LlamaCloudEmulator:
         self._stopping.set()
         self._server.should_exit = True
         self._thread.join(STOP_SECONDS)
-        if self._state_file is not None:
-            persistence.save(self._service, self._state_file)
+        self._opened.close()
 
     def _config(self) -> uvicorn.Config:
         return uvicorn.Config(

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import weakref
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -85,9 +85,17 @@ class Blobs:
             return None
         return found
 
-    def read(self, key: str) -> None:
-        """Read a stored upload."""
-        self._summaries[key] = aside.read(key, self.path(key), _pages_of(self.path(key)))
+    def dump(self, key: str) -> tuple[bytes, bytes, str]:
+        """Return the bytes of an upload, its pages and its summary, as ``load`` takes them."""
+        path = self.path(key)
+        return path.read_bytes(), _pages_of(path).read_bytes(), json.dumps(astuple(self.summary(key)))
+
+    def load(self, key: str, content: bytes, pages: bytes, found: str) -> None:
+        """Keep what ``dump`` returned."""
+        self.path(key).write_bytes(content)
+        _pages_of(self.path(key)).write_bytes(pages)
+        count, failed, error = json.loads(found)
+        self._summaries[key] = Found(count, tuple(failed), error)
 
     def path(self, key: str) -> Path:
         """Return where the bytes of an upload are."""

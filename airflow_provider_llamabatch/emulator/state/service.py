@@ -106,7 +106,7 @@ class EmulatorState:
         self.watched: list[Watched] = []
         self.cancels_asked: Counter[str] = Counter()
         self.limits: dict[str, deque[float]] = {}
-        self._orders = 0
+        self.orders = 0
         self.download_secret = self.ids.uuid().encode()
         self.projects: dict[str, Project] = {}
         self.keys: dict[str, Project] = {}
@@ -121,12 +121,12 @@ class EmulatorState:
 
     def order(self) -> int:
         """Return the place of the next record."""
-        self._orders += 1
-        return self._orders
+        self.orders += 1
+        return self.orders
 
     def skip_orders(self, to: int) -> None:
         """Go on counting from a place."""
-        self._orders = max(self._orders, to)
+        self.orders = max(self.orders, to)
 
     def rotate_key(self, api_key: str) -> None:
         """Let a new key take the place of the first project's key."""

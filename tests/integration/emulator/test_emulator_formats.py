@@ -254,7 +254,7 @@ def test_one_seed_makes_one_story() -> None:
 
 
 def test_a_state_file_goes_on_where_it_ended(tmp_path: Path) -> None:
-    file = tmp_path / "llamacloud.zip"
+    file = tmp_path / "llamacloud.state"
     with LlamaCloudEmulator(state_file=file) as emulator:
         other = emulator.control.add_project("other")
         told = story(emulator)
