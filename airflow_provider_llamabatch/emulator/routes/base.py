@@ -224,7 +224,10 @@ def _locked(handler: Handler, status: int) -> Handler:
     @functools.wraps(handler)
     async def endpoint(request: ApiRequest, **arguments: Any) -> Response:
         with request.service.lock:
-            return answer(request, handler(request, **arguments), status)
+            answered = answer(request, handler(request, **arguments), status)
+            if request.method == "DELETE":
+                request.service.delete_uploads()
+            return answered
 
     return endpoint
 

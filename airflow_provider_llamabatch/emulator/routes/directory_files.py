@@ -58,6 +58,7 @@ def delete_files(request: ApiRequest, directory_id: str, body: BulkDelete) -> No
     """Delete several files of one directory, all or none."""
     for file in [request.directory_file(directory_id, id_) for id_ in body.directory_file_ids]:
         file.deleted_at = request.now
+    request.service.delete_uploads()
 
 
 @api.route("POST", "", DirectoryFileResponse, status=201, refusals=[409])

@@ -69,6 +69,7 @@ class Blobs:
         """Keep an upload and return its key."""
         arrival.path.replace(self.path(arrival.key))
         _pages_of(arrival.path).replace(_pages_of(self.path(arrival.key)))
+        _pages_of(arrival.path).unlink(missing_ok=True)  # a link to what is there is not moved
         self._summaries[arrival.key] = arrival.found
         return arrival.key
 
@@ -122,6 +123,14 @@ class Blobs:
             if len(self._documents) > KEPT_DOCUMENTS:
                 self._documents.popitem(last=False)
         return document
+
+    def keep_only(self, named: set[str]) -> None:
+        """Delete the uploads that are not among these."""
+        for key in self._summaries.keys() - named:
+            del self._summaries[key]
+            self._documents.pop(key, None)
+            self.path(key).unlink()
+            _pages_of(self.path(key)).unlink()
 
     def clear(self) -> None:
         """Delete everything."""

@@ -71,6 +71,12 @@ class Project:
         for table in self.jobs.values():
             yield from table
 
+    def uploads(self) -> Iterator[str]:
+        """Go through the keys of the uploads that somebody can still ask for."""
+        yield from (file.blob for file in self.files)
+        yield from (file.blob for id_ in self.directory_files for file in self.live_files(id_))
+        yield from (job.blob for job in self.all_jobs())
+
 
 class EmulatorState:
     """
@@ -127,6 +133,10 @@ class EmulatorState:
     def skip_orders(self, to: int) -> None:
         """Go on counting from a place."""
         self.orders = max(self.orders, to)
+
+    def delete_uploads(self) -> None:
+        """Delete the uploads that nobody can ask for any more."""
+        self.blobs.keep_only({key for project in self.projects.values() for key in project.uploads()})
 
     def rotate_key(self, api_key: str) -> None:
         """Let a new key take the place of the first project's key."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from llama_cloud import AuthenticationError, NotFoundError
 from pypdf import PdfWriter
@@ -105,3 +106,30 @@ def test_a_reader_that_was_ended_while_it_waited_costs_no_document(
             reader.kill()
             reader.wait()
     assert parsed(client, emulator.control, pdf(200)).job.error_message.startswith("NO_DATA_FOUND_IN_FILE")
+
+
+def test_an_upload_is_deleted_with_the_last_that_is_over_it(
+    emulator: LlamaCloudEmulator, client: Any, make_directory: Callable[..., str]
+) -> None:
+    def on_disk() -> int:
+        return len([path for path in emulator._service.blobs._root.rglob("*") if path.is_file()])
+
+    first, equal = (client.files.create(file=("a.txt", b"Alpha"), purpose="parse") for _ in range(2))
+    job = client.parsing.create(file_id=first.id, tier="fast", version="latest")
+    directory = make_directory({})
+    entries = [client.beta.directories.files.add(directory, file_id=equal.id).id for _ in range(2)]
+    emulator.control.advance(60)
+    deletions: list[Callable[[], Any]] = [
+        lambda: client.files.delete(first.id),
+        lambda: client.files.delete(equal.id),
+        lambda: client.beta.directories.files.delete(entries[0], directory_id=directory),
+        lambda: client.parsing.delete(job.id),
+    ]
+    for delete in deletions:
+        delete()
+        assert on_disk() == 2  # its bytes, and what was read
+    url = f"{emulator.url}/api/v1/beta/directories/{directory}/files/bulk-delete"
+    headers = {"Authorization": f"Bearer {emulator.api_key}"}
+    httpx.post(url, json={"directory_file_ids": entries[1:]}, headers=headers).raise_for_status()
+    assert on_disk() == 0
+    assert parsed(client, emulator.control, ("a.txt", b"Alpha")).text.pages[0].text == "Alpha"
