@@ -35,7 +35,7 @@ class Control:
             return self._service.settings
 
     def set_api_key(self, api_key: str) -> None:
-        """Rotate the key: the old one is refused from now on."""
+        """Rotate the key: the old one is refused from now on. Raises ValueError for the key of another project."""
         with self._service.lock:
             self._service.rotate_key(api_key)
 

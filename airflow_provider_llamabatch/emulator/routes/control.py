@@ -56,7 +56,10 @@ def change_settings(request: ApiRequest, body: Changes) -> Json:
 @api.route("PUT", "/api-key", status=204)
 def set_api_key(request: ApiRequest, body: NewKey) -> None:
     """Rotate the key; it is not shown again."""
-    _control(request).set_api_key(body.api_key)
+    try:
+        _control(request).set_api_key(body.api_key)
+    except ValueError as error:
+        raise invalid("body", "api_key", str(error), None) from None
 
 
 @api.route("POST", "/projects", status=201)

@@ -139,7 +139,9 @@ class EmulatorState:
         self.blobs.keep_only({key for project in self.projects.values() for key in project.uploads()})
 
     def rotate_key(self, api_key: str) -> None:
-        """Let a new key take the place of the first project's key."""
+        """Let a new key take the place of the first project's key. Raises ValueError for the key of another project."""
+        if self.keys.get(api_key, self.keys[self.default_key]) is not self.keys[self.default_key]:
+            raise ValueError("this is the key of another project")
         self.keys[api_key] = self.keys.pop(self.default_key)
         self.default_key = api_key
 

@@ -134,6 +134,21 @@ def test_a_key_is_rotated_and_never_shown(emulator: LlamaCloudEmulator, control:
         assert "llx-rotated-secret" not in control.get(path).text
 
 
+def test_the_key_of_another_project_is_no_new_key(
+    emulator: LlamaCloudEmulator, control: httpx.Client
+) -> None:
+    other = control.post("/projects", json={"name": "other"}).json()
+    answer = control.put("/api-key", json={"api_key": other["api_key"]})
+    assert (answer.status_code, other["api_key"] in answer.text) == (422, False)
+    with pytest.raises(ValueError, match="the key of another project"):
+        emulator.control.set_api_key(other["api_key"])
+    emulator.control.set_api_key(emulator.api_key)
+    for key, is_others in ((emulator.api_key, False), (other["api_key"], True)):
+        headers = {"Authorization": f"Bearer {key}"}
+        projects = httpx.get(f"{emulator.url}/api/v1/projects", headers=headers).json()
+        assert [one["id"] == other["project_id"] for one in projects] == [is_others]
+
+
 def test_the_key_is_in_no_log_and_in_no_journal(
     emulator: LlamaCloudEmulator, client: LlamaCloud, caplog: pytest.LogCaptureFixture
 ) -> None:
