@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
 import threading
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = Settings().changed(**dict(options.set)).faster(options.speed)
     except ValidationError as error:
-        parser.error(str(error))
+        parser.error("; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup lets it go on without its terminal
@@ -71,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _positive(text: str) -> float:
     number = float(text)
-    if number <= 0:
-        raise argparse.ArgumentTypeError("must be above 0")
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError("must be a number above 0")
     return number
 
 

@@ -31,7 +31,7 @@ class Settings(BaseModel):
     files' display names.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # How long things take, in seconds of the emulator's clock.
     batch_pending_seconds: Seconds = 1

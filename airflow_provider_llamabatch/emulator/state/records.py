@@ -7,15 +7,25 @@ they can be written to a file as they are.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 
 from airflow_provider_llamabatch.emulator.models.requests import JobType, SavedWebhook
 
 NEVER = 1e15
 """A time that does not come."""
+
+
+def _json(value: Any) -> Any:
+    """Return what can be sent as JSON. Raises ValueError for anything else."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"this is no JSON: {error}") from None
+    return value
 
 
 class FileResult(BaseModel):
@@ -27,10 +37,10 @@ class FileResult(BaseModel):
     run for ever. ``confidence`` is that of every field extracted from it, where the configuration asks for scores.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     markdown: str | None = None
-    extract_result: dict[str, Any] | list[dict[str, Any]] | None = None
+    extract_result: Annotated[dict[str, Any] | list[dict[str, Any]] | None, AfterValidator(_json)] = None
     failed_pages: tuple[PositiveInt, ...] = ()
     error_message: str | None = None
     never_ends: bool = False

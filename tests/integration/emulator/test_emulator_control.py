@@ -228,13 +228,23 @@ def test_the_program_prints_its_url_serves_quietly_and_ends_on_a_signal(number: 
 
 
 @pytest.mark.parametrize(
-    "options", [("--speed", "0"), ("--set", "oops=1"), ("--set", "batch_running_seconds=-1")]
+    "options",
+    [
+        ("--speed", "0"),
+        ("--speed", "inf"),
+        ("--speed", "nan"),
+        ("--set", "oops=1"),
+        ("--set", "batch_running_seconds=-1"),
+        ("--set", 'parse_credits={"agentic":Infinity}'),
+        ("--set", "credits_available=NaN"),
+        ("--set", 'file_results={"*":{"extract_result":{"total":Infinity}}}'),
+    ],
 )
 def test_the_program_refuses_options_that_make_no_sense(options: tuple[str, ...]) -> None:
     program = start_program(*options)
     out, err = program.communicate(timeout=20)
     assert (program.returncode, out) == (2, "")
-    assert "error:" in err
+    assert "error:" in err.splitlines()[-1]  # below the usage
 
 
 def test_a_port_that_is_none_is_said_in_one_line() -> None:
