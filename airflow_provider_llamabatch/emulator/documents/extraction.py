@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_llamabatch.emulator.documents.schemas import at_most, of_one_dialect, validator
@@ -18,10 +20,23 @@ _FORMATS = {
     "date": "1970-01-01",
     "time": "00:00:00Z",
     "date-time": "1970-01-01T00:00:00Z",
+    "duration": "P0D",
     "email": "nobody@example.com",
+    "hostname": "example.com",
+    "idn-email": "nobody@example.com",
+    "idn-hostname": "example.com",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "relative-json-pointer": "0",
     "uri": "https://example.com",
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
+_WRITTEN = {
+    "date": ("%Y-%m-%d", "%d %B %Y|%d %b %Y|%B %d, %Y|%b %d, %Y|%d.%m.%Y|%Y/%m/%d"),
+    "time": ("%H:%M:%SZ", "%H:%M|%H:%M:%S"),
+    "date-time": ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M|%Y-%m-%d %H:%M:%S|%Y-%m-%dT%H:%M:%S"),
+}
+"""How a moment of a format is to be written, and how documents write it; without a zone it is taken for UTC."""
 _MISSING = object()
 MAX_DEPTH = 20
 """How often a schema may refer to itself before what it describes ends."""
@@ -208,7 +223,7 @@ def _scalar(raw: str, schema: Json, kinds: list[str]) -> Any:
     if "boolean" in kinds:
         return True if raw.casefold() in _YES else False if raw.casefold() in _NO else _MISSING
     if "string" in kinds or not {"number", "integer"} & {*kinds}:
-        return raw
+        return _written(raw, str(schema.get("format")))
     found = _NUMBER.search(raw)
     if found is None:
         return _MISSING
@@ -216,6 +231,15 @@ def _scalar(raw: str, schema: Json, kinds: list[str]) -> Any:
     if not math.isfinite(number):  # JSON has no word for it
         return _MISSING
     return int(number) if "integer" in kinds else number
+
+
+def _written(raw: str, form: str) -> str:
+    """Return a text as its format wants it written, where it is a moment that is written otherwise."""
+    wanted, known = _WRITTEN.get(form, ("", ""))
+    for one in filter(None, known.split("|")):
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(raw, one).strftime(wanted)
+    return raw
 
 
 def _scalars(schema: Json) -> list[Any]:

@@ -35,6 +35,7 @@ PATTERN_SECONDS = 0.5
 """How long one search may take."""
 
 _ATOM = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d+)(?:,\d*)?\}|.", re.DOTALL)
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]+")
 _DEADLINE: ContextVar[float] = ContextVar("deadline")
 
 
@@ -69,7 +70,7 @@ def check_schema(schema: Json) -> Json:
 
 def validator(schema: Json) -> Any:
     """Return what validates against a schema and its parts, within a block of ``at_most``; follows no addresses."""
-    return _Bounded(schema, registry=Registry())
+    return _Bounded(schema, registry=Registry(), format_checker=FORMATS)
 
 
 def of_one_dialect(part: Any) -> Any:
@@ -130,6 +131,17 @@ def _is_pattern(text: Any) -> bool:
 
 
 _PATTERNS.checks("regex", raises=ValueError)(_is_pattern)
+
+FORMATS = FormatChecker(formats=())
+"""The formats that a result is held against: those jsonschema knows, and addresses."""
+FORMATS.checkers = {**Draft202012Validator.FORMAT_CHECKER.checkers, **_PATTERNS.checkers}
+
+
+def _is_uri(text: Any) -> bool:
+    return not isinstance(text, str) or _URI.fullmatch(text) is not None
+
+
+FORMATS.checks("uri")(_is_uri)
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Json) -> Iterator[ValidationError]:

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from airflow_provider_llamabatch.emulator.documents.extraction import NoFitError, extract
 from airflow_provider_llamabatch.emulator.documents.items import items
+from airflow_provider_llamabatch.emulator.documents.schemas import FORMATS
 from airflow_provider_llamabatch.emulator.documents.values import values
 
 TEXT = """# Invoice 7
@@ -95,6 +96,46 @@ def test_values_are_taken_from_rows_that_are_text_alone_as_in_a_pdf() -> None:
 
     extracted = extract(schema, values(text))
     assert extracted == {"invoice_number": "87B37C9", "date_paid": "July 19, 2024", "total": 10.0}
+
+
+WRITTEN = """Shipped: 12 January 2024
+Due: March 5, 2024
+Paid: 05.03.2024
+Soon: next week
+Opens: 10:30
+Begins: 2024-03-05 10:30
+Site: https://example.com/x
+Shop: see brochure
+Desk: call us
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "expected"),
+    [
+        ("shipped", "date", {"shipped": "2024-01-12"}),
+        ("due", "date", {"due": "2024-03-05"}),
+        ("paid", "date", {"paid": "2024-03-05"}),
+        ("soon", "date", {}),
+        ("opens", "time", {"opens": "10:30:00Z"}),
+        ("begins", "date-time", {"begins": "2024-03-05T10:30:00Z"}),
+        ("site", "uri", {"site": "https://example.com/x"}),
+        ("shop", "uri", {}),
+        ("desk", "email", {}),
+    ],
+)
+def test_a_value_is_taken_where_it_has_the_format_or_can_be_written_so(
+    name: str, form: str, expected: dict[str, Any]
+) -> None:
+    part = {"type": "string", "format": form}
+    assert extract({"type": "object", "properties": {name: part}}, values(WRITTEN)) == expected
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS.checkers))
+def test_what_is_required_and_not_offered_has_its_format(form: str) -> None:
+    part = {"type": "string", "format": form}
+    made = extract({"type": "object", "properties": {"x": part}, "required": ["x"]}, values(TEXT))
+    assert FORMATS.conforms(made["x"], form)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +283,7 @@ def test_every_result_validates_or_is_an_error(properties: dict[str, Any]) -> No
         result = extract(schema, values(TEXT))
     except NoFitError:
         return
-    Draft202012Validator(schema).validate(result)
+    Draft202012Validator(schema, format_checker=FORMATS).validate(result)
 
 
 def test_the_items_of_a_page_are_headings_tables_lists_and_text() -> None:
