@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch.emulator.documents.extraction import NoFitError, extract
+from airflow_provider_llamabatch.emulator.documents.extraction import extract
+from airflow_provider_llamabatch.emulator.documents.fitting import NoFitError
 from airflow_provider_llamabatch.emulator.documents.values import Values, values
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import re
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_llamabatch.emulator.documents.schemas import at_most, of_one_dialect, validator
+from airflow_provider_llamabatch.emulator.documents.fitting import Fitter, NoFitError
+from airflow_provider_llamabatch.emulator.documents.schemas import at_most, of_one_dialect
 from airflow_provider_llamabatch.emulator.documents.values import Values, fold, names
 
 Json = dict[str, Any]
@@ -16,21 +17,6 @@ Json = dict[str, Any]
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _YES = frozenset({"true", "yes", "y", "1", "on"})
 _NO = frozenset({"false", "no", "n", "0", "off"})
-_FORMATS = {
-    "date": "1970-01-01",
-    "time": "00:00:00Z",
-    "date-time": "1970-01-01T00:00:00Z",
-    "duration": "P0D",
-    "email": "nobody@example.com",
-    "hostname": "example.com",
-    "idn-email": "nobody@example.com",
-    "idn-hostname": "example.com",
-    "ipv4": "192.0.2.1",
-    "ipv6": "2001:db8::1",
-    "relative-json-pointer": "0",
-    "uri": "https://example.com",
-    "uuid": "00000000-0000-4000-8000-000000000000",
-}
 _WRITTEN = {
     "date": ("%Y-%m-%d", "%d %B %Y|%d %b %Y|%B %d, %Y|%b %d, %Y|%d.%m.%Y|%Y/%m/%d"),
     "time": ("%H:%M:%SZ", "%H:%M|%H:%M:%S"),
@@ -48,10 +34,6 @@ MAX_SECONDS, SECONDS_PER_ROW = 1.0, 0.01
 """How long is tried: one try can cost more than all the others."""
 
 
-class NoFitError(ValueError):
-    """Nothing that validates against the schema could be made."""
-
-
 def extract(schema: Json, found: Values) -> Json:
     """
     Return an object that validates against the schema, with every value that the document offers.
@@ -63,14 +45,15 @@ def extract(schema: Json, found: Values) -> Json:
     try:
         with at_most(MAX_SECONDS + SECONDS_PER_ROW * rows):
             schema = of_one_dialect(schema)
-            filler = _Filler(schema, found, MAX_STEPS + STEPS_PER_ROW * rows)
-            result = filler.object(schema, found, 0)
-            fits = filler.fits(result, schema)
+            fitter = Fitter(schema, MAX_STEPS + STEPS_PER_ROW * rows)
+            made = _Filler(fitter, found.rows).objects(schema, found)
+            result = next((one for one in made if fitter.fits(one, schema)), made[0])
+            fitted: Json = fitter.fitted(result, {"type": "object", "allOf": [schema]})
+    except NoFitError:
+        raise
     except Exception as error:
         raise NoFitError(f"the data_schema cannot be used: {str(error)[:200]}") from None
-    if not fits:
-        raise NoFitError("no result that validates against the data_schema could be made of this document")
-    return result
+    return fitted
 
 
 def schema_of(text: str) -> Json:
@@ -80,27 +63,26 @@ def schema_of(text: str) -> Json:
 
 
 class _Filler:
-    def __init__(self, schema: Json, found: Values, steps: int) -> None:
-        self._root = schema
-        self._rows = found.rows
-        self._left = steps
-        self._validator = validator(schema)
+    def __init__(self, fitter: Fitter, rows: list[list[dict[str, str]]]) -> None:
+        self._fitter = fitter
+        self._rows = rows
+
+    def objects(self, schema: Json, found: Values) -> list[Json]:
+        """Fill each alternative of a schema of objects."""
+        return [self.object(one, found, 0) for one in self._alternatives(schema)]
 
     def object(self, schema: Json, found: Values, depth: int) -> Json:
-        self._step()
+        self._fitter.step()
         schema = self._resolved(schema)
         required = schema.get("required", [])
         filled: Json = {}
         for name, part in schema.get("properties", {}).items():
             value = self._value(name, part, found, depth + 1)
-            if value is _MISSING and (name in required or self.fits(None, part)):
-                value = None if self.fits(None, part) else self._plain(part, depth + 1)
             if value is not _MISSING:
                 filled[name] = value
-        for name in required:
-            if name not in filled:
-                filled[name] = found.named.get(fold(name), "")
-        return filled
+            elif name in required or self._fitter.fits(None, part):
+                filled[name] = None
+        return {**{name: found.named.get(fold(name)) for name in required if name not in filled}, **filled}
 
     def _value(self, name: str, schema: Any, found: Values, depth: int) -> Any:
         if depth > MAX_DEPTH:
@@ -109,7 +91,10 @@ class _Filler:
             return found.named.get(fold(name), _MISSING)
         for alternative in self._alternatives(schema):
             value = self._typed(name, alternative, found, depth)
-            if value is not _MISSING and self.fits(value, schema):
+            if isinstance(value, dict | list):
+                with contextlib.suppress(NoFitError):
+                    return self._fitter.fitted(value, schema)
+            elif value is not _MISSING and self._fitter.fits(value, schema):
                 return value
         return _MISSING
 
@@ -145,64 +130,30 @@ class _Filler:
             ([row[fold(name)] for row in rows] for rows in self._rows if rows and fold(name) in rows[0]), []
         )
 
-    def _plain(self, schema: Any, depth: int) -> Any:
-        """Return the plainest value that the schema allows."""
-        self._step()
-        if not isinstance(schema, dict) or depth > MAX_DEPTH:
-            return ""
-        for alternative in self._alternatives(schema):
-            for value in self._candidates(alternative, depth):
-                if self.fits(value, schema):
-                    return value
-        return None
-
-    def _candidates(self, schema: Json, depth: int) -> list[Any]:
-        kinds = _kinds(schema)
-        given = [schema[key] for key in ("default", "const") if key in schema]
-        given += [*schema.get("enum", []), *schema.get("examples", [])]
-        if "object" in kinds:
-            return [*given, self.object(schema, Values(), depth)]
-        if "array" in kinds:
-            count = schema.get("minItems", 0)
-            return [
-                *given,
-                [self._plain(schema.get("items", {}), depth + 1) for _ in range(min(count, 1000))],
-            ]
-        return [*given, *_scalars(schema)]
-
     def _alternatives(self, schema: Json) -> list[Json]:
         schema = self._resolved(schema)
-        options = schema.get("anyOf") or schema.get("oneOf")
-        return [self._resolved(one) for one in options if isinstance(one, dict)] if options else [schema]
+        options = schema.pop("anyOf", None) or schema.pop("oneOf", None)
+        return [self._joined(schema, one) for one in options] if options else [schema]
 
     def _resolved(self, schema: Any) -> Json:
         """Follow references within the schema and join ``allOf``."""
-        self._step()
-        for _ in range(MAX_DEPTH):
-            if not isinstance(schema, dict) or "$ref" not in schema:
-                break
-            target: Any = self._root
-            for step in str(schema["$ref"]).lstrip("#").strip("/").split("/"):
-                target = target[step.replace("~1", "/").replace("~0", "~")] if step else target
-            schema = target
+        self._fitter.step()
         joined: Json = dict(schema) if isinstance(schema, dict) else {}
+        for _ in range(MAX_DEPTH):
+            if "$ref" not in joined:
+                break
+            target = self._fitter.target(joined.pop("$ref"))
+            joined = {**(target if isinstance(target, dict) else {}), **joined}
         for part in joined.pop("allOf", []):
-            more = self._resolved(part)
-            properties = {**joined.get("properties", {}), **more.get("properties", {})}
-            needed = [*joined.get("required", []), *more.get("required", [])]
-            joined |= {**more, **({"properties": properties} if properties else {})}
-            joined |= {"required": needed} if needed else {}
+            joined = self._joined(joined, part)
         return joined
 
-    def fits(self, value: Any, schema: Any) -> bool:
-        """Whether a value validates against a part of the schema."""
-        self._step()
-        return bool(self._validator.evolve(schema=schema).is_valid(value))
-
-    def _step(self) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise NoFitError("it describes more than there is in any document")
+    def _joined(self, schema: Json, part: Any) -> Json:
+        more = self._resolved(part)
+        properties = {**schema.get("properties", {}), **more.get("properties", {})}
+        needed = [*schema.get("required", []), *more.get("required", [])]
+        joined = {**schema, **more, **({"properties": properties} if properties else {})}
+        return {**joined, **({"required": needed} if needed else {})}
 
 
 def _keys(name: str, schema: Json) -> list[str]:
@@ -240,14 +191,3 @@ def _written(raw: str, form: str) -> str:
         with contextlib.suppress(ValueError):
             return datetime.strptime(raw, one).strftime(wanted)
     return raw
-
-
-def _scalars(schema: Json) -> list[Any]:
-    lowest = [schema[key] for key in ("minimum", "maximum", "multipleOf") if key in schema]
-    if "exclusiveMinimum" in schema:
-        lowest += [schema["exclusiveMinimum"] + step for step in (1, 0.5)]
-    if "exclusiveMaximum" in schema:
-        lowest += [schema["exclusiveMaximum"] - step for step in (1, 0.5)]
-    shortest = "x" * min(schema.get("minLength", 0), 10_000)
-    text = [_FORMATS[schema["format"]]] if schema.get("format") in _FORMATS else []
-    return [*text, shortest, 0, *lowest, False, None, [], {}]

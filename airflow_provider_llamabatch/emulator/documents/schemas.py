@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import string
 import time
 from contextvars import ContextVar
 from functools import lru_cache
@@ -20,6 +21,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
+from referencing.jsonschema import DRAFT202012
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,6 +75,13 @@ def validator(schema: Json) -> Any:
     return _Bounded(schema, registry=Registry(), format_checker=FORMATS)
 
 
+def resolver(schema: Json) -> Any:
+    """Return what looks up references within a schema; follows no addresses."""
+    resource = DRAFT202012.create_resource(schema)
+    base = resource.id() or ""
+    return Registry().with_resource(base, resource).crawl().resolver(base)
+
+
 def of_one_dialect(part: Any) -> Any:
     """Return a schema in which no part names a dialect: jsonschema would change over to its unbounded validator."""
     if isinstance(part, list):
@@ -113,11 +122,37 @@ def _written_out(pattern: str) -> int:
     return sum(sizes)
 
 
+@lru_cache(maxsize=1000)
+def text_of(pattern: str, shortest: int, turn: int = 0) -> str | None:
+    """Return a text that a pattern finds, another one at each turn, or None where none is found at once."""
+    parts = [*dict.fromkeys([*"Aa0-", *re.findall(r"\w+|.", pattern), *string.printable.strip()])]
+    text = ""
+    while not _finds(pattern, text) or len(text) < shortest:
+        start = (len(text) + turn) % len(
+            parts[:3]
+        )  # letters of both cases and digits, should it ask for all of them
+        grown = [text + part for part in (*parts[start:3], *parts[:start], *parts[3:])]
+        begun = [(one, match) for one in grown if (match := _begins(pattern, one))]
+        if not begun or len(text) > shortest + MAX_PATTERN:
+            return None
+        text = next((one for one, match in begun if not match.partial), begun[0][0])
+    return text
+
+
+def _begins(pattern: str, text: str) -> Any:
+    return _in_time(pattern, lambda compiled, seconds: compiled.match(text, partial=True, timeout=seconds))
+
+
 def _finds(pattern: str, text: str) -> bool:
+    found = _in_time(pattern, lambda compiled, seconds: compiled.search(text, timeout=seconds))
+    return found is not None
+
+
+def _in_time(pattern: str, search: Callable[[Any, float], Any]) -> Any:
     seconds = min(PATTERN_SECONDS, _DEADLINE.get() - time.thread_time())
     try:
         if seconds > 0:
-            return _compiled(pattern).search(text, timeout=seconds) is not None
+            return search(_compiled(pattern), seconds)
     except TimeoutError:
         pass
     raise TooMuchError(f"the pattern {pattern[:100]!r} takes too long")
@@ -156,7 +191,7 @@ def _pattern_properties(
         for name, value in instance.items():
             for pattern, part in patterns.items():
                 if _finds(pattern, name):
-                    yield from validator.descend(value, part)
+                    yield from validator.descend(value, part, path=name)
 
 
 def _additional_properties(
@@ -166,7 +201,7 @@ def _additional_properties(
         for name, value in instance.items():
             patterns = schema.get("patternProperties", {})
             if name not in schema.get("properties", {}) and not any(_finds(one, name) for one in patterns):
-                yield from validator.descend(value, additional)
+                yield from validator.descend(value, additional, path=name)
 
 
 def _unevaluated_properties(

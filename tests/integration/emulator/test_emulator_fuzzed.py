@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from airflow_provider_llamabatch.emulator.app import api, document
-from airflow_provider_llamabatch.emulator.documents.extraction import NoFitError, extract
+from airflow_provider_llamabatch.emulator.documents.extraction import extract
+from airflow_provider_llamabatch.emulator.documents.fitting import NoFitError
 from airflow_provider_llamabatch.emulator.documents.items import items
 from airflow_provider_llamabatch.emulator.documents.values import Values, values
 
