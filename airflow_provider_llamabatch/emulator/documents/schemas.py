@@ -21,6 +21,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
+from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 if TYPE_CHECKING:
@@ -56,18 +57,40 @@ def at_most(seconds: float) -> Iterator[None]:
 
 
 def check_schema(schema: Json) -> Json:
-    """Return a JSON Schema. Raises ValueError for what is none, and for what could not be validated against."""
+    """Return a JSON Schema of an object. Raises ValueError for what is none or could not be validated against."""
+    if schema.get("type") != "object" or not isinstance(schema.get("properties"), dict):
+        raise ValueError("no JSON Schema of an object with properties")
     try:
         size = len(json.dumps(schema))
         if size > MAX_CHARACTERS:
             raise ValueError(f"a JSON Schema of {size} characters: at most {MAX_CHARACTERS} are allowed")
         Draft202012Validator.check_schema(schema, format_checker=_PATTERNS)
+        inside = resolver(of_one_dialect(schema))
+        for reference in _references(schema):
+            _check_reference(inside, reference)
     except SchemaError as error:
         reason = f": {error.cause}" if error.cause else ""
         raise ValueError(f"not a JSON Schema: {error.message[:200]}{reason}") from None
     except RecursionError:
         raise ValueError("not a JSON Schema: nested too deeply") from None
     return schema
+
+
+def _check_reference(inside: Any, reference: str) -> None:
+    try:
+        found = isinstance(inside.lookup(reference).contents, dict | bool)
+    except (Unresolvable, ValueError, TypeError):  # the latter two from steps into what is no schema
+        found = False
+    if not found:
+        raise ValueError(f"not a JSON Schema: it holds nothing at the reference {reference[:200]!r}")
+
+
+def _references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict) and isinstance(part.get("$ref"), str):
+        yield part["$ref"]
+    if isinstance(part, dict | list):
+        for one in part.values() if isinstance(part, dict) else part:
+            yield from _references(one)
 
 
 def validator(schema: Json) -> Any:

@@ -39,14 +39,10 @@ api = Api("/api/v2/extract", "Extract")
 @api.route("POST", "/schema/validation", SchemaResponse)
 def validate_schema(request: ApiRequest, body: SchemaValidate) -> Json:
     """Return the schema when it can be used: a JSON Schema of an object with properties."""
-    schema = body.data_schema
-    usable = schema.get("type") == "object" and isinstance(schema.get("properties"), dict)
-    refuse_when(not usable, 400, "data_schema must be an object with properties")
     try:
-        check_schema(schema)
+        return {"data_schema": check_schema(body.data_schema)}
     except ValueError as error:
         raise HTTPException(400, f"data_schema is {error}") from None
-    return {"data_schema": schema}
 
 
 @api.route("POST", "/schema/generate", GeneratedConfiguration)

@@ -83,10 +83,15 @@ def be_lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access.Guard, "__call__", replaced(access.Guard.__call__))
 
 
-# Values outside the API's own closed lists, and what is sent in their place.
+# Values outside the API's own closed lists and rules, and what is sent in their place.
 NONSENSE = {
     b'name="purpose"\r\n\r\npurpose\r\n': b'name="purpose"\r\n\r\nextract\r\n',
     b'"webhook_url":"webhook_url"': b'"webhook_url":"http://name"',
+    b'"data_schema":{"foo":{"foo":"bar"}}': b'"data_schema":{"type":"object","properties":{}}',
+    **{
+        f'"{name}":"bar"'.encode(): f'"{name}":{{}}'.encode()
+        for name in ("invoice_number", "line_items", "total_amount", "vendor_name")
+    },
 }
 
 

@@ -123,7 +123,10 @@ def test_a_connection_that_idles_is_not_closed_under_the_next_request(emulator: 
         ),
         (
             "/api/v2/extract",
-            {"file_input": "x", "configuration": {"data_schema": {}, "tier": "fast"}},
+            {
+                "file_input": "x",
+                "configuration": {"data_schema": {"type": "object", "properties": {}}, "tier": "fast"},
+            },
             "tier",
         ),
         (CONFIGURATIONS, {"name": "x", "parameters": {"product_type": "parse_v3"}}, "parameters"),
@@ -147,13 +150,44 @@ def test_closed_lists_are_closed(http: httpx.Client, path: str, body: Any, where
 def test_a_pattern_that_cannot_be_searched_for_is_refused(http: httpx.Client, pattern: str) -> None:
     schemas: list[dict[str, Any]] = [
         {"properties": {"x": {"pattern": pattern}}},
-        {"patternProperties": {pattern: {}}},
+        {"properties": {}, "patternProperties": {pattern: {}}},
     ]
     for schema in schemas:
         parameters = {"product_type": "extract_v2", "data_schema": {"type": "object", **schema}}
         answer = http.post(CONFIGURATIONS, json={"name": "x", "parameters": parameters})
         assert answer.status_code == 422
         assert "not a JSON Schema" in answer.text
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "array"},
+        {"type": "string"},
+        {"type": "object"},
+        {"properties": {"a": {}}},
+        {"type": ["object", "null"], "properties": {}},
+        {"type": "object", "properties": None},
+        {"type": "object", "properties": {"a": {"$ref": "#/$defs/none"}}},
+        {"type": "object", "properties": {"a": {"items": {"$ref": "#none"}}}},
+        {"type": "object", "properties": {"a": {"$ref": "#/type/0"}}},
+        {"type": "object", "properties": {"a": {"minimum": 1}, "b": {"$ref": "#/properties/a/minimum/0"}}},
+        {"type": "object", "properties": {"a": {"$ref": "https://example.com/elsewhere"}}},
+    ],
+)
+def test_a_schema_that_validation_refuses_is_refused_wherever_it_comes(
+    http: httpx.Client, schema: dict[str, Any]
+) -> None:
+    path = "/api/v2/extract"
+    parameters = {"product_type": "extract_v2", "data_schema": schema}
+    assert http.post(f"{path}/schema/validation", json={"data_schema": schema}).status_code == 400
+    answers = [
+        http.post(path, json={"file_input": "x", "configuration": {"data_schema": schema}}),
+        http.post(f"{path}/schema/generate", json={"data_schema": schema, "prompt": "x"}),
+        http.post(CONFIGURATIONS, json={"name": "x", "parameters": parameters}),
+    ]
+    assert [(answer.status_code, "data_schema" in answer.text) for answer in answers] == [(422, True)] * 3
 
 
 def test_a_schema_of_more_characters_than_the_service_takes_is_refused(http: httpx.Client) -> None:
