@@ -12,6 +12,7 @@ Json = dict[str, Any]
 
 _HEADING = re.compile(r"(#{1,6})\s+(.*)")
 _BULLET = re.compile(r"\s*(?:[-*+]|(\d+)[.)])\s+(.*)")
+_BETWEEN = re.compile(r"(?<!\\)\|")
 _RULE = re.compile(
     r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?"
 )  # of a stripped line: no two parts take the same space
@@ -73,6 +74,8 @@ def _list(lines: list[str]) -> Json:
 
 def _table(lines: list[str]) -> Json:
     rows = [_cells(line) for line in lines if not _is_rule(line)]
+    if len(rows) > 1 and not any(rows[0]):  # how a table without a marked head is written
+        del rows[0]
     target = io.StringIO()
     csv.writer(target, lineterminator="\n").writerows(rows)
     cells = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
@@ -86,4 +89,6 @@ def _table(lines: list[str]) -> Json:
 
 
 def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+    inner = line.strip().strip("|")
+    inner += "|" if inner.endswith("\\") else ""  # that one was part of the cell
+    return [cell.strip().replace("\\|", "|") for cell in _BETWEEN.split(inner)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch.emulator.documents.items import items
@@ -37,12 +37,13 @@ def values(markdown: str) -> Values:
     found = Values()
     for name, value in _lines(markdown):
         found.named.setdefault(fold(name), value)
-    heading = ""
+    heading, goes_on = "", False
     for item in items(markdown):
         if item["type"] == "table":
-            _add_table(found, item["rows"])
+            _add_table(found, item["rows"], goes_on)
+            goes_on = True
         elif item["type"] == "heading":
-            heading = item["value"]
+            heading, goes_on = item["value"], False
             continue
         elif heading and item["type"] == "list":
             found.lists.setdefault(fold(heading), [one["value"] for one in item["items"]])
@@ -86,9 +87,14 @@ def _printed(markdown: str) -> Iterator[tuple[str, str]]:
                 yield " ".join(words[:end]), " ".join(words[end:])
 
 
-def _add_table(found: Values, rows: list[list[str]]) -> None:
+def _add_table(found: Values, rows: list[list[str]], goes_on: bool) -> None:
+    """Add a table; one of the same columns may go on with the table before it, as on the next page."""
     head = [fold(name) for name in rows[0]]
-    found.rows.append([dict(zip(head, row, strict=False)) for row in rows[1:]])
+    records = [dict(zip_longest(head, row[: len(head)], fillvalue="")) for row in rows[1:]]
+    if goes_on and found.rows[-1] and records and found.rows[-1][0].keys() == records[0].keys():
+        found.rows[-1].extend(records)
+    else:
+        found.rows.append(records)
     for row in rows:
         if len(row) == 2 and row[1]:  # a table of names and values
             found.named.setdefault(fold(row[0]), row[1])

@@ -139,6 +139,31 @@ def test_what_is_required_and_not_offered_has_its_format(form: str) -> None:
     assert FORMATS.conforms(made["x"], form)
 
 
+BOLTS = "| Item | Qty |\n| --- | --- |\n| Bolt | 2 |\n"
+NUTS = "| Item | Qty |\n| --- | --- |\n| Nut | 3 |\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("|  |  |\n| --- | --- |\n| Item | Qty |\n| Bolt | 2 |", [("Bolt", 2)]),
+        ("| Item | Qty |\n| --- | --- |\n| Bolt\\|Nut | 2 |", [("Bolt|Nut", 2)]),
+        ("| Qty | Item |\n| --- | --- |\n| 2 | Bolt\\||", [("Bolt|", 2)]),
+        ("| Qty | Item |\n| --- | --- |\n| 2 |", [("", 2)]),
+        (f"{BOLTS}\nPage 1\n\n{NUTS}", [("Bolt", 2), ("Nut", 3)]),
+        (f"{BOLTS}\n# Returned\n\n{NUTS}", [("Bolt", 2)]),
+        (f"{BOLTS}\n| Item | Sum |\n| --- | --- |\n| Nut | 3 |", [("Bolt", 2)]),
+    ],
+)
+def test_the_rows_of_a_table_are_taken_as_documents_have_them(
+    text: str, expected: list[tuple[str, int]]
+) -> None:
+    properties = {"item": {"type": "string"}, "qty": {"type": "integer"}}
+    lines = {"type": "array", "items": {"type": "object", "properties": properties}}
+    extracted = extract({"type": "object", "properties": {"lines": lines}}, values(text))
+    assert [(row["item"], row["qty"]) for row in extracted["lines"]] == expected
+
+
 @pytest.mark.parametrize(
     ("part", "plain"),
     [
