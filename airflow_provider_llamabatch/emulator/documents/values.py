@@ -56,18 +56,27 @@ def values(markdown: str) -> Values:
 
 
 def _lines(markdown: str) -> Iterator[tuple[str, str]]:
-    """Go through the names and values; a value may begin on a line below its name. One look at each line."""
-    lines = iter(markdown.split("\n"))
-    for line in lines:
+    """Go through the names and values; a value may begin on a line below its name, which is no such line itself."""
+    waiting = ""
+    for line in markdown.split("\n"):
         head, colon, rest = line.partition(":")
-        name = head.lstrip(_BEFORE_NAMES).rstrip(_AROUND)
-        if not colon or not name or "|" in name or len(name) > MAX_NAME:
-            continue
-        value = rest.lstrip(_AROUND)
-        while not value and (below := next(lines, None)) is not None:
-            value = below.lstrip(_AROUND)
-        if value := value.rstrip(f"{_AROUND}|"):
+        name, value = head.lstrip(_BEFORE_NAMES).rstrip(_AROUND), rest.lstrip(_AROUND)
+        if (
+            not colon
+            or not name
+            or "|" in name
+            or len(name) > MAX_NAME
+            or (waiting and _is_value(name, rest))
+        ):
+            name, value = waiting, line.lstrip(_AROUND)
+        waiting = name if not value else ""
+        if name and (value := value.rstrip(f"{_AROUND}|")):
             yield name, value
+
+
+def _is_value(name: str, rest: str) -> bool:
+    """Whether a line with a colon is a time or an address."""
+    return rest.startswith("//") or not any(map(str.isalpha, name))
 
 
 def _printed(markdown: str) -> Iterator[tuple[str, str]]:

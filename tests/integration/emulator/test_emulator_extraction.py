@@ -139,6 +139,25 @@ def test_what_is_required_and_not_offered_has_its_format(form: str) -> None:
     assert FORMATS.conforms(made["x"], form)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Notes:\nTotal: 5", {"total": "5"}),
+        ("Notes:\n\nTotal: 5", {"total": "5"}),
+        ("Notes:\nTotal:\n\n5", {"total": "5"}),
+        ("Notes:\n\nnone so far\nTotal: 5", {"notes": "none so far", "total": "5"}),
+        ("Total:\n10:30", {"total": "10:30"}),
+        ("Notes:\nhttps://example.com/x", {"notes": "https://example.com/x"}),
+        ("Notes:\n\n", {}),
+    ],
+)
+def test_a_name_without_a_value_takes_the_line_below_unless_that_has_its_own_name(
+    text: str, expected: dict[str, str]
+) -> None:
+    properties = {name: {"type": "string"} for name in ("notes", "total")}
+    assert extract({"type": "object", "properties": properties}, values(text)) == expected
+
+
 BOLTS = "| Item | Qty |\n| --- | --- |\n| Bolt | 2 |\n"
 NUTS = "| Item | Qty |\n| --- | --- |\n| Nut | 3 |\n"
 
