@@ -17,6 +17,7 @@ Json = dict[str, Any]
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _YES = frozenset({"true", "yes", "y", "1", "on"})
 _NO = frozenset({"false", "no", "n", "0", "off"})
+_MOMENT = re.compile(r"\d{4}|\d:\d")
 _WRITTEN = {
     "date": ("%Y-%m-%d", "%d %B %Y|%d %b %Y|%B %d, %Y|%b %d, %Y|%d.%m.%Y|%Y/%m/%d"),
     "time": ("%H:%M:%SZ", "%H:%M|%H:%M:%S"),
@@ -172,16 +173,29 @@ def _scalar(raw: str, schema: Json, kinds: list[str]) -> Any:
         allowed = [*schema.get("enum", []), *([schema["const"]] if "const" in schema else [])]
         return next((one for one in allowed if fold(str(one)) == fold(raw)), _MISSING)
     if "boolean" in kinds:
-        return True if raw.casefold() in _YES else False if raw.casefold() in _NO else _MISSING
+        return _boolean(raw)
     if "string" in kinds or not {"number", "integer"} & {*kinds}:
         return _written(raw, str(schema.get("format")))
+    number = _number(raw)
+    return int(number) if "integer" in kinds and number is not _MISSING else number
+
+
+def readings(raw: str) -> list[Any]:
+    """Return every value that a text can be taken for."""
+    number = _number(raw)
+    whole = _MISSING if number is _MISSING else int(number)
+    moments = [_written(raw, form) for form in _WRITTEN if _MOMENT.search(raw)]
+    return [one for one in (raw, number, whole, _boolean(raw), *moments) if one is not _MISSING]
+
+
+def _boolean(raw: str) -> Any:
+    return True if raw.casefold() in _YES else False if raw.casefold() in _NO else _MISSING
+
+
+def _number(raw: str) -> Any:
     found = _NUMBER.search(raw)
-    if found is None:
-        return _MISSING
-    number = float(found.group().replace(",", ""))
-    if not math.isfinite(number):  # JSON has no word for it
-        return _MISSING
-    return int(number) if "integer" in kinds else number
+    number = float(found.group().replace(",", "")) if found else math.inf
+    return number if math.isfinite(number) else _MISSING  # JSON has no word for what is not
 
 
 def _written(raw: str, form: str) -> str:

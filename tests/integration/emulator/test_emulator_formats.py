@@ -218,6 +218,78 @@ def test_citations_and_confidence_come_where_the_configuration_asks(
     assert vendor == {"citation": [{"page": 2, "matching_text": "Acme"}], "confidence": 1.0}
 
 
+PAGES = """Order 17 of 100
+
+Buyer
+\f
+Amount: 17
+Paid: yes
+Total: $1,250.00
+Due on: 5 March 2024
+
+| Item | Price |
+| --- | --- |
+| Amount | 3.50 |
+\f
+Amount: 17
+Status: **PAID**
+Tags: a, bc
+Name:
+\f
+Alice
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "page", "text"),
+    [
+        ({"amount": {"type": "integer"}}, 17, 2, "17"),
+        ({"paid": {"type": "boolean"}}, True, 2, "yes"),
+        ({"total": {"type": "number"}}, 1250.0, 2, "$1,250.00"),
+        ({"due": {"type": "string", "format": "date", "title": "Due on"}}, "2024-03-05", 2, "5 March 2024"),
+        (
+            {"lines": {"type": "array", "items": {"properties": {"price": {"type": "number"}}}}},
+            3.5,
+            2,
+            "3.50",
+        ),
+        ({"status": {"enum": ["open", "paid"]}}, "paid", 3, "PAID"),
+        ({"tags": {"type": "array", "items": {"type": "string"}, "maxItems": 1}}, "a", 3, "a"),
+        ({"name": {"type": "string"}}, "Alice", 4, "Alice"),
+        ({"buyer": {"type": "integer", "minimum": 17}}, 17, None, ""),
+        ({"missing": {"type": "string"}}, "", None, ""),
+    ],
+)
+def test_a_citation_is_text_of_the_page_and_what_was_not_found_has_none(
+    emulator: LlamaCloudEmulator, client: Any, part: dict[str, Any], value: Any, page: int | None, text: str
+) -> None:
+    schema = {"type": "object", "properties": part, "required": [*part]}
+    file = client.files.create(file=("a.md", PAGES.encode()), purpose="extract")
+    configuration: Any = {"data_schema": schema, "cite_sources": True, "confidence_scores": True}
+    job = client.extract.create(file_input=file.id, configuration=configuration)
+    emulator.control.advance(60)
+    found = client.extract.get(job.id)
+    (taken,), (about,) = (
+        one.values()
+        for one in (found.extract_result, found.extract_metadata.field_metadata.document_metadata)
+    )
+    while isinstance(taken, list | dict):
+        (taken,), (about,) = ((*one.values(),) if isinstance(one, dict) else one for one in (taken, about))
+    assert taken == value
+    citation = [{"page": page, "matching_text": text}] if page else []
+    assert about == {"citation": citation, "confidence": 1.0 if page else 0.1}
+
+
+def test_a_value_of_one_page_is_cited_from_that_page(emulator: LlamaCloudEmulator, client: Any) -> None:
+    file = client.files.create(file=("a.md", b"Name: Al\fName: Al"), purpose="extract")
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}}
+    configuration: Any = {"data_schema": schema, "cite_sources": True, "extraction_target": "per_page"}
+    job = client.extract.create(file_input=file.id, configuration=configuration)
+    emulator.control.advance(60)
+    found = client.extract.get(job.id).extract_metadata.field_metadata.page_metadata
+    assert [one["name"]["citation"][0]["page"] for one in found] == [1, 2]
+
+
 def story(emulator: LlamaCloudEmulator) -> list[Any]:
     emulator.control.freeze()
     headers = {"Authorization": f"Bearer {emulator.api_key}"}
