@@ -11,6 +11,7 @@ from airflow_provider_llamabatch.emulator.models.requests import (
     ExtractConfiguration,
     Name,
     Paging,
+    ParseTier,
     ProductType,
 )
 
@@ -63,9 +64,11 @@ class SplitCategory(BaseModel):
 
 
 class SplitStrategy(BaseModel):
-    """What happens to parts of no kind."""
+    """Where parts begin, and what happens to those of no kind."""
 
     allow_uncategorized: Literal["include", "forbid", "omit"] = "include"
+    custom_instructions: str | None = None
+    min_pages_per_split: AtLeastOne | None = None
 
 
 class SplitParameters(BaseModel):
@@ -74,6 +77,10 @@ class SplitParameters(BaseModel):
     product_type: Literal["split_v1"]
     categories: Annotated[list[SplitCategory], Field(min_length=1, max_length=500)]
     splitting_strategy: SplitStrategy = Field(default_factory=SplitStrategy)
+    parse_tier: ParseTier | None = None
+    parse_config_id: str | None = None
+    target_pages: str | None = None
+    version: str | None = None
 
 
 class SpreadsheetParameters(BaseModel):

@@ -22,6 +22,7 @@ from airflow_provider_llamabatch.emulator.models.options import MAX_WEBHOOKS, At
 JobType = Literal["parse_v2", "extract_v2"]
 JobStatus = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
 BatchStatus = Literal["PENDING", "THROTTLED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
+ParseTier = Literal["fast", "cost_effective", "agentic", "agentic_plus"]
 ExtractTier = Literal["cost_effective", "agentic", "agentic_plus", "turbo"]
 ProductType = Literal["split_v1", "extract_v2", "classify_v2", "parse_v2", "spreadsheet_v1", "unknown"]
 Purpose = Literal["user_data", "parse", "extract", "split", "classify", "sheet", "agent_app"]
@@ -272,10 +273,11 @@ class ExtractConfiguration(BaseModel):
     extraction_target: Literal["per_doc", "per_page", "per_table_row"] = "per_doc"
     system_prompt: str | None = None
     cite_sources: bool = False
+    advanced_citations: bool = True
     confidence_scores: bool = False
     spreadsheet_mode: bool = False
     sheet_names: list[str] | None = None
-    parse_tier: str | None = None
+    parse_tier: ParseTier | None = None
     parse_config_id: str | None = None
 
 

@@ -26,7 +26,7 @@ from airflow_provider_llamabatch.emulator.routes.paging import newest_page
 from airflow_provider_llamabatch.emulator.state import jobs
 from airflow_provider_llamabatch.emulator.state.clock import iso
 from airflow_provider_llamabatch.emulator.state.outcomes import pages_of
-from airflow_provider_llamabatch.emulator.state.records import Job
+from airflow_provider_llamabatch.emulator.state.records import Configuration, Job
 from airflow_provider_llamabatch.emulator.webhooks import targets, watch_job
 
 Json = dict[str, Any]
@@ -124,13 +124,21 @@ def delete_job(request: ApiRequest, job_id: str, force: bool = False) -> Json:
 
 def _parameters(request: ApiRequest, body: ExtractCreate) -> Json:
     if body.configuration is not None:
-        return body.configuration.model_dump(exclude_unset=True)
-    if body.configuration_id is None:
+        parameters = body.configuration.model_dump(exclude_unset=True)
+    elif body.configuration_id is not None:
+        parameters = _configuration(request, body.configuration_id, "extract_v2").parameters
+    else:
         raise HTTPException(400, "Either configuration_id or configuration is required")
-    configuration = request.configuration(body.configuration_id)
-    mismatch = configuration.product_type != "extract_v2"
-    refuse_when(mismatch, request.settings.type_mismatch_code, "The configuration is not for extract_v2")
-    return configuration.parameters
+    if parameters.get("parse_config_id") is not None:
+        _configuration(request, parameters["parse_config_id"], "parse_v2")
+    return parameters
+
+
+def _configuration(request: ApiRequest, id_: str, product: str) -> Configuration:
+    found = request.configuration(id_)
+    mismatch = found.product_type != product
+    refuse_when(mismatch, request.settings.type_mismatch_code, f"The configuration is not for {product}")
+    return found
 
 
 def _input_type(job: Job) -> str:

@@ -129,6 +129,14 @@ def test_a_connection_that_idles_is_not_closed_under_the_next_request(emulator: 
             },
             "tier",
         ),
+        (
+            "/api/v2/extract",
+            {
+                "file_input": "x",
+                "configuration": {"data_schema": {"type": "object", "properties": {}}, "parse_tier": "best"},
+            },
+            "parse_tier",
+        ),
         (CONFIGURATIONS, {"name": "x", "parameters": {"product_type": "parse_v3"}}, "parameters"),
         ("/api/v1/beta/webhook-configs", {"webhook_url": "https://x", "webhook_events": ["batch.done"]}, 0),
         (

@@ -229,6 +229,42 @@ def test_a_configuration_of_the_same_name_and_product_is_changed_not_added(clien
         client.configurations.create(name="x", parameters={"product_type": "extract_v2"})
 
 
+SPLIT = {
+    "product_type": "split_v1",
+    "categories": [{"name": "invoice"}],
+    "splitting_strategy": {"custom_instructions": "by date", "min_pages_per_split": 2},
+    "parse_tier": "agentic",
+    "parse_config_id": "cfg-PARSE_AGENTIC",
+    "target_pages": "1-3",
+    "version": "1.0",
+}
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [SPLIT, {"product_type": "extract_v2", "data_schema": SCHEMA, "advanced_citations": False}],
+)
+def test_the_options_of_a_configuration_are_kept(client: Any, parameters: Any) -> None:
+    made = client.configurations.create(name="mine", parameters=parameters)
+    assert client.configurations.retrieve(made.id).parameters.to_dict() == parameters
+
+
+def test_extraction_by_an_unknown_parse_configuration_is_refused(client: Any) -> None:
+    file = client.files.create(file=("a.txt", b"x"), purpose="extract")
+    options: Any = {"data_schema": SCHEMA, "parse_config_id": "cfg-PARSE_AGENTIC"}
+    client.extract.create(file_input=file.id, configuration=options)
+    with pytest.raises(llama_cloud.NotFoundError, match="Configuration"):
+        client.extract.create(file_input=file.id, configuration={**options, "parse_config_id": "cfg-none"})
+    saved: Any = {"product_type": "extract_v2", **options, "parse_config_id": "cfg-none"}
+    configuration = client.configurations.create(name="x", parameters=saved)
+    with pytest.raises(llama_cloud.NotFoundError, match="Configuration"):
+        client.extract.create(file_input=file.id, configuration_id=configuration.id)
+    with pytest.raises(llama_cloud.BadRequestError, match="parse_v2"):
+        client.extract.create(
+            file_input=file.id, configuration={**options, "parse_config_id": configuration.id}
+        )
+
+
 def test_the_one_project_is_shown_by_both_versions(client: Any) -> None:
     (old,) = client.projects.list()
     (new,) = client.v2_projects.list(page_size=1)
