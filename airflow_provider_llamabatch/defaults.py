@@ -33,6 +33,9 @@ MAX_MESSAGE_CHARACTERS = 1000  # of what the service says, in messages, events, 
 
 # Polls
 MIN_REQUEST_SECONDS = 1.0  # what a request of a worker's wait is given at the deadline all the same
+CANCEL_TIMEOUT = (
+    8.0  # cancelling at a deadline or when killed, as a whole: Airflow may end the task soon after
+)
 POLL_TIMEOUT = 20.0  # one poll as a whole; a batch that is not answered for is asked for again
 
 # Lists

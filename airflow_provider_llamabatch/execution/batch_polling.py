@@ -228,11 +228,19 @@ class PolledBatch:
         return drive(flow, perform)
 
     def cancel(self) -> Any:
-        """Ask for the batch to be cancelled; returns it as it is after that."""
-        poller = self.poller
-        return self.hook.cancel_batch(
-            self.state.key, project_id=poller.project_id, organization_id=poller.organization_id
-        )
+        """Ask for the batch to be cancelled, before Airflow ends the task; returns it as it is after that."""
+        from airflow_provider_llamabatch.batches.cancelling import cancel
+        from airflow_provider_llamabatch.batches.flow import Send, drive
+
+        poller, until = self.poller, time.monotonic() + defaults.CANCEL_TIMEOUT
+
+        def perform(step: Step) -> Any:
+            assert isinstance(step, Send)
+            within = max(defaults.MIN_REQUEST_SECONDS, until - time.monotonic())
+            return self.hook.send(step.call, within=within)
+
+        flow = cancel(self.state.key, project_id=poller.project_id, organization_id=poller.organization_id)
+        return drive(flow, perform)
 
     def kill(self, log: Logger) -> None:
         """Cancel the batch from a signal handler, and say what became of it."""

@@ -211,17 +211,9 @@ class LlamaBatchHook(BaseHook):
 
         A batch that has already ended is returned as it is: too late is not an error.
         """
-        from airflow_provider_llamabatch.llamacloud import calls
-        from airflow_provider_llamabatch.llamacloud.errors import RefusedError
+        from airflow_provider_llamabatch.batches.cancelling import cancel
 
-        scope = {"project_id": project_id, "organization_id": organization_id}
-        try:
-            batch = yield from send(calls.cancel_batch(batch_id, **scope))
-        except RefusedError:
-            batch = yield from send(calls.get_batch(batch_id).with_query(**scope))
-            if not batch.is_terminal:
-                raise
-        return batch
+        return (yield from cancel(batch_id, project_id=project_id, organization_id=organization_id))
 
     def _find_configuration(
         self,
