@@ -16,6 +16,7 @@ from airflow_provider_llamabatch.batches.outcome import Outcome, outcome_of
 from airflow_provider_llamabatch.batches.polling import BACKOFF, PollResult, PollState, Reason
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, LlamaCloudError
+from airflow_provider_llamabatch.llamacloud.statuses import BatchStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +82,7 @@ class BatchPoller:
             result = (yield from self.poll()) or result
         if result.reason is not Reason.COMPLETED:
             return result
+        self.state.status = BatchStatus.COMPLETED
         self.state.deadline = max(self.state.deadline, self.clock() + defaults.RESULTS_GRACE)
         return (yield from self._collect())
 

@@ -21,6 +21,7 @@ from airflow_provider_llamabatch.exceptions import (
 from airflow_provider_llamabatch.execution.arguments import checked_seconds
 from airflow_provider_llamabatch.execution.deferring import warn_without_triggerer
 from airflow_provider_llamabatch.lineage import LineageMixin
+from airflow_provider_llamabatch.llamacloud.statuses import is_terminal
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -161,6 +162,11 @@ class BatchPollMixin(LineageMixin):
 
     def _failure(self, result: PollResult, polled: PolledBatch) -> Exception:
         batch_id, said = polled.state.key, f" {result.message}" if result.message else ""
+        if result.reason is Reason.TIMED_OUT and is_terminal(polled.state.status):
+            return ResultsMissingError(
+                f"Batch {batch_id} is {polled.state.status}, but its results could not be read before the deadline; "
+                f"a BatchSensor for this batch can ask again.{said}"
+            )
         if result.reason is Reason.TIMED_OUT:
             return self.timeout_error(self._decide_fate(result, polled))
         if result.reason is Reason.FAILED:

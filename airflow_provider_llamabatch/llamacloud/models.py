@@ -62,6 +62,14 @@ def _without_malformed(value: Any, validate: ValidatorFunctionWrapHandler) -> An
         return validate([row for number, row in enumerate(value) if number not in bad])
 
 
+def _or_none(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Read what no decision needs; what is malformed is None, and does not spoil the rest."""
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
+
+
 Id: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_\-]{1,200}$")]
 Token: TypeAlias = Annotated[str, StringConstraints(max_length=4096)]  # it becomes part of a URL
 Name: TypeAlias = Annotated[str, AfterValidator(_clean_name)]
@@ -124,17 +132,36 @@ class BatchResult(ApiModel):
     error_message: Text | None = None
 
 
+def _result(value: Any, validate: ValidatorFunctionWrapHandler) -> BatchResult:
+    """Read what became of a file; of what is malformed at least the file is told, as one without a job."""
+    try:
+        result: BatchResult = validate(value)
+    except ValidationError:
+        file_id = value.get("source_directory_file_id") if isinstance(value, dict) else None
+        return BatchResult(
+            source_directory_file_id=file_id if isinstance(file_id, str) and file_id else "unknown",
+            error_message="the API's entry for this file cannot be read",
+        )
+    return result
+
+
 class Batch(ApiModel):
     """A batch; ``results`` is null unless asked for, while it runs, and sometimes shortly after."""
 
     id: Id
     status: Word
-    project_id: Name | None = None
-    source_directory_id: Name | None = None
-    config: BatchConfig | None = None
+    project_id: Annotated[Name | None, WrapValidator(_or_none)] = None
+    source_directory_id: Annotated[Name | None, WrapValidator(_or_none)] = None
+    config: Annotated[BatchConfig | None, WrapValidator(_or_none)] = None
     created_at: Date = None
     updated_at: Date = None
-    results: Annotated[list[BatchResult], Field(max_length=MAX_PAGE_ITEMS)] | None = None
+    results: (
+        Annotated[
+            list[Annotated[BatchResult, WrapValidator(_result)]],
+            Field(max_length=MAX_PAGE_ITEMS),
+        ]
+        | None
+    ) = None
 
     @property
     def is_terminal(self) -> bool:

@@ -1,0 +1,54 @@
+"""What is odd about a batch and not needed does not keep it from being read."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from airflow_provider_llamabatch.llamacloud.models import Batch, BatchResult
+
+READABLE = {"source_directory_file_id": "dfl-1", "job_reference": {"id": "pjb-1", "type": "parse_v2"}}
+UNREADABLE = "the API's entry for this file cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("config", {"job": {"type": "parse_v2", "configuration_id": None}}),
+        ("config", {"job": {"type": "parse_v2"}}),
+        ("config", {"job": None}),
+        ("config", "a text"),
+        ("source_directory_id", 5),
+        ("project_id", ["prj-1"]),
+    ],
+)
+def test_a_field_that_waiting_does_not_need_is_left_out_where_it_is_malformed(name, value):
+    batch = Batch.model_validate({"id": "bat-1", "status": "COMPLETED", name: value})
+
+    assert (batch.id, batch.status, getattr(batch, name)) == ("bat-1", "COMPLETED", None)
+
+
+@pytest.mark.parametrize("odd", [{"id": None}, {"status": None}, {"id": 5}, {"results": "a text"}])
+def test_without_an_id_a_status_or_a_list_of_results_there_is_no_batch(odd):
+    with pytest.raises(ValidationError):
+        Batch.model_validate({"id": "bat-1", "status": "COMPLETED", **odd})
+
+
+@pytest.mark.parametrize(
+    ("row", "file_id"),
+    [
+        ({"source_directory_file_id": "dfl-2", "job_reference": {"id": None, "type": "parse_v2"}}, "dfl-2"),
+        ({"source_directory_file_id": "dfl-2", "job_reference": "pjb-2"}, "dfl-2"),
+        ({"source_directory_file_id": "", "job_reference": {}}, "unknown"),
+        ({"source_directory_file_id": 2}, "unknown"),
+        ({"job_reference": None}, "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_malformed_row_of_the_results_tells_of_a_file_without_a_job(row, file_id):
+    batch = Batch.model_validate({"id": "bat-1", "status": "COMPLETED", "results": [READABLE, row]})
+
+    assert batch.results == [
+        BatchResult.model_validate(READABLE),
+        BatchResult(source_directory_file_id=file_id, error_message=UNREADABLE),
+    ]
