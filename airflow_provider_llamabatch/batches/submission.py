@@ -31,7 +31,7 @@ from airflow_provider_llamabatch.batches.record import MAX_SEEN_CHARACTERS, Reco
 from airflow_provider_llamabatch.llamacloud.statuses import BatchStatus, is_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from airflow_provider_llamabatch.llamacloud.models import Batch
 
@@ -225,18 +225,25 @@ def adoptable(record: Record, request: Request, listed: Iterable[Batch], now: fl
     They match the request, were not there before the first POST, and were not created long after the last one: a
     submission that stayed unresolved for a day must not take today's batch of another run.
     """
+    found = {batch.id: batch for batch in _new(record, listed, now) if request.matches(batch)}
+    return sorted(found.values(), key=lambda batch: created(batch, now) or now)
+
+
+def unread(record: Record, listed: Iterable[Batch], now: float) -> list[Batch]:
+    """Return the batches that can have come of the POSTs under a record, but do not say what they run."""
+    return [batch for batch in _new(record, listed, now) if batch.config is None]
+
+
+def _new(record: Record, listed: Iterable[Batch], now: float) -> Iterator[Batch]:
+    """Give the batches that were not there before the first POST, and were not made long after the last one."""
     latest = (
         record.posted_at + 2 * defaults.LISTED_SECONDS
     )  # two clocks, and a process that stood still at its POST
-    seen = set(record.seen)
-    found: dict[str, Batch] = {}
+    seen = {*record.seen, record.batch_id}
     for batch in listed:
         at = created(batch, now)
-        if batch.id in seen or not request.matches(batch):
-            continue
-        if at is None or record.floor <= at <= latest:
-            found[batch.id] = batch
-    return sorted(found.values(), key=lambda batch: created(batch, now) or now)
+        if batch.id not in seen and (at is None or record.floor <= at <= latest):
+            yield batch
 
 
 def answers(batch: Batch, request: Request, intent: Record, now: float) -> bool:

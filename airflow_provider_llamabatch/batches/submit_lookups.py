@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     NotFoundError,
     StatusError,
 )
+from airflow_provider_llamabatch.llamacloud.models import ListedBatch, Page
 from airflow_provider_llamabatch.llamacloud.retries import is_transient
 from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 
@@ -91,6 +92,7 @@ class Lookups:
         List once and return the earliest batch that a record does not name and that may be of its POSTs.
 
         One that has failed, as the list says, comes after the others: there is no need to pay for another one then.
+        Raises ``InvalidResponseError`` where there is none but one that cannot be read.
         """
         listed = yield from self.directory(record.floor - 1.0, once=once)
         found = submission.adoptable(record, self.request, listed, self.clock())
@@ -101,6 +103,11 @@ class Lookups:
                 ", "
             )
             self.log.warning("More than one batch may be of this submission, so paid for twice: %s", ids)
+        unread = submission.unread(record, listed, self.clock())
+        if unread and not found:
+            raise InvalidResponseError(
+                f"Batch {unread[0].id} is listed without what it runs, so it may be of this submission"
+            )
         return others[0] if others else None
 
     def warn_of_others(self, record: Record) -> Flow[None]:
@@ -148,14 +155,17 @@ class Lookups:
         return batch
 
     def directory(self, since: float, *, once: bool = False) -> Flow[list[Batch]]:
-        """Return the directory's batches from ``since`` (epoch seconds) on; raises when the list does not end."""
-        call = self._scoped(
-            calls.list_batches(
-                source_directory_id=self.request.source_directory_id,
-                created_at_on_or_after=datetime.fromtimestamp(max(since, 0.0), UTC),
-                page_size=defaults.PAGE_SIZE,
-            )
+        """
+        Return the directory's batches from ``since`` (epoch seconds) on; raises when the list does not end.
+
+        Of what cannot be read the id is told: it is one that was there before, or that nobody knows whose it is.
+        """
+        listing = calls.list_batches(
+            source_directory_id=self.request.source_directory_id,
+            created_at_on_or_after=datetime.fromtimestamp(max(since, 0.0), UTC),
+            page_size=defaults.PAGE_SIZE,
         )
+        call = self._scoped(replace(listing, response=Page[ListedBatch]))
         batches: list[Batch] = []
         tokens: set[str] = set()
         following: Call[Any] = call

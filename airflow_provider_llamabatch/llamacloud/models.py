@@ -169,6 +169,20 @@ class Batch(ApiModel):
         return is_terminal(self.status)
 
 
+def _known_by_id(value: Any, validate: ValidatorFunctionWrapHandler) -> Batch:
+    """Read a batch; of one that is malformed what tells it from others: its id, and when it was made."""
+    try:
+        batch: Batch = validate(value)
+    except ValidationError:
+        if not isinstance(value, dict):
+            raise
+        return Batch.model_validate({name: value.get(name) for name in ("id", "created_at")} | {"status": ""})
+    return batch
+
+
+ListedBatch: TypeAlias = Annotated[Batch, WrapValidator(_known_by_id)]
+
+
 class Page(ApiModel, Generic[T]):
     """One page of a list; the end is reached when ``next_page_token`` is null or empty."""
 

@@ -100,7 +100,7 @@ SUBMISSIONS: dict[str, tuple[Change, ...]] = {
         code(submission, "decide_by_record", "if record.unknown:", "if record.unknown > 1:"),
     ),
     "what a list shows between intent and id is filed under seen": (
-        code(submission, "adoptable", "seen = set(record.seen)", "seen = {batch.id for batch in listed}"),
+        code(submission, "_new", "seen = {*record.seen,", "seen = {*(batch.id for batch in listed),"),
     ),
     "a lost response is looked for once": (value(submission, "ADOPTION_PAUSES", (0.0,)),),
     "a lost response is looked for half a minute": (
@@ -123,11 +123,9 @@ SUBMISSIONS: dict[str, tuple[Change, ...]] = {
     "an older batch is adopted": (
         code(
             submission,
-            "adoptable",
-            "if batch.id in seen or not",
-            "if not",
-            "record.floor <= at <= latest",
-            "at <= latest",
+            "_new",
+            "if batch.id not in seen and (at is None or record.floor <= at <= latest):",
+            "if at is None or at <= latest:",
         ),
     ),
     "an empty id is accepted": (value(models, "Batch", _AnyId),),
@@ -153,7 +151,7 @@ SUBMISSIONS: dict[str, tuple[Change, ...]] = {
     "adopted by the worker's clock": (
         code(
             submission,
-            "adoptable",
+            "_new",
             "record.posted_at + 2 * defaults.LISTED_SECONDS",
             "record.posted_at + 5.0",
         ),

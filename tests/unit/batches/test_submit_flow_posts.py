@@ -90,6 +90,24 @@ def test_a_post_that_is_answered_with_a_batch_of_others_counts_as_lost(strange):
     assert play.saved[-1]["batch_id"] == "bat-1"
 
 
+def test_a_row_that_cannot_be_read_and_was_there_before_keeps_nobody_from_submitting(caplog):
+    odd = batch("odd", source_directory_id=None, config=None, created_at=None, status="")
+    play, result = played(posts=[batch()], lists=[[odd]])
+
+    assert (result.batch_id, play.saved[0]["seen"]) == ("bat-1", ["odd"])
+    assert {record.levelname for record in caplog.records} == {"INFO"}
+
+
+def test_a_row_that_cannot_be_read_and_is_new_may_be_what_a_lost_post_made():
+    odd = batch("odd", source_directory_id=None, config=None, created_at=None, status="")
+    play, error = played(posts=[LOST], lists=[[], [odd]])
+
+    assert "Batch odd is listed without what it runs" in str(error)
+    assert play.saved[-1]["unknown"] == 1
+    _, result = played(posts=[LOST], lists=[[], [odd, batch(at=AT + 1)]])
+    assert (result.decision.action, result.batch_id) == (Action.ADOPT, "bat-1")
+
+
 def test_the_time_of_a_lost_post_counts_from_when_it_was_given_up():
     play = Play(posts=[LOST, batch("bat-2")], lists=[[]] * 9 + [[]])
     play.before = {6: stand_still(60.0)}
