@@ -81,6 +81,7 @@ MAX_INTENT_AGE = 30.0  # an intent that is older at its POST is not acted on: th
 RETRY_SETTLE_SECONDS = 5.0  # how long a later try waits after its intent, for an earlier one still alive
 CONFIRM_SECONDS = 5.0  # between two responses that must agree before a batch counts as gone
 LISTED_SECONDS = 3600.0  # how far back a directory is listed: the largest clock difference tolerated
+MAX_DIRECTORY_SECONDS = 180.0  # walking the list of a directory's batches, of which there are few
 CREATED_AT_SPREAD = 10.0  # by how much the service's own times of creation may be out of order
 RUN_START_MARGIN = 300.0  # Airflow below 3.3: a batch may seem this much older than the run that made it
 

@@ -156,7 +156,7 @@ class Lookups:
 
     def directory(self, since: float, *, once: bool = False) -> Flow[list[Batch]]:
         """
-        Return the directory's batches from ``since`` (epoch seconds) on; raises when the list does not end.
+        Return the directory's batches from ``since`` (epoch seconds) on; raises when the list does not end in time.
 
         Of what cannot be read the id is told: it is one that was there before, or that nobody knows whose it is.
         """
@@ -169,6 +169,7 @@ class Lookups:
         batches: list[Batch] = []
         tokens: set[str] = set()
         following: Call[Any] = call
+        until = self.clock() + defaults.MAX_DIRECTORY_SECONDS
         for _ in range(MAX_LISTED_PAGES):
             page = yield from self._send(following, once=once)
             batches += page.items
@@ -176,6 +177,11 @@ class Lookups:
             if after is None:
                 return batches
             following = after
+            if self.clock() >= until:
+                raise SubmissionUndecidedError(
+                    f"The list of the batches of {self.request.source_directory_id} was not read to its end within "
+                    f"{defaults.MAX_DIRECTORY_SECONDS:g} s, so nothing more is submitted; a later try may go on."
+                )
         raise InvalidResponseError(f"{call} did not end within {MAX_LISTED_PAGES} pages")
 
     def _send(self, call: Call[Any], *, once: bool = False) -> Flow[Any]:

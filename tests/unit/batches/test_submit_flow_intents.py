@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_llamabatch.batches.submission import (
     Action,
     Submission,
+    SubmissionUndecidedError,
     TaskFacts,
 )
 from airflow_provider_llamabatch.llamacloud import errors as e
@@ -26,6 +27,7 @@ from tests.support.submit_play import (
     asked,
     batch,
     played,
+    stand_still,
 )
 
 
@@ -163,3 +165,20 @@ def test_of_several_batches_one_that_failed_is_not_taken_while_another_one_goes_
     )
 
     assert (result.decision.action, result.batch_id) == (Action.REJOIN, "bat-2")
+
+
+@pytest.mark.parametrize(("seconds", "pages_read"), [(60.0, 3), (59.0, 4), (1000.0, 1)])
+def test_a_list_that_is_slow_to_read_is_given_up_after_three_minutes_and_nothing_is_sent(seconds, pages_read):
+    pages: list[Any] = [Page(items=[], next_page_token=f"t{number}") for number in range(10)]
+    play, error = played(lists=pages, before={step: stand_still(seconds) for step in range(2, 12)})
+
+    assert play.steps == ["load", *["list"] * pages_read]
+    assert isinstance(error, SubmissionUndecidedError)
+    assert "was not read to its end within 180 s" in str(error)
+
+
+def test_a_list_that_ends_late_is_read():
+    lists = [Page(items=[], next_page_token="t2"), [], []]
+    _, result = played(posts=[batch()], lists=lists, before={3: stand_still(1000.0)})
+
+    assert result.batch_id == "bat-1"
