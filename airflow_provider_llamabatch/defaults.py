@@ -45,6 +45,8 @@ MAX_PAGE_SIZE = 1000  # the same where so many wait; undocumented, so left out o
 # Bounds on what a server may send
 MAX_TIMEOUT_SECONDS = 3600.0  # what the connection may ask for
 MAX_ERROR_BYTES = 128 * 1024  # of an error's body; the rest is not read
+SMALL_CHUNK_BYTES = 512  # a shorter chunk of a body costs more than what is in it
+MAX_SMALL_CHUNKS = 20_000  # of such chunks in one body
 MAX_STATUS_BYTES = 1024 * 1024  # of one batch or parse job read only for its status
 MAX_EXTRACT_STATUS_BYTES = 16 * 1024 * 1024  # the same of an extract job: its result comes along
 MAX_STATUS_PAGE_BYTES = 8 * 1024 * 1024  # of a list page read only for ids and statuses

@@ -6,18 +6,21 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING
 
-from airflow_provider_llamabatch.defaults import MAX_BYTES_ON_LOOP
+from airflow_provider_llamabatch.defaults import MAX_BYTES_ON_LOOP, MAX_SMALL_CHUNKS, SMALL_CHUNK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 
+CHUNKS_PER_TURN = 16  # of the event loop; what has arrived is given out without one
+
+
 class Body:
-    """A body of at most ``limit`` bytes, as sent and again decompressed."""
+    """A body of at most ``limit`` bytes, as sent and again decompressed, and not in too many small chunks."""
 
     def __init__(self, limit: int, headers: Mapping[str, str]) -> None:
         self._limit = limit
-        self._received = self._size = 0
+        self._received = self._size = self._chunks = self._small = 0
         self._problem: str | None = None
         self.is_too_large = False
         encoding = headers.get("content-encoding", "").strip().lower()
@@ -29,6 +32,9 @@ class Body:
         """Give ``keep`` the content, a piece at a time; returns what is wrong with it, None where nothing is."""
         if self._problem is None:
             async for chunk in chunks:
+                self._count(chunk)
+                if self._chunks % CHUNKS_PER_TURN == 0:
+                    await asyncio.sleep(0)
                 for piece in self._pieces(chunk):
                     keep(piece)
                     # More may come of this chunk: others have a turn before.
@@ -39,6 +45,13 @@ class Body:
         if self._problem is None and self._decoder and self._received and not self._decoder.eof:
             self._problem = "compressed data that breaks off"
         return self._problem
+
+    def _count(self, chunk: bytes) -> None:
+        """Refuse a body whose chunks cost more than what is in them."""
+        self._chunks += 1
+        self._small += len(chunk) < SMALL_CHUNK_BYTES
+        if self._small > MAX_SMALL_CHUNKS:
+            self._refuse(f"more than {MAX_SMALL_CHUNKS} chunks of a few bytes")
 
     def _pieces(self, chunk: bytes) -> Iterator[bytes]:
         """Give what a chunk holds, as far as it is within the bound."""
@@ -69,5 +82,8 @@ class Body:
 
     def _bound(self, size: int) -> None:
         if size > self._limit:
-            self._problem = f"more than {self._limit} bytes; the rest was not read"
-            self.is_too_large = True
+            self._refuse(f"more than {self._limit} bytes")
+
+    def _refuse(self, what: str) -> None:
+        self._problem = f"{what}; the rest was not read"
+        self.is_too_large = True
