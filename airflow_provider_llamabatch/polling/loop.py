@@ -19,11 +19,12 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_llamabatch import defaults, metrics
 from airflow_provider_llamabatch.batches.polling import PollState
-from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, NoResponseError
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, LlamaCloudError, NoResponseError
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from airflow_provider_llamabatch.polling.entries import Entry
 from airflow_provider_llamabatch.polling.pace import Pace
 from airflow_provider_llamabatch.polling.schedule import Schedule
+from airflow_provider_llamabatch.polling.sources import MAX_EPOCH
 from airflow_provider_llamabatch.polling.watching import News, WatchedBatches, WatchSchedule
 
 if TYPE_CHECKING:
@@ -132,6 +133,17 @@ class WatchSubscription(_Subscriber[News]):
     def __init__(self, conn_id: str, source: WatchedBatches, watch: Watch) -> None:
         source.within(watch.directory_id, 0.0)  # as above
         super().__init__(conn_id, source, [watch])
+
+
+def check_times(**values: float | None) -> None:
+    """Refuse what is no number of seconds: on the clock of all waits it would hold up the others."""
+    for argument, value in values.items():
+        left_open = value is None and argument not in ("poll_interval", "missing_grace")
+        is_number = (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_EPOCH
+        )
+        if not is_number and not left_open:
+            raise InvalidInputError(argument, f"must be a finite number of seconds, not {value!r:.100}")
 
 
 def loop_time(epoch: float, now: float) -> float:

@@ -11,7 +11,7 @@ from airflow.triggers import base
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.llamacloud.call import check_conn_id
 from airflow_provider_llamabatch.polling.backoff import Backoff
-from airflow_provider_llamabatch.polling.loop import WatchSubscription
+from airflow_provider_llamabatch.polling.loop import WatchSubscription, check_times
 from airflow_provider_llamabatch.polling.sources import ENDED
 from airflow_provider_llamabatch.polling.watching import Watch, WatchedBatches
 
@@ -86,6 +86,7 @@ class DirectoryBatchesTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch together with everything else that this process polls, see ``polling.watching``."""
+        check_times(poll_interval=self.poll_interval)
         interval = max(defaults.MIN_POLL_INTERVAL, self.poll_interval)
         watch = Watch(self.directory_id, tuple(self.statuses), interval)
         watch.restore(await self._remembered())

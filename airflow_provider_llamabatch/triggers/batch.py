@@ -10,7 +10,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.batches.events import WaitEvent
 from airflow_provider_llamabatch.llamacloud.call import check_conn_id
-from airflow_provider_llamabatch.polling.loop import UNKNOWN_AGE, Subscription, wait_state
+from airflow_provider_llamabatch.polling.loop import UNKNOWN_AGE, Subscription, check_times, wait_state
 from airflow_provider_llamabatch.polling.sources import Batches
 from airflow_provider_llamabatch.triggers.killing import CancelsOnKill
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_WAIT = 7 * 24 * 3600.0  # seconds, where no deadline is given: Airflow's default for sensors
 
+_TIMES = ("poll_interval", "deadline", "first_look_at", "since", "created_at", "missing_grace")
 _KNOWN_STATUSES = frozenset({"PENDING", "THROTTLED", "RUNNING"})
 
 
@@ -94,6 +95,7 @@ class BatchTrigger(CancelsOnKill):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait together with everything else that this process polls, see ``polling.loop``."""
+        check_times(**{name: getattr(self, name) for name in _TIMES})
         since = time.time() if self.since is None else self.since
         deadline = since + MAX_WAIT if self.deadline is None else self.deadline
         async with self._subscription(time.time(), since, deadline) as subscription:

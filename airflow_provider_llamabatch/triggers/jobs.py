@@ -11,7 +11,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_llamabatch import defaults, metrics, tracing
 from airflow_provider_llamabatch.batches.polling import Reason
 from airflow_provider_llamabatch.llamacloud.call import check_conn_id
-from airflow_provider_llamabatch.polling.loop import Subscription, wait_state
+from airflow_provider_llamabatch.polling.loop import Subscription, check_times, wait_state
 from airflow_provider_llamabatch.polling.sources import Jobs
 from airflow_provider_llamabatch.triggers.killing import CancelsOnKill
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.documents.progress import Progress
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from airflow_provider_llamabatch.llamacloud.call import Call
+
+_TIMES = ("poll_interval", "deadline", "first_look_at", "since")
 
 
 class JobsTrigger(CancelsOnKill):
@@ -90,6 +92,7 @@ class JobsTrigger(CancelsOnKill):
         """Wait together with everything else that this process polls, see ``polling.loop``."""
         from airflow_provider_llamabatch.documents.progress import Progress
 
+        check_times(**{name: getattr(self, name) for name in _TIMES})
         now = time.time()
         deadline = now + defaults.WAIT_TIMEOUT if self.deadline is None else self.deadline
         total = sum(len(ids) for ids in self.job_ids.values())

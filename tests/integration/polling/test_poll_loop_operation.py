@@ -123,7 +123,7 @@ async def test_what_is_no_id_ends_its_own_wait_alone(make_batches, emulator):
     assert (await healthy)["reason"] == "completed"
 
 
-@pytest.mark.parametrize("interval", [0, -5.0, float("nan")])
+@pytest.mark.parametrize("interval", [0, -5.0])
 async def test_an_interval_that_makes_no_sense_is_the_least_there_is(make_batches, emulator, interval):
     assert await fire_all(make_batches(2), emulator, poll_interval=interval) == ["completed"] * 2
 
