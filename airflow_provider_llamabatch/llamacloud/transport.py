@@ -72,6 +72,8 @@ class AsyncClient:
         self._policy = policy or RetryPolicy(max_attempts=settings.max_attempts)
         self._redactor = Redactor(settings.secrets)
         self._http = httpx.AsyncClient(**_client_arguments(settings, max_connections))
+        # One at a time: reading holds the interpreter, and threads would pass it to each other past the event loop.
+        self._thread = asyncio.Lock()
         self.last_date: str | None = None  # the header ``Date`` of the last response: the service's own clock
 
     async def __aenter__(self) -> AsyncClient:
@@ -116,7 +118,8 @@ class AsyncClient:
             raise result
         self.last_date = result.headers.get("date")
         if len(result.body) > MAX_BYTES_ON_LOOP:
-            return await asyncio.to_thread(decipher, call, result, redactor)
+            async with self._thread:
+                return await asyncio.to_thread(decipher, call, result, redactor)
         return decipher(call, result, redactor)
 
     def _seconds_for(self, call: Call[Any], deadline: float | None) -> float:

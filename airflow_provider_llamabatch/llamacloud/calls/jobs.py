@@ -134,10 +134,10 @@ def list_extract_job_statuses(
     """
     List the extract jobs with these ids, reading only id, status and error message; malformed rows are left out.
 
-    A page may be as long as any response: it brings the results of what has ended along.
+    A page brings the results of what has ended along: one that is too long for that is refused.
     """
     query = scoped(project_id, organization_id, job_ids=_checked_ids(job_ids), page_size=page_size)
-    return Call("GET", _EXTRACT, models.JobStatusPage, query)
+    return Call("GET", _EXTRACT, models.JobStatusPage, query, max_bytes=MAX_STATUS_PAGE_BYTES)
 
 
 def get_extract_job(
