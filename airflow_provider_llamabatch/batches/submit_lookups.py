@@ -18,7 +18,7 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     NotFoundError,
     StatusError,
 )
-from airflow_provider_llamabatch.llamacloud.models import ListedBatch, Page
+from airflow_provider_llamabatch.llamacloud.models import KnownBatch, Page
 from airflow_provider_llamabatch.llamacloud.retries import is_transient
 from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 
@@ -165,7 +165,7 @@ class Lookups:
             created_at_on_or_after=datetime.fromtimestamp(max(since, 0.0), UTC),
             page_size=defaults.PAGE_SIZE,
         )
-        call = self._scoped(replace(listing, response=Page[ListedBatch]))
+        call = self._scoped(replace(listing, response=Page[KnownBatch]))
         batches: list[Batch] = []
         tokens: set[str] = set()
         following: Call[Any] = call

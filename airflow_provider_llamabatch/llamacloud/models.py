@@ -14,6 +14,7 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -169,18 +170,42 @@ class Batch(ApiModel):
         return is_terminal(self.status)
 
 
-def _known_by_id(value: Any, validate: ValidatorFunctionWrapHandler) -> Batch:
+class ListedJob(BatchJob):
+    """The same on a list page, without what this version does not know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class ListedConfig(BatchConfig):
+    """The same on a list page."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    job: ListedJob
+
+
+class ListedBatch(Batch):
+    """A batch on a list page: many are held at once, so unknown fields and results are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    config: Annotated[ListedConfig | None, WrapValidator(_or_none)] = None
+    results: Annotated[None, BeforeValidator(lambda _: None)] = None
+
+
+def _known_by_id(value: Any, validate: ValidatorFunctionWrapHandler) -> ListedBatch:
     """Read a batch; of one that is malformed what tells it from others: its id, and when it was made."""
     try:
-        batch: Batch = validate(value)
+        batch: ListedBatch = validate(value)
     except ValidationError:
         if not isinstance(value, dict):
             raise
-        return Batch.model_validate({name: value.get(name) for name in ("id", "created_at")} | {"status": ""})
+        told = {name: value.get(name) for name in ("id", "created_at")}
+        return ListedBatch.model_validate(told | {"status": ""})
     return batch
 
 
-ListedBatch: TypeAlias = Annotated[Batch, WrapValidator(_known_by_id)]
+KnownBatch: TypeAlias = Annotated[ListedBatch, WrapValidator(_known_by_id)]
 
 
 class Page(ApiModel, Generic[T]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from airflow_provider_llamabatch.llamacloud.models import Batch, BatchResult, ListedBatch, Page
+from airflow_provider_llamabatch.llamacloud.models import Batch, BatchResult, KnownBatch, Page
 
 READABLE = {"source_directory_file_id": "dfl-1", "job_reference": {"id": "pjb-1", "type": "parse_v2"}}
 UNREADABLE = "the API's entry for this file cannot be read"
@@ -57,7 +57,7 @@ def test_a_malformed_row_of_the_results_tells_of_a_file_without_a_job(row, file_
 @pytest.mark.parametrize("odd", [{"status": None}, {"results": "a text"}, {"status": 5, "config": []}])
 def test_a_row_of_a_list_that_is_malformed_is_known_by_its_id(odd):
     row = {"id": "bat-1", "status": "COMPLETED", "created_at": "2026-11-30T12:00:00Z", **odd}
-    [batch] = Page[ListedBatch].model_validate({"items": [row]}).items
+    [batch] = Page[KnownBatch].model_validate({"items": [row]}).items
 
     assert (batch.id, batch.status, batch.config) == ("bat-1", "", None)
     assert batch.created_at is not None
@@ -66,4 +66,4 @@ def test_a_row_of_a_list_that_is_malformed_is_known_by_its_id(odd):
 @pytest.mark.parametrize("row", [{"id": None}, {"id": 5, "status": "RUNNING"}, {"status": "RUNNING"}, None])
 def test_a_row_of_a_list_without_an_id_spoils_the_list(row):
     with pytest.raises(ValidationError):
-        Page[ListedBatch].model_validate({"items": [row]})
+        Page[KnownBatch].model_validate({"items": [row]})
