@@ -57,9 +57,10 @@ def _without_malformed(value: Any, validate: ValidatorFunctionWrapHandler) -> An
     try:
         return validate(value)
     except ValidationError as error:
-        if not isinstance(value, list) or any(not problem["loc"] for problem in error.errors()):
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        if not isinstance(value, list) or any(not problem["loc"] for problem in problems):
             raise
-        bad = {problem["loc"][0] for problem in error.errors()}
+        bad = {problem["loc"][0] for problem in problems}
         return validate([row for number, row in enumerate(value) if number not in bad])
 
 

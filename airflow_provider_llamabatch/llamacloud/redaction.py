@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 REDACTED = "***"
 WITHHELD = "(left out, since it repeats a secret)"
+LOOKED_AT = 4 * MAX_MESSAGE_CHARACTERS  # characters of a long text, and as many again that are only looked at
 MIN_ENCODED_LENGTH = 8  # shorter secrets are not looked for in base64, hex and pieces: everything would match
 
 # What may stand between the characters of a secret: UTF-16 puts NULs there, MIME line ends, a page tags.
@@ -64,13 +65,22 @@ class Redactor:
         text = self._pattern.sub(REDACTED, text)
         return WITHHELD if self._is_in_pieces_in(text) else text
 
+    def redact_start(self, text: str, *, complete: bool = True) -> str:
+        """
+        Return the text redacted, of a long or incomplete one a beginning: looking takes time with each character.
+
+        The end of what was looked at is left out then, since it may be half a secret.
+        """
+        redacted = self.redact(text[: 2 * LOOKED_AT])
+        return redacted if complete and len(text) <= 2 * LOOKED_AT else redacted[:-LOOKED_AT]
+
     def show(self, text: str, limit: int = MAX_MESSAGE_CHARACTERS) -> str:
         """
         Return what may be shown of a text: without secrets, clean, at most ``limit`` characters.
 
         Redacted twice, since cleaning may join what was apart; cut last, since half a secret would not be found.
         """
-        redacted = self.redact(text)
+        redacted = self.redact_start(text)
         return cut(self.redact(clean_text(redacted, max(len(redacted), 1))), limit)
 
     def _is_in_pieces_in(self, text: str) -> bool:

@@ -37,7 +37,7 @@ T = TypeVar("T")
 _UUID = re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
 _CORRELATION_HEADERS = ("x-correlation-id", "x-request-id")
 _MAX_CORRELATION_ID = 64
-_MAX_PAGE_TEXT = 4000  # characters of a gateway's page that are looked at
+_MAX_PAGE_TEXT = 4000  # characters of a gateway's page whose tags are taken out
 _PROBLEM_KEYS = {
     "title",
     "status",
@@ -131,7 +131,7 @@ def _read(
 def _redirect_error(call: Call[Any], response: Response, redactor: Redactor) -> StatusError:
     location = response.headers.get("location")
     host = (
-        re.sub(r"^(https?://[^/?#]*).*", r"\1", redactor.redact(location), flags=re.DOTALL)
+        re.sub(r"^(https?://[^/?#]*).*", r"\1", redactor.redact_start(location), flags=re.DOTALL)
         if location
         else ""
     )
@@ -196,11 +196,7 @@ def _detail_of(response: Response) -> str | None:
 
 def _page_text(response: Response, redactor: Redactor) -> str:
     """Return what a gateway's page says, without its tags."""
-    text = redactor.redact(response.body.decode("utf-8", "replace"))
-    if not response.complete:
-        text = (
-            text[:_MAX_PAGE_TEXT] if len(text) > 2 * _MAX_PAGE_TEXT else ""
-        )  # the end may hold half a secret
+    text = redactor.redact_start(response.body.decode("utf-8", "replace"), complete=response.complete)
     return " ".join(re.sub(r"<[^>]*>|\s+", " ", text[:_MAX_PAGE_TEXT]).split())
 
 
