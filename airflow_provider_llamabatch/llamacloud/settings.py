@@ -224,6 +224,8 @@ def settings_or_problem(
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field, problem = f"extra {first['loc'][0]}", first["msg"].removeprefix("Value error, ")
+    except RecursionError:
+        field, problem = "extra", "is nested too deeply; it is a JSON object with a value for each field"
     return InvalidInputError(f"connection {conn_id!r}, {field}", problem)
 
 

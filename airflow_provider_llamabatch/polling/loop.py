@@ -312,7 +312,9 @@ class PollLoop:
         except LlamaCloudError as error:
             take = partial(schedule.on_error, ask, error)
         except Exception as error:  # Airflow's own trouble, in reading the connection: waited out as well
-            trouble = NoResponseError(f"{type(error).__name__}: {error}", reached_server=False)
+            # What a secrets backend says may hold a secret, and this becomes part of an event.
+            said = f"the connection could not be read ({type(error).__name__})"
+            trouble = NoResponseError(said, reached_server=False)
             take = partial(schedule.on_error, ask, trouble)
         else:
             take = partial(schedule.on_item if ask.walk is None else schedule.on_page, ask, value)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from airflow_provider_llamabatch.defaults import (
     JOB_TYPES,
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _BATCHES = "/api/v2/batches"
+MIN_URL_SECRET = 8  # characters; shorter words of a webhook's URL would be redacted wherever they stand
 _ADVICE = (
     "A batch takes a directory with 1 to 1,000 files and a configuration of its own job type. Upload files first, or "
     "spread more over several directories, as UploadDirectoryOperator does."
@@ -37,6 +40,36 @@ def create_batch(
     organization_id: str | None = None,
 ) -> Call[models.Batch]:
     """Start a batch over every file of a directory (at most 1,000). Not repeatable: each one is a batch and a bill."""
+    try:
+        query = scoped(project_id, organization_id)
+        body = _body(
+            source_directory_id, configuration_id, job_type, webhook_configurations, webhook_configuration_ids
+        )
+    except InvalidInputError as error:
+        problem = error.with_traceback(None)
+    else:
+        secrets = webhook_secrets(webhook_configurations)
+        return Call(
+            "POST",
+            _BATCHES,
+            models.Batch,
+            query,
+            body=body,
+            repeatable=False,
+            secrets=secrets,
+            advice=_ADVICE,
+        )
+    del webhook_configurations  # a traceback that shows local variables must not show its secrets
+    raise problem
+
+
+def _body(
+    source_directory_id: str,
+    configuration_id: str,
+    job_type: str,
+    webhook_configurations: Sequence[Mapping[str, Any]] | None,
+    webhook_configuration_ids: Sequence[str] | None,
+) -> dict[str, Any]:
     if job_type not in JOB_TYPES:
         raise InvalidInputError("job_type", f"must be one of {', '.join(JOB_TYPES)}, not {job_type!r}"[:200])
     body: dict[str, Any] = {
@@ -61,16 +94,7 @@ def create_batch(
         body["webhook_configuration_ids"] = ids
     if webhook_configurations is not None:
         body["webhook_configurations"] = _checked_webhooks(webhook_configurations)
-    return Call(
-        "POST",
-        _BATCHES,
-        models.Batch,
-        scoped(project_id, organization_id),
-        body=body,
-        repeatable=False,
-        secrets=webhook_secrets(webhook_configurations),
-        advice=_ADVICE,
-    )
+    return body
 
 
 def list_batches(
@@ -174,9 +198,9 @@ def cancel_batch(
 
 
 def webhook_secrets(webhooks: Sequence[Mapping[str, Any]] | None) -> tuple[str, ...]:
-    """Return what must never be shown of webhook configurations: signing secrets and header values."""
+    """Return what must never be shown of webhook configurations: signing secrets, header values, parts of URLs."""
     found: list[str] = []
-    for webhook in webhooks or ():
+    for webhook in webhooks if isinstance(webhooks, (list, tuple)) else [webhooks]:
         if isinstance(webhook, dict):
             headers = webhook.get("webhook_headers")
             values = [
@@ -184,15 +208,38 @@ def webhook_secrets(webhooks: Sequence[Mapping[str, Any]] | None) -> tuple[str, 
                 *(headers.values() if isinstance(headers, dict) else ()),
             ]
             found += [value for value in values if isinstance(value, str) and value]
+            found += _secrets_in_url(webhook.get("webhook_url"))
     return tuple(found)
+
+
+def _secrets_in_url(url: Any) -> list[str]:
+    """Return what may be a secret in a URL, as it is written and as it is meant: all but the host and short words."""
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+    except ValueError:
+        return [url]
+    behind_host = url.partition(parts.netloc)[2] if parts.netloc else ""
+    words = [
+        parts.username,
+        behind_host,
+        *parts.path.split("/"),
+        *re.split("[&=]", parts.query),
+        parts.fragment,
+    ]
+    written = [word for word in words if word and len(word) >= MIN_URL_SECRET]
+    if parts.password:
+        written.append(parts.password)
+    return list(dict.fromkeys([*written, *map(unquote, written)]))
 
 
 def _checked_webhooks(webhooks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     import json
 
-    if isinstance(webhooks, (str, bytes, dict)) or not all(isinstance(entry, dict) for entry in webhooks):
+    if not isinstance(webhooks, (list, tuple)) or not all(isinstance(entry, dict) for entry in webhooks):
+        kind = type(webhooks).__name__
         raise InvalidInputError(
-            "webhook_configurations", "must be a list of dicts such as {'webhook_url': ...}"
+            "webhook_configurations",
+            f"must be a list of dicts such as {{'webhook_url': ...}}, not this {kind}",
         )
     checked = [dict(webhook) for webhook in webhooks]
     try:

@@ -166,3 +166,17 @@ def test_the_form_fills_in_no_number_since_it_would_win_over_what_the_deployment
 def test_the_key_cannot_be_pickled():
     with pytest.raises(TypeError):
         pickle.dumps(settings())
+
+
+def test_an_extra_that_is_nested_too_deeply_is_refused_without_showing_the_key():
+    nested: dict = {}
+    for _ in range(5000):
+        nested = {"a": nested}
+
+    with pytest.raises(InvalidInputError, match="'my_conn', extra: is nested too deeply") as raised:
+        settings(password="llx-not-to-be-seen", extra=nested)
+    frames = [frame for frame, _ in traceback.walk_tb(raised.value.__traceback__)]
+    ours = [frame.f_locals for frame in frames if "airflow_provider_llamabatch" in frame.f_code.co_filename]
+    assert ours
+    assert "not-to-be-seen" not in str(ours)
+    assert raised.value.__context__ is None
