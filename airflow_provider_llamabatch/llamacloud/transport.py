@@ -8,6 +8,8 @@ default with one context per process, and a proxy never gets to see what is mean
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import ssl
 import time
 import weakref
@@ -16,6 +18,8 @@ from functools import lru_cache
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx
 import tenacity
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 USER_AGENT = f"airflow-provider-llamabatch/{__version__} python-httpx/{httpx.__version__}"
 
 
@@ -71,7 +76,7 @@ class AsyncClient:
         self._pace = Pace(self.gap, time.monotonic() + self.gap)
         self._policy = policy or RetryPolicy(max_attempts=settings.max_attempts)
         self._redactor = Redactor(settings.secrets)
-        self._http = httpx.AsyncClient(**_client_arguments(settings, max_connections))
+        self._http = _http_client(_client_arguments(settings, max_connections))
         # One at a time: reading holds the interpreter, and threads would pass it to each other past the event loop.
         self._thread = asyncio.Lock()
         self.last_date: str | None = None  # the header ``Date`` of the last response: the service's own clock
@@ -190,6 +195,33 @@ class _NoCookies(CookieJar):
         """Pass over what a response sets."""
 
 
+def _http_client(arguments: dict[str, Any]) -> httpx.AsyncClient:
+    """Return httpx's client. It reads the environment's proxies, and what it raises for them may show a password."""
+    try:
+        if arguments["trust_env"]:
+            _check_ports()
+        return httpx.AsyncClient(**arguments)
+    except (ImportError, ValueError, httpx.InvalidURL):
+        shown = _shown_proxies()
+    raise InvalidInputError(
+        f"environment variables {shown}",
+        "they must name proxies such as http://proxy.example.com:3128, and NO_PROXY hosts; correct or unset them, or "
+        "set the connection's extra proxy",
+    )
+
+
+def _check_ports() -> None:
+    """Raise ``ValueError`` for a port of the environment's proxies that there is not: httpx takes any number."""
+    for name, proxy in getproxies().items():
+        if name in ("http", "https", "all"):
+            _ = urlsplit(proxy if "://" in proxy else f"//{proxy}").port
+
+
+def _shown_proxies() -> str:
+    given = {name: value for name, value in os.environ.items() if name.upper() in PROXY_VARIABLES}
+    return ", ".join(f"{name}={re.sub('//.*@', '//***@', value)!r:.200}" for name, value in given.items())
+
+
 def _client_arguments(settings: ClientSettings, max_connections: int) -> dict[str, Any]:
     timeout, base_url = settings.timeout_seconds, _url(settings.base_url)
     return {
@@ -216,7 +248,7 @@ def _proxy(settings: ClientSettings) -> httpx.Proxy | None:
         return None
     try:
         url = httpx.URL(settings.proxy.get_secret_value())
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, ValueError):
         url = None
     if url is None:  # outside of the handler: what was caught may show the URL
         raise InvalidInputError("connection extra proxy", "is not the URL of a proxy")
@@ -225,23 +257,37 @@ def _proxy(settings: ClientSettings) -> httpx.Proxy | None:
 
 def _url(base_url: str) -> httpx.URL:
     try:
-        return httpx.URL(base_url)
-    except httpx.InvalidURL as error:
+        url = httpx.URL(base_url)
+        _ = url.host  # decoded only now
+    except (httpx.InvalidURL, ValueError) as error:  # the latter of a name that is no IDNA
         raise InvalidInputError("connection host", f"{base_url!r:.200} is not a base URL: {error}") from None
+    return url
 
 
 @lru_cache(maxsize=8)
 def ssl_context(verify: bool | str) -> ssl.SSLContext:
     """Return the process's TLS context for ``verify``: making one takes tens of milliseconds and 0.7 MB."""
-    if isinstance(verify, str) and not Path(verify).exists():
-        raise InvalidInputError("connection extra verify", f"there is no CA bundle at {verify!r}")
-    return httpx.create_ssl_context(verify=verify if isinstance(verify, bool) else _bundle(verify))
+    if isinstance(verify, str):
+        return httpx.create_ssl_context(verify=_bundle(verify))
+    try:
+        return httpx.create_ssl_context(verify=verify)
+    except OSError as error:
+        path = os.environ.get("SSL_CERT_FILE")
+        raise InvalidInputError(
+            f"environment variable SSL_CERT_FILE={path!r:.200}",
+            f"is not a CA bundle ({error.strerror or type(error).__name__}); correct or unset it, or set the "
+            "connection's extra verify",
+        ) from None
 
 
 def _bundle(path: str) -> ssl.SSLContext:
+    if not os.path.exists(path):  # noqa: PTH110  # Path's raises for a name that is too long
+        raise InvalidInputError("connection extra verify", f"there is no CA bundle at {path!r:.200}")
     try:
         if Path(path).is_dir():
             return ssl.create_default_context(capath=path)
         return ssl.create_default_context(cafile=path)
     except (ssl.SSLError, OSError) as error:
-        raise InvalidInputError("connection extra verify", f"{path!r} is not a CA bundle: {error}") from None
+        raise InvalidInputError(
+            "connection extra verify", f"{path!r:.200} is not a CA bundle: {error!s:.200}"
+        ) from None
