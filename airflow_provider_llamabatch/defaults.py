@@ -6,6 +6,7 @@ from __future__ import annotations
 POLL_INTERVAL = 30.0  # the official example polls every 10 s; batches take minutes to hours
 MIN_POLL_INTERVAL = 1.0  # a task that asks for less gets this
 WAIT_TIMEOUT = 24 * 3600.0  # batches take minutes to hours
+MAX_SECONDS = 10 * 365 * 24 * 3600.0  # of timeouts and intervals; dates and clocks have an end
 MISSING_GRACE = 300.0  # a batch that was just submitted may not be readable yet
 UNKNOWN_GRACE = 20.0  # the same for an id that came from elsewhere: a wrong one is found out soon
 RESULTS_GRACE = 600.0  # how long the results of a COMPLETED batch may still be null

@@ -61,7 +61,14 @@ def references_in(values: Any) -> list[dict[str, Any]]:
 
 def _is_reference(entry: Mapping[str, Any]) -> bool:
     job = entry.get("job_reference")
-    return "source_directory_file_id" in entry and isinstance(job, Mapping) and {"id", "type"} <= job.keys()
+    if (
+        "source_directory_file_id" not in entry
+        or not isinstance(job, Mapping)
+        or not {"id", "type"} <= job.keys()
+    ):
+        return False
+    words = (entry["source_directory_file_id"], entry.get("status"), job["id"], job["type"])
+    return all(isinstance(word, str | int | None) for word in words)
 
 
 def from_directory_file(file: DirectoryFile, directory_id: str) -> Row:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch.defaults import JOB_TYPES
+from airflow_provider_llamabatch.defaults import JOB_TYPES, MAX_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,8 @@ def checked_seconds(argument: str, value: float | timedelta) -> float:
     from datetime import timedelta
 
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
-        raise _wrong(argument, "a number of seconds above 0, or a timedelta", value)
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= MAX_SECONDS:
+        raise _wrong(argument, "a number of seconds above 0 and up to ten years, or a timedelta", value)
     return float(seconds)
 
 
@@ -46,6 +46,13 @@ def poll_as_poke(poll_interval: float | timedelta | None, kwargs: dict[str, Any]
                 "poll_interval", f"the same as poke_interval ({poke_interval:g}), or only one given", seconds
             )
     kwargs.setdefault("poke_interval", seconds)
+
+
+def check_sensor_timeout(kwargs: dict[str, Any]) -> None:
+    """Check a sensor's ``timeout`` before its base class reads it, also where the DAG's ``default_args`` have it."""
+    value = kwargs.get("timeout", (kwargs.get("default_args") or {}).get("timeout"))
+    if value is not None:
+        checked_seconds("timeout", value)
 
 
 def check_word(argument: str, value: Any, words: Sequence[str], *, templated: bool = False) -> None:

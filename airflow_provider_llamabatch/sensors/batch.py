@@ -20,6 +20,7 @@ from airflow_provider_llamabatch.execution.arguments import (
     check_booleans,
     check_conn_id,
     check_ids,
+    check_sensor_timeout,
     checked_seconds,
     poll_as_poke,
 )
@@ -81,6 +82,7 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         poll_as_poke(poll_interval, kwargs)
+        check_sensor_timeout(kwargs)
         super().__init__(**kwargs)
         check_ids(batch_id=batch_id)
         check_booleans(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -248,6 +249,19 @@ def test_the_references_of_mapped_tasks_become_one_list():
 def test_what_a_list_of_dicts_is_not_is_named_by_its_kind():
     with pytest.raises(TypeError, match="must be a list of dicts, not int"):
         rows.flat([[{"a": 1}], 7])
+
+
+@pytest.mark.parametrize("wrong", [["a"], {"a": 1}, 1.5])
+@pytest.mark.parametrize("place", ["source_directory_file_id", "status", "id", "type"])
+def test_a_reference_whose_words_are_no_words_is_refused(place, wrong):
+    strange: dict[str, Any] = {**reference("dfl-1"), "status": "COMPLETED"}
+    strange["job_reference"] = dict(strange["job_reference"])
+    (strange["job_reference"] if place in ("id", "type") else strange)[place] = wrong
+
+    with pytest.raises(
+        InvalidInputError, match=r"^job_references: must be the list that BatchSensor returned"
+    ):
+        rows.references_in([reference("dfl-2"), strange])
 
 
 def test_the_hint_is_for_those_whom_it_helps():
