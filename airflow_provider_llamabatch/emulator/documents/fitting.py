@@ -69,6 +69,8 @@ class Fitter:
         """Return the value, changed until it validates against a part of the schema. Raises NoFitError."""
         holder, broken = [value], _Broken()
         for _ in range(ROUNDS):
+            if not holder:  # nothing at all may be here
+                break
             self.step()
             errors = list(self._validator.evolve(schema=schema).iter_errors(holder[0]))
             if not errors:
@@ -104,12 +106,14 @@ class Fitter:
                 value[start:start] = [made] * min(schema.get("minContains", 1), MANY)
             case "anyOf" | "oneOf":
                 parent[key] = self._alternative(value, rule, schema)
+            case "type":  # its other rules are held against it in the next round
+                parent[key] = self._plain(known, {"type": rule})
             case keyword:
-                parent[key] = self._plain({**known, keyword: rule}, schema, {keyword: rule})
+                parent[key] = self._plain(known, known, schema, {keyword: rule})
 
     def _plain(self, known: Json, *parts: Any) -> Any:
-        """Return the plainest value that fits all that is known of its place, or at least one part of that."""
-        for part in (known, *parts):
+        """Return the plainest value that fits one of the parts, the first if there is one."""
+        for part in parts:
             for value in _candidates(known):
                 if self.fits(value, part):
                     return copy.deepcopy(value)
@@ -121,6 +125,8 @@ class Fitter:
             with contextlib.suppress(NoFitError):
                 made.append(self.fitted(copy.deepcopy(value), part))
             made += _candidates(part) if isinstance(part, dict) else []
+        if not made:
+            raise NoFitError("the data_schema has an alternative that nothing fits")
         return next((one for one in made if self.fits(one, schema)), made[0])
 
     def _unique(self, items: list[Any], schema: Json) -> list[Any]:

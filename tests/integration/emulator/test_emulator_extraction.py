@@ -220,6 +220,8 @@ NEEDED: list[tuple[dict[str, Any], Any]] = [
     ({"type": "integer", "exclusiveMinimum": 2, "exclusiveMaximum": 4}, 3),
     ({"type": "integer", "allOf": [{"minimum": 5}, {"minimum": 8}]}, 8),
     ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, 0.5),
+    ({"anyOf": [False, {"type": "integer"}]}, 0),
+    ({"anyOf": [False]}, None),
     ({"type": "array", "minItems": 3, "uniqueItems": True, "items": {"type": "string"}}, ["", "1", "2"]),
     ({"type": "array", "minItems": 3, "uniqueItems": True, "items": {"enum": [3, 2, 1]}}, [3, 2, 1]),
     ({"type": "array", "minItems": 2, "prefixItems": [{"type": "string"}], "items": {"const": 1}}, ["", 1]),
