@@ -2,7 +2,8 @@
 Reading uploads in processes of their own.
 
 A few kilobytes can unpack to gigabytes or never come to an end, and nothing within a process can stop a library that
-works on them. A process can be ended: its document then fails, and nobody else has waited for it.
+works on them. A process can be ended: its document then fails. Small documents have a process of their own, so that
+they do not wait for the others.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ MEMORY_BYTES = 4 * 1024**3
 AT_ONCE = 2
 
 _ROOM = threading.Semaphore(AT_ONCE)
+_ROOM_FOR_SMALL = threading.Semaphore(1)
 _IDLE: dict[int, list[subprocess.Popen[str]]] = {}
 """By the process that started them: a forked one has not, and must not talk to them as well."""
 
@@ -35,7 +37,7 @@ def read(name: str, path: Path, target: Path) -> Found:
     """Read an upload, write its pages, and return what is known without them. Plain text is read where it is asked."""
     if reading.is_plain(name, path):
         return reading.save(reading.read(name, path), target)
-    with _ROOM:
+    with _ROOM_FOR_SMALL if reading.is_small(path) else _ROOM:
         found = _read(json.dumps([name, str(path), str(target)]))
     if found is None:
         error = f"DOCUMENT_TOO_LARGE: reading it takes more than {SECONDS:g} seconds or {MEMORY_BYTES} bytes of memory"

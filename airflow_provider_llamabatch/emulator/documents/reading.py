@@ -33,6 +33,7 @@ ZIPPED = frozenset({".docx", ".pptx", ".epub"})
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_BYTES = 50 * 1024 * 1024
 """No more is read of anything but a PDF: it would all have to be in memory at once."""
+SMALL_BYTES = 1024 * 1024
 MAX_PAGES = 100_000
 """As many as the library for PDFs reads."""
 HEADING_SIZE = 1.2
@@ -73,6 +74,17 @@ class Found:
 def is_plain(name: str, path: Path) -> bool:
     """Whether reading an upload takes no more than its size lets expect."""
     return _reader(PurePosixPath(name).suffix.lower(), _head(path)) in {_read_text, None}
+
+
+def is_small(path: Path) -> bool:
+    """Whether an upload is small, also once it is unpacked, by what it says of itself."""
+    if path.stat().st_size > SMALL_BYTES:
+        return False
+    try:
+        with zipfile.ZipFile(path) as packed:
+            return sum(part.file_size for part in packed.infolist()) <= SMALL_BYTES
+    except Exception:  # no zip at all, or a broken one, for which zipfile raises much
+        return True
 
 
 def save(document: Document, target: Path) -> Found:

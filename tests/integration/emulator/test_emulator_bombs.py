@@ -80,6 +80,23 @@ def test_a_document_without_end_fails_and_holds_nobody_up(
     assert parsed(emulator, http, upload(http, "small.png", picture))["status"] == "COMPLETED"
 
 
+@pytest.mark.timeout(120)
+def test_a_small_document_does_not_wait_for_large_ones(http: httpx.Client, picture: bytes) -> None:
+    book, target = openpyxl.Workbook(), io.BytesIO()
+    book.active["A1"] = "x" * 30_000
+    for row in range(2, 60):
+        book.active[f"A{row}"] = f"{row}" * 15_000
+    book.save(target)
+    ids: list[str] = []
+    with aside._ROOM, aside._ROOM:  # as while two large ones are read
+        large = threading.Thread(target=lambda: ids.append(upload(http, "large.xlsx", target.getvalue())))
+        large.start()
+        upload(http, "small.png", picture)
+        assert ids == []
+    large.join()
+    assert len(ids) == 1
+
+
 def test_what_takes_more_memory_than_there_may_be_fails(
     tmp_path: Path, far_cell: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
