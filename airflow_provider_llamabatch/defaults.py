@@ -45,6 +45,9 @@ MAX_PAGE_SIZE = 1000  # the same where so many wait; undocumented, so left out o
 
 # Bounds on what a server may send
 MAX_TIMEOUT_SECONDS = 3600.0  # what the connection may ask for
+MAX_HEAD_BYTES = (
+    192 * 1024
+)  # read before a response's status and headers; what is read may hold its body as well
 MAX_ERROR_BYTES = 128 * 1024  # of an error's body; the rest is not read
 SMALL_CHUNK_BYTES = 512  # a shorter chunk of a body costs more than what is in it
 MAX_SMALL_CHUNKS = 20_000  # of such chunks in one body

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from airflow_provider_llamabatch.defaults import MAX_ERROR_BYTES
+from airflow_provider_llamabatch.defaults import MAX_ERROR_BYTES, MAX_HEAD_BYTES
 from airflow_provider_llamabatch.llamacloud.bodies import Body
 from airflow_provider_llamabatch.llamacloud.errors import (
     InvalidInputError,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _UNREACHED = ". Check the connection's host, and whether this machine reaches it."
 _ours: ContextVar[Redactor | None] = ContextVar("llamabatch_request", default=None)
+_current: ContextVar[Exchange | None] = ContextVar("llamabatch_exchange", default=None)
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _NO_RESPONSE = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError, RuntimeError)
 
@@ -60,6 +61,19 @@ def quiet(redactor: Redactor) -> Iterator[None]:
         _ours.reset(token)
 
 
+def _count_reads(stream: Any) -> None:
+    """Have a connection tell whichever exchange uses it how much it has read."""
+    read = stream.read
+
+    async def counted(*arguments: Any, **named: Any) -> bytes:
+        data: bytes = await read(*arguments, **named)
+        if (exchange := _current.get()) is not None:
+            exchange.count(len(data))
+        return data
+
+    stream.read = counted
+
+
 class Exchange:
     """One attempt at a call within ``seconds``. Nothing of httpx leaves it but what is redacted."""
 
@@ -67,10 +81,11 @@ class Exchange:
         self._http, self._call, self._redactor, self._seconds = http, call, redactor, seconds
         self._file: FileBody | None = None
         self._sent = False
+        self._awaits_status, self._received = False, 0
 
     async def perform(self) -> Response | Exception:
         """Return the response, or the exception to raise: raised in here it would carry httpx's along."""
-        token = _ours.set(self._redactor)
+        token, exchange = _ours.set(self._redactor), _current.set(self)
         try:
             async with asyncio.timeout(self._seconds):
                 return await self._respond()
@@ -86,6 +101,7 @@ class Exchange:
             if self._file is not None:
                 await self._file.close()
             _ours.reset(token)
+            _current.reset(exchange)
         return problem if self._file is None or self._file.problem is None else self._file.problem
 
     async def _respond(self) -> Response:
@@ -112,9 +128,21 @@ class Exchange:
             return request
         raise InvalidInputError(str(call), f"an argument cannot be sent: {problem}")
 
-    async def _trace(self, event: str, _: dict[str, Any]) -> None:
+    async def _trace(self, event: str, info: dict[str, Any]) -> None:
         if event.endswith("send_request_headers.started"):
             self._sent = True
+        elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            _count_reads(info["return_value"])
+        elif ".receive_response_headers." in event:
+            self._awaits_status = event.endswith("started")
+
+    def count(self, received: int) -> None:
+        """Take in bytes that were read; there may be 1xx responses without end before the one that counts."""
+        self._received += received if self._awaits_status else 0
+        if self._received > MAX_HEAD_BYTES:
+            raise InvalidResponseError(
+                f"{self._call} was answered with {MAX_HEAD_BYTES} bytes without a status"
+            )
 
     async def _receive(self, response: httpx.Response) -> Response:
         failed = response.status_code >= 400
