@@ -214,7 +214,7 @@ class SubmitFlow:
         self._say(decision)
         try:
             batch = yield from send(self.create, once=True, within=defaults.REQUEST_TIMEOUT)
-            if not submission.answers(batch, self.request, intent, self.clock()):
+            if not submission.answers(batch, self.request, intent):
                 raise InvalidResponseError(f"{self.create} was answered without the id of a new batch")
         except LlamaCloudError as error:
             yield from self._after_error(error, intent, base)

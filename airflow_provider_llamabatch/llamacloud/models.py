@@ -181,7 +181,6 @@ class ListedConfig(BatchConfig):
     """The same on a list page."""
 
     model_config = ConfigDict(extra="ignore")
-
     job: ListedJob
 
 
@@ -201,8 +200,8 @@ def _known_by_id(value: Any, validate: ValidatorFunctionWrapHandler) -> ListedBa
     except ValidationError:
         if not isinstance(value, dict):
             raise
-        told = {name: value.get(name) for name in ("id", "created_at")}
-        return ListedBatch.model_validate(told | {"status": ""})
+        made = value.get("created_at")
+        return ListedBatch.model_validate({"id": value.get("id"), "created_at": made, "status": ""})
     return batch
 
 

@@ -133,7 +133,9 @@ SUBMISSIONS: dict[str, tuple[Change, ...]] = {
         code(RecordKeeper, "save_intent", "yield SaveRecord(intent.to_json())\n    late", "late", *_LOOK),
         code(RecordKeeper, "keep_id", *_KEEP),
     ),
-    "the id of an older batch is accepted": (code(submission, "answers", "batch.id in intent.seen or", ""),),
+    "the id of an older batch is accepted": (
+        code(submission, "answers", "batch.id not in intent.seen and", ""),
+    ),
     "a record of other arguments is followed": (
         code(
             submission,

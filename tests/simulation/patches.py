@@ -165,7 +165,7 @@ def simulated(world: World) -> Iterator[None]:
     before, zone = logger.propagate, os.environ.get("TZ")
     with (
         patch.object(connections, "_aread", _aread),
-        patch.object(transport, "httpx", SimpleNamespace(AsyncClient=_Http)),
+        patch.object(transport, "_http_client", lambda arguments: _Http(**arguments)),
         patch.object(transport, "_client_arguments", lambda settings, _: {"settings": settings}),
         patch.object(transport, "Exchange", _Exchange),
         patch.object(transport, "Redactor", _Redactor),

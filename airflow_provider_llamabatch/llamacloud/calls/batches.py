@@ -107,7 +107,7 @@ def list_batches(
     project_id: str | None = None,
     organization_id: str | None = None,
 ) -> Call[models.Page[models.Batch]]:
-    """List batches, without results and what this version does not know of them; both dates are inclusive."""
+    """List batches, without their results; both dates are inclusive."""
     if source_directory_id is not None:
         checked_id("source_directory_id", source_directory_id)
     query = scoped(
@@ -119,7 +119,7 @@ def list_batches(
         source_directory_id=source_directory_id,
         status=status,
     )
-    return Call("GET", _BATCHES, models.Page[models.ListedBatch], query, max_bytes=MAX_STATUS_PAGE_BYTES)
+    return Call("GET", _BATCHES, models.Page[models.Batch], query, max_bytes=MAX_STATUS_PAGE_BYTES)
 
 
 def list_batch_statuses(

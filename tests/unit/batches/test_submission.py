@@ -237,7 +237,7 @@ def test_a_batch_of_another_project_is_not_the_requests(wanted, held, matches):
         ({}, True),
         ({"source_directory_id": None, "config": None, "created_at": None}, True),
         ({"minutes": -1}, True),
-        ({"minutes": -1.01}, False),
+        ({"minutes": -600}, True),  # the worker's clock may be ahead
         ({"batch_id": "bat-old"}, False),
         ({"source_directory_id": "dir-2"}, False),
         ({"config": {"job": {"type": "extract_v2", "configuration_id": "cfg-1"}}}, False),
@@ -245,15 +245,15 @@ def test_a_batch_of_another_project_is_not_the_requests(wanted, held, matches):
     ],
 )
 def test_a_post_is_answered_with_a_batch_that_does_not_contradict_its_request(told, answers):
-    assert s.answers(batch(**told), REQUEST, INTENT, AT) is answers
+    assert s.answers(batch(**told), REQUEST, INTENT) is answers
 
 
 def test_a_preset_may_come_back_under_another_id():
     of_preset = replace(REQUEST, configuration_id="cfg-PARSE_AGENTIC")
     told: dict[str, Any] = {"config": {"job": {"type": "parse_v2", "configuration_id": "cfg-2"}}}
-    assert s.answers(batch(**told), of_preset, INTENT, AT)
+    assert s.answers(batch(**told), of_preset, INTENT)
     told = {"config": {"job": {"type": "extract_v2", "configuration_id": "cfg-2"}}}
-    assert not s.answers(batch(**told), of_preset, INTENT, AT)
+    assert not s.answers(batch(**told), of_preset, INTENT)
 
 
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)

@@ -81,7 +81,13 @@ def test_a_later_post_that_is_answered_leaves_the_earlier_ones_in_mind(caplog):
     assert "More than one batch may be of this submission, so paid for twice: bat-2, bat-1" in caplog.messages
 
 
-@pytest.mark.parametrize("strange", [{"source_directory_id": "dir-2"}, {"at": AT - 3601}])
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"source_directory_id": "dir-2"},
+        {"config": {"job": {"type": "extract_v2", "configuration_id": "cfg-1"}}},
+    ],
+)
 def test_a_post_that_is_answered_with_a_batch_of_others_counts_as_lost(strange):
     made = batch(at=AT + 1)
     play, result = played(posts=[batch("bat-9", **strange)], lists=[[], [made]])

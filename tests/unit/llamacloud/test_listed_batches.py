@@ -1,8 +1,9 @@
-"""What a page of batches keeps of what a server sends: no more than is asked of a batch."""
+"""What the list before a submission keeps of what a server sends: no more than is asked of a batch."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch import defaults
@@ -24,8 +25,9 @@ BATCH = {
 }
 
 
-def test_a_page_of_batches_keeps_nothing_that_is_unknown():
-    (batch,) = calls.list_batches().parse(json.dumps({"items": [BATCH]}).encode()).items
+def test_the_list_before_a_submission_keeps_nothing_that_is_unknown():
+    call = replace(calls.list_batches(), response=models.Page[models.KnownBatch])
+    (batch,) = call.parse(json.dumps({"items": [BATCH]}).encode()).items
 
     assert isinstance(batch, models.Batch)
     assert len(batch.model_dump_json()) < 500
