@@ -263,3 +263,11 @@ def test_a_pause_before_results_is_cut_by_the_deadline_but_not_to_nothing_where_
     history = History(*says, deadline=saw_none_at + left)
     assert isinstance(history.conclude(COMPLETED), Outcome)
     assert history.pauses == pytest.approx([*at_ease.pauses[:-1], left if is_cut else pause], abs=0.01)
+
+
+def test_a_batch_whose_results_cannot_be_read_by_the_deadline_is_known_to_have_completed():
+    history = History("RUNNING", OUTAGE)
+    history.poll()
+
+    assert history.conclude(COMPLETED) != COMPLETED
+    assert history.poller.state.status == "COMPLETED"

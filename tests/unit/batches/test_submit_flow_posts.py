@@ -11,11 +11,12 @@ from airflow_provider_llamabatch.batches.submission import (
     Submission,
 )
 from airflow_provider_llamabatch.llamacloud import errors as e
-from airflow_provider_llamabatch.llamacloud.models import Page
+from airflow_provider_llamabatch.llamacloud.models import KnownBatch, Page
 from tests.support.submit_play import (
     ASK,
     AT,
     CAREFULLY,
+    CREATE,
     INTENT,
     LOST,
     NOT_SENT,
@@ -245,3 +246,10 @@ def test_what_a_try_goes_by_is_asked_for_again_after_trouble():
 
     play, _ = played(posts=[LOST], lists=[[], [batch()]])
     assert [step.once for step in play.sent] == [False, True, False]
+
+
+def test_lists_of_the_directory_are_read_as_far_as_they_tell_batches_apart():
+    play, _ = played(posts=[batch()])
+
+    lists = [step.call for step in play.sent if step.call is not CREATE]
+    assert {call.response for call in lists} == {Page[KnownBatch]}
