@@ -93,26 +93,20 @@ class PollState:
     failures: int = 0  # polls in a row that failed
     doubted: Reason | None = None
     doubted_since: float = 0.0
-    is_refused: bool = False  # the answer to its own poll was that the key is not accepted
 
     def on_status(self, status: str, now: float, message: str = "") -> PollResult | None:
         """Take in a status that a poll found; ``message`` is what the service says about it."""
         self.status, self.trouble, self.failures, self.doubted = status, "", 0, None
-        self.is_refused = False
         reason = _BY_STATUS.get(status)
         if reason is not None:
             return PollResult(reason, message)
         self.next_poll = now + self.gap(now)
         return self.expired(now)
 
-    def on_error(
-        self, error: Exception, now: float, random: Callable[[], float], *, is_own: bool = True
-    ) -> PollResult | None:
-        """Take in a poll that failed; what is not its own one says something of the key."""
+    def on_error(self, error: Exception, now: float, random: Callable[[], float]) -> PollResult | None:
+        """Take in a poll that failed."""
         self.trouble, self.failures = str(error), self.failures + 1
         reason = verdict_of(error)
-        if is_own:
-            self.is_refused = reason is Reason.NOT_AUTHENTICATED
         if reason is None:
             asked = error.retry_after if isinstance(error, StatusError) else None
             self.next_poll = now + BACKOFF.pause(self.failures, random, retry_after=asked)
@@ -124,7 +118,7 @@ class PollState:
 
     def on_accepted(self) -> None:
         """Take in that the service has answered another poll: what was said of the key before counts no more."""
-        if self.doubted is Reason.NOT_AUTHENTICATED and not self.is_refused:
+        if self.doubted is Reason.NOT_AUTHENTICATED:
             self.doubted = None
 
     def expired(self, now: float) -> PollResult | None:

@@ -205,7 +205,7 @@ class Schedule:
             self._give_up(ask.sweep)
         updates = []
         for entry in touched:
-            result = entry.state.on_error(error, now, self.random, is_own=ask.key == entry.state.key)
+            result = entry.state.on_error(error, now, self.random)
             if result is not None:
                 updates.append(self._over(entry, result))
             elif entry.phase is Phase.ASKED or (entry.phase is Phase.QUEUED and ask.key == entry.state.key):

@@ -149,27 +149,6 @@ def test_trouble_between_two_equal_verdicts_changes_nothing():
     assert state.on_error(verdict, BEGAN + CONFIRM_AFTER, half) is not None
 
 
-REFUSED_KEY = from_api(e.AuthenticationError, 401, "no key")
-MISSING = from_api(e.NotFoundError, 404)
-
-
-@pytest.mark.parametrize(
-    ("own", "goes_on"),
-    [([REFUSED_KEY], False), ([], True), ([REFUSED_KEY, "RUNNING"], True), ([REFUSED_KEY, MISSING], True)],
-)
-def test_that_the_key_is_accepted_for_others_counts_unless_it_was_refused_for_this_one(own, goes_on):
-    state = a_state()
-    for answer in own:
-        if isinstance(answer, str):
-            state.on_status(answer, BEGAN)
-        else:
-            state.on_error(answer, BEGAN, half)
-    state.on_error(REFUSED_KEY, BEGAN, half, is_own=False)
-    state.on_accepted()
-
-    assert (state.on_error(REFUSED_KEY, BEGAN + ROTATION_GRACE, half) is None) is goes_on
-
-
 def test_a_batch_that_is_not_there_yet_is_given_a_few_minutes():
     missing, state = from_api(e.NotFoundError, 404), a_state()
     end = BEGAN + defaults.MISSING_GRACE

@@ -321,17 +321,6 @@ def test_waits_of_a_refused_key_end_together_and_are_told_why():
     assert not run.schedule.entries
 
 
-def test_a_key_that_is_refused_for_one_batch_ends_its_wait_and_no_other():
-    refused = e.AuthenticationError("401", status_code=401, from_api=True)
-    fails = lambda ask, now: refused if ask.key == "bat-0" and now > 3000.0 else None  # noqa: E731
-    run = waiting(3, Service(fails=fails, hidden=some(3)))
-    run.service.add("bat-rarely", 0.0, 1e9)
-    run.wait("bat-rarely", begins=0.01, interval=600.0, created_at=0.0)
-    run.until(3080.0)
-
-    assert {key: reason for key, (_, reason) in run.found.items()} == {"bat-0": Reason.NOT_AUTHENTICATED}
-
-
 @pytest.mark.parametrize("lists", [True, False])
 @pytest.mark.parametrize(
     "error",
