@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup lets it go on without its terminal
+        # A shell lets what runs in its background ignore Ctrl-C, and nohup lets it go on without its terminal.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda *_: stop.set())
     emulator = LlamaCloudEmulator(
         api_key=options.api_key,

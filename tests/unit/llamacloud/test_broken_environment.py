@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from airflow_provider_llamabatch.llamacloud import transport
@@ -46,6 +47,9 @@ def test_a_proxy_of_the_environment_that_cannot_be_used_is_named(name, value, mo
     assert f"{host}': they must name proxies such as http://proxy.example.com:3128" in said
 
 
+@pytest.mark.skipif(
+    httpx.__version__.startswith("0.27"), reason="httpx before 0.28 passes over a file that is not there"
+)
 def test_a_missing_bundle_of_the_environment_is_named(monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent/ca.pem")
 
