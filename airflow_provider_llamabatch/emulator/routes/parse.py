@@ -35,9 +35,9 @@ Json = dict[str, Any]
 
 VERSIONS = {
     "fast": ["2026-06-15", "2025-12-11"],
-    "cost_effective": ["2026-09-28", "2026-08-19"],
-    "agentic": ["2026-10-16", "2026-10-15"],
-    "agentic_plus": ["2026-09-28", "2026-09-24"],
+    "cost_effective": ["2026-08-19", "2026-06-26"],
+    "agentic": ["2026-08-19", "2026-07-24"],
+    "agentic_plus": ["2026-08-19", "2026-07-08"],
 }
 NOT_FETCHED = "The emulator does not fetch source_url; upload the file instead"
 

@@ -62,12 +62,7 @@ def test_a_rotated_key_takes_the_place_of_the_old_one(emulator: LlamaCloudEmulat
 
 
 def test_versions_are_open_and_everything_else_wants_the_key(emulator: LlamaCloudEmulator) -> None:
-    assert httpx.get(f"{emulator.url}/api/v2/parse/versions").json()["latest"] == {
-        "fast": "2026-06-15",
-        "cost_effective": "2026-09-28",
-        "agentic": "2026-10-16",
-        "agentic_plus": "2026-09-28",
-    }
+    assert httpx.get(f"{emulator.url}/api/v2/parse/versions").status_code == 200
     for path in ("/api/v2/batches", "/api/v1/projects", "/api/v1/beta/directories", "/api/v2/parse"):
         assert httpx.get(emulator.url + path).status_code == 401
 
