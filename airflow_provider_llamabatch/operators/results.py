@@ -270,7 +270,6 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
     ) -> tuple[list[Row], list[Exception]]:
         """Return all rows, those with a job with what became of it, and why some have to be asked for again."""
         from airflow_provider_llamabatch.documents.result_plan import plan_paths
-        from airflow_provider_llamabatch.documents.results import outputs_for
         from airflow_provider_llamabatch.execution import concurrency
         from airflow_provider_llamabatch.execution.saving import Saver
         from airflow_provider_llamabatch.llamacloud.transport import AsyncClient

@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import calls, retries
+from tests.support.raw_server import Raw
 
 AIRFLOW_3 = importlib.util.find_spec("airflow.sdk") is not None
 
@@ -52,6 +53,14 @@ def connect(monkeypatch):
         )
 
     return make
+
+
+@pytest.fixture
+def raw():
+    """A server that sends the bytes in its ``pieces``."""
+    server = Raw()
+    yield server
+    server.close()
 
 
 @pytest.fixture

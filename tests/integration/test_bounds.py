@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import gzip
 import json
 import logging
 import signal
-import socket
 import threading
 import time
 import traceback
@@ -29,47 +27,12 @@ from airflow_provider_llamabatch.llamacloud.transport import AsyncClient, Client
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.raw_server import Raw
+
 KEY = "llx-bounds-Zq8Rt5Xw2"
 GET = calls.get_batch("bat-1")
 BATCH = b'{"id": "bat-1", "status": "RUNNING"}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 36\r\n\r\n" + BATCH
-
-
-class Raw:
-    """Answers every connection with the given pieces; ``drip`` repeats the last one until the client is gone."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.drip = False
-        self.read = b""
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
-    def _answer(self, connection: socket.socket) -> None:
-        stop = threading.Event()
-        with connection, contextlib.suppress(OSError):
-            self.read = connection.recv(65536)
-            for piece in self.pieces:
-                connection.sendall(piece)
-            while self.drip and not stop.wait(0.02):
-                connection.sendall(self.pieces[-1])
-
-    def close(self) -> None:
-        self._listener.close()
-
-
-@pytest.fixture
-def raw() -> Iterator[Raw]:
-    server = Raw()
-    yield server
-    server.close()
 
 
 @pytest.fixture

@@ -14,19 +14,14 @@ from airflow_provider_llamabatch.llamacloud import errors as e
 from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from airflow_provider_llamabatch.llamacloud.settings import settings_from_connection
 from airflow_provider_llamabatch.llamacloud.transport import Client
-from tests.integration.test_bounds import OK, Raw
+from tests.integration.test_bounds import OK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.raw_server import Raw
+
 GET = calls.get_batch("bat-1")
-
-
-@pytest.fixture
-def raw() -> Iterator[Raw]:
-    server = Raw()
-    yield server
-    server.close()
 
 
 @pytest.fixture
