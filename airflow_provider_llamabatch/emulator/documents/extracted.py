@@ -20,16 +20,14 @@ NOT_FOUND = 0.1
 Result = Json | list[Json] | None
 
 
-def extracted(job: Job, pages: list[JobPage]) -> tuple[Result, str | None]:
-    """Return the result of a job, or why there is none."""
-    if job.result is not None and job.result.extract_result is not None:
-        return job.result.extract_result, None
-    schema = job.parameters.get("data_schema", {})
+def extracted(parameters: Json, pages: list[JobPage]) -> tuple[Result, str | None]:
+    """Return the result of a job over these pages, or why there is none."""
+    schema, target = parameters.get("data_schema", {}), _target(parameters)
     try:
-        made = [extract(schema, found) for found in _sources(job, pages)]
+        made = [extract(schema, found) for found in _sources(target, pages)]
     except NoFitError as error:
         return None, str(error)
-    return (made[0] if _target(job) == "per_doc" else made), None
+    return (made[0] if target == "per_doc" else made), None
 
 
 def field_metadata(job: Job, pages: list[JobPage]) -> Json:
@@ -55,7 +53,7 @@ def field_metadata(job: Job, pages: list[JobPage]) -> Json:
             **({"confidence": score} if scores else {}),
         }
 
-    target, result = _target(job), job.extracted
+    target, result = _target(job.parameters), job.extracted
     whole, single = Citations(pages, schema), [Citations([one], schema) for one in pages if one.error is None]
     each = None
     if isinstance(result, list):
@@ -68,15 +66,15 @@ def field_metadata(job: Job, pages: list[JobPage]) -> Json:
     }
 
 
-def _target(job: Job) -> str:
-    return str(job.parameters.get("extraction_target") or "per_doc")
+def _target(parameters: Json) -> str:
+    return str(parameters.get("extraction_target") or "per_doc")
 
 
-def _sources(job: Job, pages: list[JobPage]) -> list[Values]:
+def _sources(target: str, pages: list[JobPage]) -> list[Values]:
     texts = [one.page.markdown for one in pages if one.error is None]
-    if _target(job) == "per_page":
+    if target == "per_page":
         return [offers(text) for text in texts]
     found = offers("\n\n".join(texts))
-    if _target(job) == "per_table_row":
+    if target == "per_table_row":
         return [Values(named=row) for rows in found.rows for row in rows]
     return [found]

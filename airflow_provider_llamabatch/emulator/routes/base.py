@@ -10,6 +10,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_provider_llamabatch.emulator.errors import (
@@ -22,6 +23,7 @@ from airflow_provider_llamabatch.emulator.models.requests import parse_json
 from airflow_provider_llamabatch.emulator.models.responses import Refused
 from airflow_provider_llamabatch.emulator.routes.access import no_key
 from airflow_provider_llamabatch.emulator.settings import Settings
+from airflow_provider_llamabatch.emulator.state.extractions import Extractions
 from airflow_provider_llamabatch.emulator.state.records import (
     Configuration,
     Directory,
@@ -80,6 +82,13 @@ class ApiRequest(Request):
     def now(self) -> float:
         """The emulator's time."""
         return self.service.now
+
+    def extractions(self, parameters: Json) -> Extractions:
+        """Return what was extracted for this request with these parameters, and makes what was not."""
+        kept: Extractions | None = self.scope["state"].get("extractions")
+        if kept is None or kept.parameters != parameters:
+            kept = self.scope["state"]["extractions"] = Extractions(self.service, parameters)
+        return kept
 
     def directory(self, id_: str) -> Directory:
         """Return a directory that exists and has not expired."""
@@ -148,13 +157,15 @@ class Api:
         needs_key: bool = True,
         refusals: Iterable[int] = (),
         media_type: str | None = None,
+        prepare: Handler | None = None,
     ) -> Callable[[Handler], Handler]:
         """
         Register a handler.
 
         ``model`` is what the document says about the answer; it costs nothing per request. ``refusals`` are the
         statuses of this operation beyond those that any may answer, ``media_type`` is that of an answer that is no
-        JSON.
+        JSON. ``prepare`` gets what the handler gets and runs before it in a thread, without the lock: what takes
+        seconds belongs there.
         """
         guarded = needs_key and self._needs_key
         responses: dict[int | str, Json] = {
@@ -169,7 +180,7 @@ class Api:
         def register(handler: Handler) -> Handler:
             self.router.add_api_route(
                 path,
-                _locked(handler, status) if not _is_async(handler) else handler,
+                _locked(handler, status, prepare) if not _is_async(handler) else handler,
                 methods=[method],
                 status_code=status,
                 response_model=model,
@@ -220,9 +231,11 @@ def refuse_when(wrong_state: bool, code: int, detail: Any) -> None:
         raise HTTPException(code, detail)
 
 
-def _locked(handler: Handler, status: int) -> Handler:
+def _locked(handler: Handler, status: int, prepare: Handler | None) -> Handler:
     @functools.wraps(handler)
     async def endpoint(request: ApiRequest, **arguments: Any) -> Response:
+        if prepare is not None:
+            await run_in_threadpool(prepare, request, **arguments)
         with request.service.lock:
             answered = answer(request, handler(request, **arguments), status)
             if request.method == "DELETE":

@@ -1,5 +1,6 @@
 """``/api/v2/batches``: create, list, get, cancel."""
 
+import contextlib
 from typing import Annotated, Any
 
 from fastapi import HTTPException, Query
@@ -25,7 +26,19 @@ Json = dict[str, Any]
 api = Api("/api/v2/batches", "Batches")
 
 
-@api.route("POST", "", BatchResponse, status=201, refusals=[402])
+def _extract_ahead(request: ApiRequest, body: BatchCreate) -> None:
+    """Extract from the files of the batch to be; what is wrong with the request, its handler says."""
+    with contextlib.suppress(HTTPException):
+        with request.service.lock:
+            configuration = _configuration(request, body.config)
+            inputs = [
+                (one.blob, one.display_name) for one in _source_files(request, body.source_directory_id)
+            ]
+        if configuration.product_type == "extract_v2":
+            request.extractions(configuration.parameters).prepare(inputs)
+
+
+@api.route("POST", "", BatchResponse, status=201, refusals=[402], prepare=_extract_ahead)
 def create_batch(request: ApiRequest, body: BatchCreate) -> Json:
     """Create a batch; the same request twice makes two."""
     _check_allowance(request)

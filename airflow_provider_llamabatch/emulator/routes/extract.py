@@ -1,5 +1,6 @@
 """``/api/v2/extract``: create, list, get, cancel, delete; validate and generate schemas."""
 
+import contextlib
 from typing import Annotated, Any
 
 from fastapi import HTTPException, Query
@@ -60,7 +61,16 @@ def generate_schema(request: ApiRequest, body: SchemaGenerate) -> Json:
     return {"name": body.name or "generated", "parameters": parameters}
 
 
-@api.route("POST", "", ExtractJobResponse, refusals=[402])
+def _extract_ahead(request: ApiRequest, body: ExtractCreate) -> None:
+    """Extract for the job to be; what is wrong with the request, its handler says."""
+    with contextlib.suppress(HTTPException):
+        with request.service.lock:
+            parameters = _parameters(request, body)
+            document = making.input_of(request, body.file_input)
+        request.extractions(parameters).prepare([document])
+
+
+@api.route("POST", "", ExtractJobResponse, refusals=[402], prepare=_extract_ahead)
 def create_job(request: ApiRequest, body: ExtractCreate) -> Json:
     """Extract from a file or from what a parse job read."""
     parameters = _parameters(request, body)

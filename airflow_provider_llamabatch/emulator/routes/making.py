@@ -6,12 +6,11 @@ from typing import Any
 from fastapi import HTTPException, UploadFile
 from starlette.concurrency import run_in_threadpool
 
-from airflow_provider_llamabatch.emulator.documents.extracted import extracted
 from airflow_provider_llamabatch.emulator.models.requests import JobType, Purpose
 from airflow_provider_llamabatch.emulator.routes.base import ApiRequest, refuse_when, sure
 from airflow_provider_llamabatch.emulator.state import jobs
 from airflow_provider_llamabatch.emulator.state.batches import JobTimes
-from airflow_provider_llamabatch.emulator.state.outcomes import given_result, outcome, pages_of
+from airflow_provider_llamabatch.emulator.state.outcomes import outcome
 from airflow_provider_llamabatch.emulator.state.records import NEVER, Job, StoredFile
 
 PREFIXES: dict[JobType, str] = {"parse_v2": "pjb", "extract_v2": "ext"}
@@ -71,14 +70,13 @@ def new_job(
     if times is None:
         running_at = now + settings.job_pending_seconds
         times = JobTimes(now, running_at, running_at + settings.job_running_seconds)
-    given = given_result(settings, name or "")
-    end = outcome(settings, service.blobs.summary(blob), parameters, given)
+    end = outcome(settings, service.blobs.summary(blob), parameters, name or "")
     job = Job(
         service.ids.new(PREFIXES[type_]),
         service.order(),
         times.created_at,
         times.running_at,
-        NEVER if given is not None and given.never_ends else times.ended_at,
+        NEVER if end.result is not None and end.result.never_ends else times.ended_at,
         type_,
         blob,
         file_input,
@@ -87,11 +85,11 @@ def new_job(
         configuration_id=configuration_id,
         error=end.error,
         pages=end.pages,
-        failed_pages=end.failed,
-        result=given,
+        failed_pages=end.failed_pages,
+        result=end.result,
     )
     if type_ == "extract_v2" and job.error is None:
-        job.extracted, job.error = extracted(job, pages_of(job, service.blobs.document(blob)))
+        job.extracted, job.error = request.extractions(parameters).of(blob, end)
     request.project.jobs[type_].add(job)
     return job
 

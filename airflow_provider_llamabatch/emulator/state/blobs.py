@@ -106,6 +106,9 @@ class Blobs:
         """Return all keys."""
         return [*self._summaries]
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._summaries
+
     def summary(self, key: str) -> Found:
         """Return what is known of an upload without looking into it."""
         return self._summaries[key]

@@ -20,28 +20,22 @@ UNREADABLE = "Page could not be parsed"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The pages that a job reads, those that it cannot read, and the reason why it fails, if it does."""
+    """The pages that a job reads, those that it cannot read, why it fails, if it does, and the result set for it."""
 
     pages: tuple[int, ...]
-    failed: tuple[int, ...]
+    failed_pages: tuple[int, ...]
     error: str | None
+    result: FileResult | None
 
 
-def given_result(settings: Settings, name: str) -> FileResult | None:
-    """Return the result that is set for a file of this name; the first pattern that matches wins."""
-    found = (result for pattern, result in settings.file_results.items() if fnmatchcase(name, pattern))
-    return next(found, None)
-
-
-def outcome(
-    settings: Settings, summary: Found, parameters: dict[str, Any], given: FileResult | None
-) -> Outcome:
+def outcome(settings: Settings, summary: Found, parameters: dict[str, Any], name: str) -> Outcome:
     """
-    Decide what a job over a document comes to.
+    Decide what a job over a document of a name comes to.
 
     Pages that cannot be read end the job when they are more than its configuration allows, or all of them. Pages that
     a setting lets fail count only against a ratio that the configuration names: they are there to be seen.
     """
+    given = _given_result(settings, name)
     count, by_itself, error = summary.pages, set(summary.failed), summary.error
     switched = set(settings.failed_pages)
     if given is not None:
@@ -57,11 +51,18 @@ def outcome(
     failed = tuple(page for page in pages if page in by_itself or page in switched)
     if error is None and count and not pages:
         error = "NO_DATA_FOUND_IN_FILE: the file has none of the pages that were asked for"
-    return Outcome(pages, failed, error or _too_many_failed(settings, pages, failed, by_itself, parameters))
+    error = error or _too_many_failed(settings, pages, failed, by_itself, parameters)
+    return Outcome(pages, failed, error, given)
 
 
-def pages_of(job: Job, document: Document) -> list[JobPage]:
-    """Return the pages that a job was asked for."""
+def _given_result(settings: Settings, name: str) -> FileResult | None:
+    """Return the result that is set for a file of this name; the first pattern that matches wins."""
+    found = (result for pattern, result in settings.file_results.items() if fnmatchcase(name, pattern))
+    return next(found, None)
+
+
+def pages_of(job: Job | Outcome, document: Document) -> list[JobPage]:
+    """Return the pages that a job was asked for, or will be."""
     if job.result is not None and job.result.markdown is not None:
         document = of_markdown(job.result.markdown)
     return [

@@ -97,6 +97,27 @@ def test_a_small_document_does_not_wait_for_large_ones(http: httpx.Client, pictu
     assert len(ids) == 1
 
 
+def test_a_batch_that_takes_long_to_extract_holds_nobody_up(http: httpx.Client) -> None:
+    fields = {f"field_{one}": {"anyOf": [{"type": "string"}, {"type": "null"}]} for one in range(1500)}
+    schema = {"type": "object", "properties": fields, "required": [*fields]}
+    parameters = {"product_type": "extract_v2", "data_schema": schema}
+    saved = http.post("/api/v1/beta/configurations", json={"name": "many", "parameters": parameters}).json()
+    directory = http.post("/api/v1/beta/directories", json={"name": "many"}).json()["id"]
+    for one in range(30):
+        form = {"upload_file": (f"{one}.txt", f"Field 1: {one}".encode())}
+        http.post(f"/api/v1/beta/directories/{directory}/files/upload", files=form).raise_for_status()
+    job = {"type": "extract_v2", "configuration_id": saved["id"]}
+    asked = {"source_directory_id": directory, "config": {"job": job}}
+    made: list[httpx.Response] = []
+    making = threading.Thread(target=lambda: made.append(http.post("/api/v2/batches", json=asked)))
+    making.start()
+    answered = 0
+    while making.is_alive():
+        answered += http.get("/api/v2/batches").json()["items"] == []
+    assert made[0].status_code == 201
+    assert answered > 10
+
+
 def test_what_takes_more_memory_than_there_may_be_fails(
     tmp_path: Path, far_cell: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

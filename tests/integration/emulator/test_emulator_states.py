@@ -329,7 +329,7 @@ def test_a_job_fails_when_more_pages_fail_than_are_allowed(
     conditions = {} if ratio is None else {"allowed_page_failure_ratio": ratio}
     parameters = {"processing_control": {"job_failure_conditions": conditions}}
     document = document_of(pages, tuple(range(1, failed + 1)))
-    assert (outcome(Settings(), document, parameters, None).error is not None) == fails
+    assert (outcome(Settings(), document, parameters, "a.txt").error is not None) == fails
 
 
 @pytest.mark.parametrize(
@@ -347,14 +347,16 @@ def test_a_job_fails_when_more_pages_fail_than_are_allowed(
 def test_a_job_reads_the_pages_that_were_asked_for(
     parameters: dict[str, Any], pages: tuple[int, ...]
 ) -> None:
-    decided = outcome(Settings(), document_of(5), parameters, None)
+    decided = outcome(Settings(), document_of(5), parameters, "a.txt")
     assert (decided.pages, decided.error is None) == (pages, bool(pages))
 
 
 def test_what_is_set_for_a_file_is_what_its_job_comes_to() -> None:
     def decided(**result: Any) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
-        made = outcome(Settings(), document_of(3), {}, FileResult(**result))
-        return made.pages, made.failed, made.error is not None
+        settings = Settings(file_results={"a.*": FileResult(**result)})
+        made = outcome(settings, document_of(3), {}, "a.txt")
+        assert outcome(settings, document_of(3), {}, "b.txt").result is None
+        return made.pages, made.failed_pages, made.error is not None
 
     assert decided(markdown="one\ftwo") == ((1, 2), (), False)
     assert decided(failed_pages=(2,)) == ((1, 2, 3), (2,), False)
