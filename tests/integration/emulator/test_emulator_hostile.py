@@ -64,6 +64,16 @@ def test_the_scheme_of_the_key_is_read_in_any_case(emulator: LlamaCloudEmulator,
     assert httpx.get(f"{emulator.url}/api/v2/batches", headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("target", [b"/api/v2/batches?a=\x01", b"/api/v2/batches/\x00", b""])
+def test_what_is_no_http_is_refused_as_json(emulator: LlamaCloudEmulator, target: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", int(emulator.url.rpartition(":")[2]))) as raw:
+        raw.sendall(b"DELETE " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        head, _, body = raw.makefile("rb").read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/json" in head
+    assert json.loads(body) == {"detail": "Invalid HTTP request received."}
+
+
 def test_a_method_that_is_none_names_those_that_are(http: httpx.Client) -> None:
     answer = http.delete("/api/v2/batches")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
