@@ -45,9 +45,14 @@ def outcome_of(results: list[BatchResult]) -> Outcome:
 
 def problem_with(outcome: Outcome, *, fail_on_partial_error: bool) -> str | None:
     """Return why the outcome counts as a failure, or None. Files without a job always fail it when no file has one."""
-    failed, total = len(outcome.file_errors), len(outcome.file_errors) + len(outcome.job_references)
-    if not failed or (outcome.job_references and not fail_on_partial_error):
+    if not outcome.file_errors or (outcome.job_references and not fail_on_partial_error):
         return None
+    return named_errors(outcome)
+
+
+def named_errors(outcome: Outcome) -> str:
+    """Say how many files got no job, and of the first ones why."""
+    failed, total = len(outcome.file_errors), len(outcome.file_errors) + len(outcome.job_references)
     named = "; ".join(
         f"{entry['source_directory_file_id']}: {entry['error_message'] or 'neither a job nor an error'}"
         for entry in outcome.file_errors[:MAX_NAMED_FILES]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow_provider_llamabatch import defaults, metrics, xcom
@@ -99,20 +99,27 @@ class BatchPollMixin(LineageMixin):
         warn_without_triggerer(self.log)
         now, state, batch = time.time(), self.polled.state, self.polled.poller.batch
         first_gap = max(defaults.FIRST_POLL_AFTER, state.gap(now))
-        spread = zlib.crc32(state.key.encode()) / 2**32 * SPREAD * first_gap  # the same at each try
+        first_gap *= 1 + zlib.crc32(state.key.encode()) / 2**32 * SPREAD  # the same at each try
         created = batch.created_at if batch else None
         trigger = BatchTrigger(
             batch_id=state.key,
             llamabatch_conn_id=self.llamabatch_conn_id,
             poll_interval=state.poll_interval,
             deadline=state.deadline,
-            first_look_at=now + first_gap + spread,
+            first_look_at=now + first_gap,
             since=state.since,
             created_at=created.timestamp() if created else None,
             missing_grace=state.missing_grace,
             cancel_on_kill=self.cancel_on_kill,
             project_id=self.project_id,
             organization_id=self.organization_id,
+        )
+        self.log.info(
+            "Batch %s is left to a triggerer: first poll in %.0f s, then at least every %.0f s, until %s",
+            state.key,
+            first_gap,
+            state.poll_interval,
+            datetime.fromtimestamp(state.deadline, UTC).isoformat(" ", "seconds"),
         )
         metrics.wait_started("batch", "triggerer")
         backstop = max(0.0, state.deadline - now) + 2 * state.poll_interval + defaults.BACKSTOP
@@ -137,7 +144,7 @@ class BatchPollMixin(LineageMixin):
     def _published(
         self, context: Context, outcome: Outcome, polled: PolledBatch
     ) -> list[xcom.JobReferenceEntry]:
-        from airflow_provider_llamabatch.batches.outcome import problem_with
+        from airflow_provider_llamabatch.batches.outcome import named_errors, problem_with
 
         batch_id, batch = polled.state.key, polled.poller.batch
         assert batch is not None
@@ -147,12 +154,9 @@ class BatchPollMixin(LineageMixin):
         problem = problem_with(outcome, fail_on_partial_error=self.fail_on_partial_error)
         if problem is not None:
             raise FilesWithoutJobError(f"Batch {batch_id} completed, but {problem}")
-        files = len(outcome.file_errors) + len(outcome.job_references)
         if outcome.file_errors:
-            self.log.warning(
-                "%s of %s files got no job: see XCom file_errors", len(outcome.file_errors), files
-            )
-        if not files:
+            self.log.warning("%s (all of them are in XCom file_errors)", named_errors(outcome))
+        elif not outcome.job_references:
             self.log.warning(
                 "Batch %s completed without any file: its directory was empty. Upload files into it first",
                 batch_id,

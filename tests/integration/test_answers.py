@@ -160,7 +160,9 @@ def test_a_thousand_files_are_read_as_the_official_client_reads_them(hook, answe
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
-def test_a_task_returns_a_thousand_references_and_pushes_the_rest(answer, sense, context, deferrable):
+def test_a_task_returns_a_thousand_references_and_pushes_the_rest(
+    answer, sense, context, deferrable, caplog, capfd
+):
     entries = [entry(n, job=n != 500, error="unreadable" if n == 500 else None) for n in range(1000)]
     answer(batch(list(reversed(entries))))
 
@@ -168,6 +170,8 @@ def test_a_task_returns_a_thousand_references_and_pushes_the_rest(answer, sense,
 
     assert references == entries[:500] + entries[501:]
     assert context["ti"].xcoms["file_errors"] == [entries[500]]
+    said = caplog.text + "".join(capfd.readouterr())
+    assert "1 of 1000 files got no job: dfl-0500: unreadable (all of them are in XCom file_errors)" in said
     assert context["ti"].xcoms["batch"]["status"] == "COMPLETED"
     assert "results" not in context["ti"].xcoms["batch"]
 

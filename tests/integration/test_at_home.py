@@ -100,6 +100,20 @@ class TestLinks:
         assert "llamacloud_url" not in context["ti"].xcoms
 
 
+def test_a_task_that_defers_says_what_comes_next(hook, make_directory, context, monkeypatch, caplog, capfd):
+    now = 1_800_000_000.0
+    batch = hook.create_batch(source_directory_id=make_directory(1), configuration_id="cfg-PARSE_AGENTIC")
+    monkeypatch.setattr(time, "time", lambda: now)
+    caplog.set_level(logging.INFO)
+    with pytest.raises(TaskDeferred) as deferred:
+        BatchSensor(task_id="wait", batch_id=batch.id, timeout=3600, poll_interval=20).execute(context)
+
+    first = deferred.value.trigger.first_look_at - now
+    plan = f"first poll in {first:.0f} s, then at least every 20 s, until 2027-01-15 09:00:00+00:00"
+    said = caplog.text + "".join(capfd.readouterr())
+    assert f"Batch {batch.id} is left to a triggerer: {plan}" in said
+
+
 @pytest.mark.skipif(not airflow_compat.AIRFLOW_3, reason="Airflow 2 is asked through its database")
 class TestTriggerers:
     """The health page of Airflow's API server."""
