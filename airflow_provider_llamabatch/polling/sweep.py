@@ -201,16 +201,17 @@ def _queries(kind: Kind, entries: list[Entry], source: Source) -> Iterable[Query
 
 def split(sweep: Sweep, walk: Walk, created: Sequence[float | None], source: Source) -> list[Walk]:
     """
-    Return what is to be read after the first page of a walk: the walk itself, or the rest of its list in ranges.
+    Return what is to be read after the first page of a walk: the walk itself, or its list anew in ranges.
 
-    ``created`` are the creation times on that page. The list must be in their order for this.
+    ``created`` are the creation times on that page. Where they are in order they tell how much is left. The ranges
+    leave nothing of the list out, not even that page: what comes after it could be in another order.
     """
     times = [time for time in created if time is not None]
     ascending = times == sorted(times)
     if len(times) < defaults.PAGE_SIZE // 2 or not (ascending or times == sorted(times, reverse=True)):
         return [walk]
-    after, before = walk.query.after, walk.query.before
-    after, before = (times[-1], before) if ascending else (after, times[-1])
+    first, last = walk.query.after, walk.query.before
+    after, before = (times[-1], last) if ascending else (first, times[-1])
     if after is None or before is None:
         return [walk]
     inside = sorted(entry.listed_from for entry in sweep.entries if after < entry.listed_from < before)
@@ -220,7 +221,7 @@ def split(sweep: Sweep, walk: Walk, created: Sequence[float | None], source: Sou
         return [walk]
     walk.following = None
     queries = [
-        Query(walk.query.status, *bounds) for bounds in zip([after, *cuts], [*cuts, before], strict=True)
+        Query(walk.query.status, *bounds) for bounds in zip([first, *cuts], [*cuts, last], strict=True)
     ]
     return [_walk(query, source, walk.page_size) for query in queries]
 

@@ -38,7 +38,7 @@ def test_one_reading_of_a_list_tells_when_each_was_created():
 
 @pytest.mark.parametrize(
     ("waits", "strangers", "most"),
-    [(1000, 0, 90), (1000, 3000, 150), pytest.param(10_000, 0, 420, marks=pytest.mark.long)],
+    [(1000, 0, 90), (1000, 3000, 150), pytest.param(10_000, 0, 450, marks=pytest.mark.long)],
 )
 def test_what_the_waits_of_a_restarted_triggerer_ask_of_the_service(waits, strangers, most):
     run = restarted(waits, strangers=strangers, ends_at=20.0, until=60.0)
