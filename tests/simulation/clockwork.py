@@ -127,6 +127,7 @@ class Process(asyncio.AbstractEventLoop):
         self.unhandled: list[str] = []
         self.poster: Any = None  # the worker that this is
         self.verdicts: list[tuple[float, int, str]] = []  # errors that the API itself answered with
+        self.outdated_at = -1.0  # when a key was last refused that is not the service's
         self.answers: dict[str, float] = {}  # by id: when its API last showed it as running
         clockwork.processes.append(self)
 

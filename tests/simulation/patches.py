@@ -80,6 +80,8 @@ class _Exchange:
             return error
         if said.status >= 400 and said.body.startswith(b'{"detail": '):
             process.verdicts.append((process.clockwork.now, said.status, self._call.path))
+            if said.status == 401 and self._key != _world.service.key:
+                process.outdated_at = process.clockwork.now
         elif (key := self._call.path.rpartition("/")[2]) and said.body.startswith(_RUNNING % key.encode()):
             process.answers[key] = process.clockwork.now
         return said

@@ -257,10 +257,10 @@ class Worker:
 
     def _check_key(self, error: Exception) -> None:
         """See that no try fails for a key although the connection held another one when that was refused."""
-        if isinstance(error, AuthenticationError) and error.from_api and not self.world.refuses_all_keys:
-            refused = [at for at, code, _ in self.process.verdicts if code == 401]
-            if refused and refused[-1] > self.world.key_changed_at:
-                self.world.violate("changed keys are read", f"{self.name} fails for a key that was changed")
+        is_refused = isinstance(error, AuthenticationError) and error.from_api
+        age_of_refusal = self.process.outdated_at - self.world.key_changed_at
+        if is_refused and age_of_refusal > 0 and not self.world.refuses_all_keys:
+            self.world.violate("changed keys are read", f"{self.name} fails for a key that was changed")
 
     def _poller(self, batch_id: str, deadline: float) -> BatchPoller:
         now = self.process.clock()
