@@ -258,8 +258,8 @@ class Worker:
     def _check_key(self, error: Exception) -> None:
         """See that no try fails for a key although the connection held another one when that was refused."""
         is_refused = isinstance(error, AuthenticationError) and error.from_api
-        age_of_refusal = self.process.outdated_at - self.world.key_changed_at
-        if is_refused and age_of_refusal > 0 and not self.world.refuses_all_keys:
+        is_outdated = self.process.outdated_at > self.world.key_changed_at
+        if is_refused and is_outdated and not self.world.refuses_all_keys:
             self.world.violate("changed keys are read", f"{self.name} fails for a key that was changed")
 
     def _poller(self, batch_id: str, deadline: float) -> BatchPoller:
@@ -306,7 +306,10 @@ class Worker:
         batch = world.service.batches[batch_id]
         since = max(batch.ends_at, batch.at + world.service.habits.read_lag, self.began)
         bound = self.instance.poll_interval + 2 * world.network.slowest + PROMPTLY
-        if world.has_no_trouble and world.nature.spares_workers and world.now > since + bound:
+        is_disturbed = (
+            not (world.has_no_trouble and world.nature.spares_workers) or world.now >= batch.gone_at
+        )
+        if not is_disturbed and world.now > since + bound:
             world.violate("found promptly", f"{self.name} found it {world.now - since:.0f} s after its end")
 
     async def _resume(self, payload: dict[str, Any]) -> None:
