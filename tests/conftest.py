@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib.util
 import os
 import shutil
@@ -41,6 +42,12 @@ HERE = Path(__file__).parent
 # Folders whose tests mostly wait for other processes. The one that starts no Airflow of its own is among the first, so
 # that fewer of them start at once.
 LONG = ("system", "pages", "postgres", "chaos")
+
+
+def pytest_collection_finish() -> None:
+    """Leave Airflow and thousands of tests, which stay, out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.emulator.state.service import EmulatorState
 
-SAVE_SECONDS = 2.0
+SAVE_SECONDS, SHARE = 2.0, 0.05
+"""How often the state is written, and how much of the time that may take: others wait meanwhile."""
 APPLICATION_ID = 0x4C4C4D45
 SCHEMA = f"""
     PRAGMA application_id = {APPLICATION_ID};
@@ -78,8 +79,8 @@ class StateFile:
     """
     The state in a SQLite database: the records as JSON, the uploads as they are, with what was read from them.
 
-    While it is open no other process can open it. What changes is written every few seconds and at the end, so that
-    a process that is killed loses no more.
+    While it is open no other process can open it. What changes is written every few seconds, more rarely where that
+    takes long, and at the end, so that a process that is killed loses no more.
     """
 
     def __init__(self, service: EmulatorState, path: Path) -> None:
@@ -140,11 +141,14 @@ class StateFile:
         return written | new
 
     def _save_again(self) -> None:
-        while not self._closing.wait(SAVE_SECONDS):
+        pause = SAVE_SECONDS
+        while not self._closing.wait(pause):
+            began = time.monotonic()
             try:
                 self.save()
             except (sqlite3.Error, OSError):
                 log.exception("The emulator's state could not be written to %s", self._path)
+            pause = max(SAVE_SECONDS, (time.monotonic() - began) / SHARE)
 
     def _open(self) -> None:
         self._file = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
