@@ -160,7 +160,7 @@ class Schedule:
         doubted = self._doubted(rows, now)
         updates = [update for row in rows if row.key not in doubted for update in self._on_row(row, now)]
         if self.costs.notices(walk.query, rows):
-            self._restart(sweep)
+            self._restart(sweep, now)
         sweep.left.difference_update(row.key for row in rows if sweep.is_answered_by(row))
         try:
             walk.on_page(page.next_page_token)
@@ -198,7 +198,7 @@ class Schedule:
             touched = ()
             if isinstance(error, RefusedError) and self.page_sizes:  # the largest size is not documented
                 self.page_sizes = tuple(size for size in self.page_sizes if size < (ask.walk.page_size or 1))
-                self._restart(ask.sweep)
+                self._restart(ask.sweep, now)
             else:
                 self.lanes.on_error(ask.lane, now, error)
         if ask.sweep is not None:
@@ -301,14 +301,16 @@ class Schedule:
         else:
             self._enqueue_all(stale)
 
-    def _restart(self, sweep: Sweep | None) -> None:
+    def _restart(self, sweep: Sweep | None, now: float) -> None:
         """Ask for the same anew, by what is known of the service now."""
         if sweep is not None and sweep is self.sweep:
-            self.sweep = None
-            for entry in sweep.entries:
-                if entry.phase is Phase.SWEPT:
-                    entry.phase = Phase.SCHEDULED
-                    self._due.append(entry)
+            entries, self.sweep = [one for one in sweep.entries if one.phase is Phase.SWEPT], None
+            if sweep.kind is Kind.RECHECK:
+                self._begin(Kind.RECHECK, entries, now)
+                return
+            for entry in entries:
+                entry.phase = Phase.SCHEDULED
+            self._due += entries
 
     def _give_up(self, sweep: Sweep) -> None:
         """Have what a list should have shown asked for by GET."""

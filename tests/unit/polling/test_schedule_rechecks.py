@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_llamabatch.llamacloud.errors import RefusedError
 from airflow_provider_llamabatch.polling.schedule import TOGETHER
+from airflow_provider_llamabatch.polling.sweep import Kind
 from tests.support.schedule_histories import ends, history, some, waiting
 from tests.support.simulated_service import Run, Service
 
@@ -75,3 +77,15 @@ def test_no_recheck_is_made_while_more_waits_end_than_go_on():
         (1, "3 ended, 1 recheck"),
         (1, "3 ended"),
     ]
+
+
+def test_a_recheck_that_learns_of_the_service_begins_anew_at_once():
+    def refuse(ask, now):
+        is_recheck = ask.sweep is not None and ask.sweep.kind is Kind.RECHECK
+        return RefusedError("400", status_code=400) if is_recheck and ask.walk.page_size else None
+
+    run = waiting(450, Service(fails=refuse))
+    run.until(FIRST_TICK + 11 * 5.0 - 1.0)
+
+    # a page of a hundred is refused, ten of twenty show the two hundred that are due
+    assert history(run) == [(10, "3 ended"), (1, "3 ended, 11 recheck")]
