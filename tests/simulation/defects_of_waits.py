@@ -142,7 +142,7 @@ WAITS: dict[str, tuple[Change, ...]] = {
         ),
     ),
     "waits whose lists are asked for anew are forgotten": (
-        code(Schedule, "_restart", "self._due.append(entry)", "pass"),
+        code(Schedule, "_restart", "self._due += entries", "pass"),
     ),
     "who joins wakes the loop only for what is later": (
         code(
