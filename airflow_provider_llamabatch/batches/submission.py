@@ -10,6 +10,7 @@ POST and the batch's *id* after it, and every later try decides by them:
                 COMPLETED, cleared        submit         (a person asked for it again: ``max_tries`` moved)
                 FAILED, CANCELLED         submit
                 gone                      submit         (the API said so twice, and the list does not show it)
+                the same, and a POST before it was of unknown outcome: adopt what that made, unless it failed too
     an intent   a batch not seen before   adopt it, then as for an id (a Clear does not count: nobody has had it yet)
                 none for a minute         submit, and keep in mind what was sent before
                 nothing was sent          submit
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches.record import MAX_SEEN_CHARACTERS, Record
-from airflow_provider_llamabatch.llamacloud.statuses import BatchStatus, is_terminal
+from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES, BatchStatus, is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -216,6 +217,11 @@ def decide_by_status(record: Record, status: str | None, *, max_tries: int, now:
     if record.max_tries != max_tries:
         return Decision(Action.SUBMIT, f"the task was cleared after batch {batch_id} completed")
     return Decision(Action.RETURN, "an earlier try submitted it and it completed", batch_id)
+
+
+def came_to_nothing(decision: Decision, batch: Batch | None) -> bool:
+    """Say whether another batch is wanted since the recorded one failed or is gone, not since a person asked again."""
+    return decision.action is Action.SUBMIT and (batch is None or batch.status in FAILED_STATUSES)
 
 
 def adoptable(record: Record, request: Request, listed: Iterable[Batch], now: float) -> list[Batch]:

@@ -33,6 +33,7 @@ from airflow_provider_llamabatch.batches.submit_lookups import Lookups
 from airflow_provider_llamabatch.batches.submit_record import OVERTAKEN, RecordKeeper
 from airflow_provider_llamabatch.llamacloud.errors import InvalidResponseError, LlamaCloudError, StatusError
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown, surely_not_processed
+from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 from airflow_provider_llamabatch.polling.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -140,12 +141,18 @@ class SubmitFlow:
         if batch is not None and not record.fingerprint and not self.request.matches(batch):
             reason = f"the recorded submission (batch {record.batch_id}) was for other arguments"
             return Decision(Action.SUBMIT, reason), None, None
-        if record.unknown:
-            yield from self._lookups.warn_of_others(record)
         decision = submission.decide_by_status(
             record, batch.status if batch else None, max_tries=self.task.max_tries, now=now
         )
         self._recorded = decision.action
+        if record.unknown and submission.came_to_nothing(decision, batch) and not self._keeper.overtaken:
+            other = yield from self._lookups.find_once(record)
+            if other is not None and other.status not in FAILED_STATUSES:
+                if not (yield from self._keeper.take_over(record)):
+                    return (yield from self._decide())
+                return (yield from self._adopt(record, other))
+        elif record.unknown:
+            yield from self._lookups.warn_of_others(record)
         if decision.action is Action.REJOIN and record.max_tries != self.task.max_tries:
             yield from self._keeper.own_again(record)
         return decision, None, batch
@@ -169,7 +176,11 @@ class SubmitFlow:
             )
         if self._keeper.stood_still and self._unknown == 0:
             raise SubmissionUndecidedError(OVERTAKEN)  # not by this process: whoever made it will find it
-        # Nobody has had this batch yet, so it is this try's, cleared or not.
+        return (yield from self._adopt(record, batch))
+
+    def _adopt(self, record: Record, batch: Batch) -> Flow[tuple[Decision, Record | None, Batch | None]]:
+        """Record a batch that nobody has had yet: it is this try's, cleared or not."""
+        our_own = record is self._keeper.own
         adopted = record.submitted(batch.id, unknown=record.unknown - 1, max_tries=self.task.max_tries)
         kept = yield from self._keeper.keep_id(adopted)
         if kept != batch.id:

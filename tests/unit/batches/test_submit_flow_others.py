@@ -1,0 +1,103 @@
+"""A recorded batch has failed, and another POST of the same submission may have made one that nobody has had yet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider_llamabatch.batches.submission import Action, SubmissionUndecidedError
+from tests.support.submit_play import GONE, INTENT, LOST, OVERTAKEN, RETRY, Play, batch
+
+DOUBTFUL = INTENT.submitted("bat-1", unknown=1, max_tries=2)
+FAILED = batch("bat-1", status="FAILED")
+OTHER = batch("bat-2")
+
+
+def play(**changed) -> Play:
+    return Play(**{"task": RETRY, "stored": DOUBTFUL.to_json(), "gets": [FAILED, OTHER], **changed})
+
+
+@pytest.mark.parametrize(("status", "action"), [("RUNNING", Action.REJOIN), ("COMPLETED", Action.RETURN)])
+@pytest.mark.parametrize("first", ["FAILED", "CANCELLED"])
+def test_the_other_one_is_adopted_and_nothing_is_paid(first, status, action):
+    other = batch("bat-2", status=status)
+    tried = play(gets=[batch("bat-1", status=first), other], lists=[[FAILED, other]])
+
+    submission = tried.run()
+
+    assert (submission.batch_id, submission.decision.action) == ("bat-2", action)
+    assert tried.steps == ["load", "GET bat-1", "list", "save", "load", "save", "GET bat-2"]
+    assert tried.stored == replace(DOUBTFUL, try_number=2, batch_id="bat-2", unknown=0, seen=()).to_json()
+
+
+def test_it_is_adopted_also_where_the_recorded_one_is_gone():
+    long_ago = replace(DOUBTFUL, posted_at=DOUBTFUL.posted_at - 1000)
+    tried = play(stored=long_ago.to_json(), gets=[GONE, GONE, OTHER], lists=[[OTHER]])
+
+    assert tried.run().batch_id == "bat-2"
+
+
+def test_after_a_clear_it_is_adopted_as_well_since_nobody_has_had_it():
+    tried = play(task=replace(RETRY, max_tries=5), lists=[[FAILED, OTHER]])
+
+    assert tried.run().batch_id == "bat-2"
+    assert tried.stored["max_tries"] == 5
+
+
+def test_one_that_failed_too_is_not_adopted():
+    tried = play(lists=[[FAILED, batch("bat-2", status="FAILED")]], posts=[batch("bat-3")])
+
+    assert tried.run().batch_id == "bat-3"
+
+
+def test_when_the_adopted_one_turns_out_to_have_failed_the_next_one_is_adopted():
+    third = batch("bat-3")
+    stored = replace(DOUBTFUL, unknown=2)
+    gets = [FAILED, batch("bat-2", status="FAILED"), third]
+    tried = play(stored=stored.to_json(), gets=gets, lists=[[FAILED, OTHER, third], [FAILED, third]])
+
+    assert tried.run().batch_id == "bat-3"
+    assert "POST" not in tried.steps
+
+
+def test_where_a_person_asked_for_a_new_batch_after_one_completed_the_other_is_only_named():
+    completed = batch("bat-1", status="COMPLETED")
+    cleared = replace(RETRY, max_tries=5)
+    tried = play(task=cleared, gets=[completed], lists=[[completed, OTHER]], posts=[batch("bat-3")])
+
+    assert tried.run().batch_id == "bat-3"
+
+
+def test_nothing_is_paid_while_it_cannot_be_told_whether_there_is_another():
+    tried = play(lists=[LOST])
+
+    with pytest.raises(type(LOST)):
+        tried.run()
+    assert "POST" not in tried.steps
+
+
+def test_without_a_post_of_unknown_outcome_nothing_is_looked_for():
+    sure = replace(DOUBTFUL, unknown=0)
+    tried = play(stored=sure.to_json(), gets=[FAILED], lists=[[FAILED, OTHER]], posts=[batch("bat-3")])
+
+    assert tried.run().batch_id == "bat-3"
+
+
+def test_a_try_that_a_later_one_has_taken_over_adopts_nothing():
+    later = replace(DOUBTFUL, try_number=3, nonce="later")
+    tried = play(stored=later.to_json(), lists=[[FAILED, OTHER]])
+
+    with pytest.raises(SubmissionUndecidedError, match=OVERTAKEN):
+        tried.run()
+    assert tried.saved == []
+
+
+def test_a_try_that_stands_still_before_it_adopts_decides_anew():
+    def freeze(one: Play) -> None:
+        one.now += 100.0
+
+    tried = play(gets=[FAILED, FAILED, OTHER], lists=[[FAILED, OTHER]], before={4: freeze})
+
+    assert tried.run().batch_id == "bat-2"
+    assert tried.steps.count("GET bat-1") == 2
