@@ -9,12 +9,18 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RECORD_KEY = "llamabatch_submission"
 DIRECTORY_KEY = "llamabatch_directory"  # of the follow-up directory that a batch is over
 RECORD_VERSION = 2
 MAX_SEEN_CHARACTERS = 30_000  # of all ids in one record: the task state store refuses values over 64 kB
+MAX_HAD_CHARACTERS = (
+    2000  # of ids from before in one record: a list may leave them out now and show them later
+)
 
 _ID = re.compile(r"[A-Za-z0-9_\-]{1,200}")
 _MAX_FIELD_CHARACTERS = 200
@@ -56,15 +62,30 @@ class Record:
         """
         Return the record with the submission's batch.
 
-        ``unknown`` POSTs may have made another one; without any, what was seen is no longer needed.
+        ``unknown`` POSTs may have made another one; without any, what was seen is needed only for what comes after a
+        Clear, when a list may leave out what was there before.
         """
-        seen = self.seen if unknown else ()
+        seen = self.seen if unknown else last_of(self.seen, MAX_HAD_CHARACTERS)
         return replace(self, batch_id=batch_id, unknown=unknown, max_tries=max_tries, seen=seen)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Return all batches that a record tells of, its own last."""
+        return (*self.seen, self.batch_id) if self.batch_id else self.seen
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON data for the task state store."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {"version": RECORD_VERSION, **values, "seen": list(self.seen)}
+
+
+def last_of(ids: Sequence[str], characters: int) -> tuple[str, ...]:
+    """Return as many of the last ids as take no more characters than these together."""
+    start = len(ids)
+    while start and len(ids[start - 1]) <= characters:
+        start -= 1
+        characters -= len(ids[start])
+    return tuple(ids[start:])
 
 
 def _is_id(value: object) -> bool:

@@ -28,7 +28,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch import defaults
-from airflow_provider_llamabatch.batches.record import MAX_SEEN_CHARACTERS, Record
+from airflow_provider_llamabatch.batches.record import (
+    MAX_HAD_CHARACTERS,
+    MAX_SEEN_CHARACTERS,
+    Record,
+    last_of,
+)
 from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES, BatchStatus, is_terminal
 
 if TYPE_CHECKING:
@@ -40,7 +45,6 @@ if TYPE_CHECKING:
 # more, since one list may leave something out.
 ADOPTION_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, defaults.CONFIRM_SECONDS)
 
-MAX_HAD_CHARACTERS = 2000  # of ids from before that a list does not show, in one record
 _DAY = 86400.0
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC).timestamp()  # no batch is older; what says so has no usable date
 
@@ -181,11 +185,7 @@ def new_intent(
             floor = floor if at is None else at + 1e-6
             break
         seen.append(batch_id)
-    characters = 0
-    for batch_id in had[::-1]:  # a list need not show it now, and may later
-        if batch_id not in seen and characters < MAX_HAD_CHARACTERS:
-            characters += len(batch_id)
-            seen.append(batch_id)
+    seen += last_of([batch_id for batch_id in had if batch_id not in seen], MAX_HAD_CHARACTERS)
     return Record(request.fingerprint, task.nonce, task.try_number, task.max_tries, now, floor, tuple(seen))
 
 

@@ -126,7 +126,7 @@ class SubmitFlow:
         decision = submission.decide_by_record(record, self.request)
         if record is None or (decision.action is Action.SUBMIT and record is not self._keeper.own):
             if record is not None:  # nothing came of an intent, so what was there before it still was
-                self._had = (record.batch_id,) if record.batch_id else record.seen
+                self._had = record.known
             return decision, None, None
         if decision.action is Action.LOOK_UP:
             return (yield from self._decide_by_batch(record))
@@ -135,7 +135,7 @@ class SubmitFlow:
         return decision, record, None
 
     def _decide_by_batch(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
-        self._had = (record.batch_id,)
+        self._had = record.known
         now = self.clock()  # what is new when it is first read does not count as gone afterwards
         batch = self._earlier = yield from self._lookups.read(record)
         if batch is not None and not record.fingerprint and not self.request.matches(batch):

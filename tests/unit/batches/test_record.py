@@ -59,9 +59,19 @@ def test_whole_numbers_are_times_too():
 
 
 def test_a_batch_takes_the_place_of_its_intent_and_keeps_what_is_still_needed():
-    assert replace(INTENT, batch_id="bat-1", unknown=0, max_tries=3, seen=()) == SUBMITTED
+    assert replace(INTENT, batch_id="bat-1", unknown=0, max_tries=3) == SUBMITTED
     doubtful = INTENT.submitted("bat-1", unknown=1, max_tries=2)
     assert doubtful == replace(INTENT, batch_id="bat-1", unknown=1)
+
+
+@pytest.mark.parametrize(("newest", "kept"), [(200, 10), (201, 9)])
+def test_of_what_was_seen_a_sure_batch_keeps_the_last_two_thousand_characters(newest, kept):
+    seen = (*(f"{number:0200}" for number in range(15)), "n" * newest)
+    many = replace(INTENT, seen=seen)
+
+    assert many.submitted("bat-1", unknown=0, max_tries=2).known == (*seen[-kept:], "bat-1")
+    assert many.submitted("bat-1", unknown=1, max_tries=2).known == (*seen, "bat-1")
+    assert many.known == seen
 
 
 @pytest.mark.parametrize(

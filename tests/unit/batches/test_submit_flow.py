@@ -47,7 +47,7 @@ def test_a_first_try_records_its_intent_sends_one_post_and_records_the_id(caplog
     assert result == Submission("bat-1", batch(), result.decision)
     assert (result.decision.action, result.decision.batch_id) == (Action.SUBMIT, "")
     intent = Record(REQUEST.fingerprint, "me", 1, 2, posted_at=AT, floor=AT - 110, seen=("old",), unknown=1)
-    assert play.saved == [intent.to_json(), replace(intent, unknown=0, seen=(), batch_id="bat-1").to_json()]
+    assert play.saved == [intent.to_json(), replace(intent, unknown=0, batch_id="bat-1").to_json()]
     assert caplog.messages == [
         "Decided to submit a new batch over directory dir-1 with configuration cfg-1 at api.example.com: no earlier "
         "submission is recorded",
@@ -170,7 +170,7 @@ def test_a_batch_that_the_task_has_had_is_never_the_one_of_a_new_post():
         lists=[[], [old], [old, batch("bat-2", at=AT + 70)]],
     )
 
-    assert play.saved[0]["seen"] == ["bat-1"]
+    assert play.saved[0]["seen"] == ["bat-1", "old"]
     assert result.batch_id == "bat-2"
 
 
@@ -178,7 +178,7 @@ def test_what_was_there_before_an_intent_of_which_nothing_came_is_never_the_one_
     resolved = replace(INTENT, unknown=0, seen=("bat-0", "bat-9"))
     play, _ = played(task=RETRY, stored=resolved.to_json(), posts=[batch()])
 
-    assert play.saved[0]["seen"] == ["bat-9", "bat-0"]
+    assert play.saved[0]["seen"] == ["bat-0", "bat-9"]
 
 
 def test_what_is_older_than_the_recorded_batch_is_never_the_one_of_a_new_post():
@@ -192,7 +192,7 @@ def test_what_is_older_than_the_recorded_batch_is_never_the_one_of_a_new_post():
         lists=[[], [batch("bat-1", at=AT - 60), batch("bat-3", at=AT + 70)]],
     )
 
-    assert (play.saved[0]["floor"], play.saved[0]["seen"]) == (AT - 40, ["bat-2"])
+    assert (play.saved[0]["floor"], play.saved[0]["seen"]) == (AT - 40, ["bat-2", "old"])
     assert result.batch_id == "bat-3"
 
 
@@ -302,7 +302,7 @@ def test_a_record_of_other_arguments_is_overwritten():
     play, result = played(task=RETRY, stored=other.to_json(), posts=[batch("bat-2")])
 
     assert play.steps == ["load", "list", *CAREFULLY]
-    assert play.saved[0]["seen"] == ["bat-1"]
+    assert play.saved[0]["seen"] == ["old", "bat-1"]
     assert result.recorded is None
 
 

@@ -28,7 +28,7 @@ def test_the_other_one_is_adopted_and_nothing_is_paid(first, status, action):
 
     assert (submission.batch_id, submission.decision.action) == ("bat-2", action)
     assert tried.steps == ["load", "GET bat-1", "list", "save", "load", "save", "GET bat-2"]
-    assert tried.stored == replace(DOUBTFUL, try_number=2, batch_id="bat-2", unknown=0, seen=()).to_json()
+    assert tried.stored == replace(DOUBTFUL, try_number=2, batch_id="bat-2", unknown=0).to_json()
 
 
 def test_it_is_adopted_also_where_the_recorded_one_is_gone():
@@ -101,3 +101,18 @@ def test_a_try_that_stands_still_before_it_adopts_decides_anew():
 
     assert tried.run().batch_id == "bat-2"
     assert tried.steps.count("GET bat-1") == 2
+
+
+def test_after_two_clears_the_first_batch_is_none_of_the_last_post_although_a_list_hid_it_and_no_date_tells():
+    first, second = (batch(name, status="COMPLETED", created_at=None) for name in ("bat-1", "bat-2"))
+    stored = INTENT.submitted("bat-2", unknown=0, max_tries=2)
+    made = batch("bat-3")
+    tried = play(
+        task=replace(RETRY, max_tries=5),
+        stored=replace(stored, seen=("bat-1",)).to_json(),
+        gets=[second],
+        posts=[LOST],
+        lists=[[second], [first, second], [first, second, made]],
+    )
+
+    assert tried.run().batch_id == "bat-3"
