@@ -79,6 +79,25 @@ def test_no_recheck_is_made_while_more_waits_end_than_go_on():
     ]
 
 
+class IgnoresRanges(Service):
+    """Honours the range of creation times only on lists of a status."""
+
+    def _page(self, query, now):
+        if "status" not in query:
+            query = {name: value for name, value in query.items() if not name.startswith("created_at")}
+        return super()._page(query, now)
+
+
+def test_a_recheck_that_shows_that_ranges_are_ignored_begins_anew_at_once():
+    service = IgnoresRanges()
+    service.add("younger", 40.0, 1e9)
+    run = waiting(450, service)
+    run.until(FIRST_TICK + 11 * 5.0 - 1.0)
+
+    # its first page shows what is younger than all that is waited for; the whole list has five
+    assert history(run) == [(10, "3 ended"), (1, "3 ended, 6 recheck")]
+
+
 def test_a_recheck_that_learns_of_the_service_begins_anew_at_once():
     def refuse(ask, now):
         is_recheck = ask.sweep is not None and ask.sweep.kind is Kind.RECHECK
@@ -89,3 +108,15 @@ def test_a_recheck_that_learns_of_the_service_begins_anew_at_once():
 
     # a page of a hundred is refused, ten of twenty show the two hundred that are due
     assert history(run) == [(10, "3 ended"), (1, "3 ended, 11 recheck")]
+
+
+def test_what_falls_due_while_a_list_is_read_is_not_forgotten_when_that_begins_anew():
+    def refuse(ask, now):
+        return RefusedError("400", status_code=400) if ask.walk and ask.walk.page_size else None
+
+    run = waiting(40, Service(fails=refuse, seconds=lambda ask: 1.0))
+    run.service.add("meanwhile", 0.0, 1.0)
+    run.wait("meanwhile", begins=BEGAN, first_poll=FIRST_TICK + 0.5, interval=0.25, created_at=0.0)
+    run.until(FIRST_TICK + 10.0)
+
+    assert "meanwhile" in run.found
