@@ -174,12 +174,12 @@ class SubmitFlow:
                 record,
                 None,
             )
-        if self._keeper.stood_still and self._unknown == 0:
-            raise SubmissionUndecidedError(OVERTAKEN)  # not by this process: whoever made it will find it
         return (yield from self._adopt(record, batch))
 
     def _adopt(self, record: Record, batch: Batch) -> Flow[tuple[Decision, Record | None, Batch | None]]:
         """Record a batch that nobody has had yet: it is this try's, cleared or not."""
+        if self._keeper.stood_still and self._unknown == 0:
+            raise SubmissionUndecidedError(OVERTAKEN)  # not by this process: whoever made it will find it
         our_own = record is self._keeper.own
         adopted = record.submitted(batch.id, unknown=record.unknown - 1, max_tries=self.task.max_tries)
         kept = yield from self._keeper.keep_id(adopted)

@@ -93,14 +93,16 @@ def test_a_try_that_a_later_one_has_taken_over_adopts_nothing():
     assert tried.saved == []
 
 
-def test_a_try_that_stands_still_before_it_adopts_decides_anew():
+def test_a_try_that_stood_still_may_have_written_over_a_later_one_and_adopts_nothing():
     def freeze(one: Play) -> None:
         one.now += 100.0
 
-    tried = play(gets=[FAILED, FAILED, OTHER], lists=[[FAILED, OTHER]], before={4: freeze})
+    tried = play(gets=[FAILED, FAILED], lists=[[FAILED, OTHER]], before={4: freeze})
 
-    assert tried.run().batch_id == "bat-2"
-    assert tried.steps.count("GET bat-1") == 2
+    with pytest.raises(SubmissionUndecidedError, match=OVERTAKEN):
+        tried.run()
+    assert tried.stored["batch_id"] == "bat-1"
+    assert "POST" not in tried.steps
 
 
 def test_after_two_clears_the_first_batch_is_none_of_the_last_post_although_a_list_hid_it_and_no_date_tells():
