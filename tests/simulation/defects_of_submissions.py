@@ -56,10 +56,10 @@ SUBMISSIONS: dict[str, tuple[Change, ...]] = {
         code(
             SubmitFlow,
             "_decide_by_listing",
-            "if self._keeper.stood_still and",
+            "return (yield from self._adopt(record, batch))",
             "if batch.is_terminal and batch.status != 'COMPLETED':\n"
             "        return Decision(Action.SUBMIT, batch.status), None, None\n"
-            "    if self._keeper.stood_still and",
+            "    return (yield from self._adopt(record, batch))",
         ),
     ),
     "a completed batch is returned after a Clear": (
