@@ -148,7 +148,9 @@ class SubmitFlow:
         if record.unknown and submission.came_to_nothing(decision, batch) and not self._keeper.overtaken:
             other = yield from self._lookups.find_once(record)
             if other is not None and other.status not in FAILED_STATUSES:
-                if not (yield from self._keeper.take_over(record)):
+                # Reading may have taken long, and only what was loaded just now can be taken over.
+                is_as_before = (yield from self._keeper.load()) == record
+                if not is_as_before or not (yield from self._keeper.take_over(record)):
                     return (yield from self._decide())
                 return (yield from self._adopt(record, other))
         elif record.unknown:
@@ -181,7 +183,8 @@ class SubmitFlow:
         if self._keeper.stood_still and self._unknown == 0:
             raise SubmissionUndecidedError(OVERTAKEN)  # not by this process: whoever made it will find it
         our_own = record is self._keeper.own
-        adopted = record.submitted(batch.id, unknown=record.unknown - 1, max_tries=self.task.max_tries)
+        ours = replace(record, try_number=self.task.try_number)
+        adopted = ours.submitted(batch.id, unknown=record.unknown - 1, max_tries=self.task.max_tries)
         kept = yield from self._keeper.keep_id(adopted)
         if kept != batch.id:
             return (yield from self._decide())

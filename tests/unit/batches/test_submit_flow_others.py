@@ -27,7 +27,7 @@ def test_the_other_one_is_adopted_and_nothing_is_paid(first, status, action):
     submission = tried.run()
 
     assert (submission.batch_id, submission.decision.action) == ("bat-2", action)
-    assert tried.steps == ["load", "GET bat-1", "list", "save", "load", "save", "GET bat-2"]
+    assert tried.steps == ["load", "GET bat-1", "list", "load", "save", "load", "save", "GET bat-2"]
     assert tried.stored == replace(DOUBTFUL, try_number=2, batch_id="bat-2", unknown=0).to_json()
 
 
@@ -97,12 +97,30 @@ def test_a_try_that_stood_still_may_have_written_over_a_later_one_and_adopts_not
     def freeze(one: Play) -> None:
         one.now += 100.0
 
-    tried = play(gets=[FAILED, FAILED], lists=[[FAILED, OTHER]], before={4: freeze})
+    tried = play(gets=[FAILED, FAILED], lists=[[FAILED, OTHER]], before={5: freeze})
 
     with pytest.raises(SubmissionUndecidedError, match=OVERTAKEN):
         tried.run()
     assert tried.stored["batch_id"] == "bat-1"
     assert "POST" not in tried.steps
+
+
+def test_slow_reading_is_no_standing_still():
+    def pass_time(one: Play) -> None:
+        one.now += 100.0
+
+    tried = play(lists=[[FAILED, OTHER]], before={3: pass_time})
+
+    assert tried.run().batch_id == "bat-2"
+
+
+def test_where_another_try_has_acted_meanwhile_it_is_decided_anew():
+    def act(one: Play) -> None:
+        one.stored = replace(DOUBTFUL, batch_id="bat-9", unknown=0).to_json()
+
+    tried = play(gets=[FAILED, batch("bat-9")], lists=[[FAILED, OTHER]], before={4: act})
+
+    assert tried.run().batch_id == "bat-9"
 
 
 def test_after_two_clears_the_first_batch_is_none_of_the_last_post_although_a_list_hid_it_and_no_date_tells():
