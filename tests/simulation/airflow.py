@@ -143,8 +143,7 @@ class TaskInstance:
         self.world.counts["clears"] += 1
         self.world.note(f"{self.name} ({self.state}) is cleared")
         if self.state == "running":
-            assert self.current is not None
-            self.current.process.kill()  # its own restart: max_tries stays
+            self._kill_current()  # its own restart: max_tries stays
         else:
             self.max_tries = self.try_number + RETRIES
             self.cleared_at, self.clears = self.world.now, self.clears + 1
@@ -157,10 +156,16 @@ class TaskInstance:
 
     def mark_failed(self) -> None:
         """End it as a person does in the UI."""
-        if self.state == "running" and self.current is not None:
-            self.current.process.kill()
+        if self.state == "running":
+            self._kill_current()
         self._drop_trigger()
         self._end("failed")
+
+    def _kill_current(self) -> None:
+        """End the process of the try that runs, as Airflow does for a person; it says nothing more."""
+        if self.current is not None:
+            self.current.was_killed = True
+            self.current.process.kill()
 
     # Deferrals
 
