@@ -180,7 +180,7 @@ class RecordKeeper:
                 record.batch_id,
             )
             return other.batch_id
-        yield SaveRecord(replace(record, try_number=self.task.try_number).to_json())
+        yield SaveRecord(record.to_json())
         return record.batch_id
 
 

@@ -21,7 +21,7 @@ _LOOK = (
     "if _mark((yield LoadRecord())) != _mark(intent.to_json()):\n        return None",
     "yield LoadRecord()",
 )
-_KEEP = "yield SaveRecord(replace(record, try_number=self.task.try_number).to_json())", "yield LoadRecord()"
+_KEEP = "yield SaveRecord(record.to_json())", "yield LoadRecord()"
 _AGE = "if late or self.clock() - began > defaults.MAX_INTENT_AGE:", "if False:"
 
 SUBMISSIONS: dict[str, tuple[Change, ...]] = {
