@@ -148,11 +148,7 @@ class SubmitFlow:
         if record.unknown and submission.came_to_nothing(decision, batch) and not self._keeper.overtaken:
             other = yield from self._lookups.find_once(record)
             if other is not None and other.status not in FAILED_STATUSES:
-                # Reading may have taken long, and only what was loaded just now can be taken over.
-                is_as_before = (yield from self._keeper.load()) == record
-                if not is_as_before or not (yield from self._keeper.take_over(record)):
-                    return (yield from self._decide())
-                return (yield from self._adopt(record, other))
+                return (yield from self._adopt_instead(record, other))
         elif record.unknown:
             yield from self._lookups.warn_of_others(record)
         if decision.action is Action.REJOIN and record.max_tries != self.task.max_tries:
@@ -177,6 +173,16 @@ class SubmitFlow:
                 None,
             )
         return (yield from self._adopt(record, batch))
+
+    def _adopt_instead(
+        self, record: Record, other: Batch
+    ) -> Flow[tuple[Decision, Record | None, Batch | None]]:
+        """Adopt another batch of a submission whose recorded one came to nothing."""
+        # Reading may have taken long, and only what was loaded just now can be taken over.
+        is_as_before = (yield from self._keeper.load()) == record
+        if not is_as_before or not (yield from self._keeper.take_over(record)):
+            return (yield from self._decide())
+        return (yield from self._adopt(record, other))
 
     def _adopt(self, record: Record, batch: Batch) -> Flow[tuple[Decision, Record | None, Batch | None]]:
         """Record a batch that nobody has had yet: it is this try's, cleared or not."""

@@ -240,9 +240,8 @@ class Worker:
             world.violate("own batch", f"{self.name} returns {made.key}, which is of {made.configuration}")
         if submitted.decision.action is Action.REJOIN and instance.is_current(self):
             made.owned_at = world.now
-        if (
-            made.is_given_up
-        ):  # it has come to light after all: the surplus ones are those paid for in its place
+        if made.is_given_up:
+            # It has come to light after all: the surplus ones are those paid for in its place.
             made.is_given_up = False
             for one in instance.batches:
                 one.is_given_up = one.is_given_up or one.at > made.at

@@ -54,7 +54,7 @@ def test_the_values_name_only_what_the_chart_takes(values):
 def test_the_values_set_only_options_that_airflow_has(values):
     known = options()
     if "state_store" not in known:
-        pytest.skip("for Airflow 3.3")
+        pytest.skip("these values set options that Airflow has from 3.3 on")
     of_celery = values["config"].pop("celery")  # the Celery provider's section
     assert set(of_celery) == {"worker_concurrency"}
     for section, chosen in values["config"].items():

@@ -28,14 +28,13 @@ api = Api("/api/v2/batches", "Batches")
 
 def _extract_ahead(request: ApiRequest, body: BatchCreate) -> None:
     """Extract from the files of the batch to be; what is wrong with the request, its handler says."""
+    if body.config.job.type != "extract_v2":
+        return
     with contextlib.suppress(HTTPException):
         with request.service.lock:
-            configuration = _configuration(request, body.config)
-            inputs = [
-                (one.blob, one.display_name) for one in _source_files(request, body.source_directory_id)
-            ]
-        if configuration.product_type == "extract_v2":
-            request.extractions(configuration.parameters).prepare(inputs)
+            parameters = _configuration(request, body.config).parameters
+            files = _source_files(request, body.source_directory_id)
+        request.extractions(parameters).prepare((file.blob, file.display_name) for file in files)
 
 
 @api.route("POST", "", BatchResponse, status=201, refusals=[402], prepare=_extract_ahead)
