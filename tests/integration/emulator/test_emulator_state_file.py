@@ -47,7 +47,10 @@ def program(file: Path, *before: str) -> Iterator[tuple[subprocess.Popen[str], h
         "--state-file",
         str(file),
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+    of_this_process = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the tests run under nohup
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGHUP, of_this_process)
+    with running:
         assert running.stdout is not None
         headers = {"Authorization": "Bearer llx-emulator"}
         url = running.stdout.readline().strip()
