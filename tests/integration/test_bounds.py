@@ -68,7 +68,7 @@ def encoded(encoding: str, body: bytes) -> list[bytes]:
     return [head.encode(), body]
 
 
-BOMB = gzip.compress(b" " * 200_000_000)
+BOMB = gzip.compress(b" " * 20_000_000)
 
 
 @pytest.mark.parametrize(
