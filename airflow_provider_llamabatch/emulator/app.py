@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +58,7 @@ SCOPE = [
 def build(service: EmulatorState, stopping: threading.Event) -> ASGIApp:
     """Return the application; ``stopping`` ends delays that are under way."""
     app = api()
-    routes = RouteTable([*app.routes, *(route for one in RESOURCES for route in one.api.router.routes)])
-    app.state.routes = routes
+    routes: RouteTable = app.state.routes
     return FaultMiddleware(Guard(app, service, routes), service, routes, stopping)
 
 
@@ -81,20 +82,23 @@ def _add_scope(operation: dict[str, Any]) -> None:
     operation.setdefault("parameters", []).extend(one for one in SCOPE if one["name"] not in named)
 
 
+@functools.cache  # a tenth of a second, which tests with an emulator of their own would pay each
 def api() -> FastAPI:
-    """Return the application without what stands before it."""
+    """Return the application without what stands before it; the emulators of a process share it."""
     app = _Documented(title="LlamaCloud emulator", version="2", openapi_url=DOCUMENT_PATH, docs_url=None)
     app.router.redirect_slashes = False
     for resource in RESOURCES:
         app.include_router(resource.api.router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
+    routes = (route for one in RESOURCES for route in one.api.router.routes)
+    app.state.routes = RouteTable([*app.routes, *routes])
     return app
 
 
 def document() -> dict[str, Any]:
     """Return the OpenAPI document of the emulated API, without the control."""
-    found = api().openapi()
+    found = copy.deepcopy(api().openapi())
     for path in [path for path in found["paths"] if path.startswith(CONTROL_PREFIX)]:
         del found["paths"][path]
     return found
