@@ -42,6 +42,7 @@ HERE = Path(__file__).parent
 # Folders whose tests mostly wait for other processes. The one that starts no Airflow of its own is among the first, so
 # that fewer of them start at once.
 LONG = ("system", "pages", "postgres", "chaos")
+SHARING = ("tests/system/", "tests/postgres/")  # all files of each share a real Airflow
 
 
 def pytest_collection_finish() -> None:
@@ -64,6 +65,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # untyped
         def _split_scope(self, nodeid: str) -> str:
             file: str = super()._split_scope(nodeid)
-            return "tests/system" if file.startswith("tests/system/") else file
+            return next((folder for folder in SHARING if file.startswith(folder)), file)
 
     return Scheduling(config, log)

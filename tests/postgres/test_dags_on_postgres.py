@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,101 +11,20 @@ import pytest
 
 from airflow_provider_llamabatch.defaults import EVENT_SETTLE, FIRST_POLL_AFTER
 from airflow_provider_llamabatch.documents import manifest
-from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
 from airflow_provider_llamabatch.llamacloud import calls
-from tests.support.airflow_processes import READ_DAGS_ONCE, RealAirflow
-from tests.support.llamacloud import LlamaCloud
-from tests.support.postgres import postgres
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.postgres.pipeline_world import PipelineWorld
+    from tests.support.airflow_processes import RealAirflow
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-HERE = Path(__file__).parent
-API_KEY = "llx-system-tests-0c7d3f9a51e24b86"
 DAY = 24 * 3600.0
 AT_ONCE = dict.fromkeys(
     ("batch_pending_seconds", "batch_running_seconds", "job_pending_seconds", "job_running_seconds"), 0
 )
-SCHEMA = {"type": "object", "properties": {"invoice_number": {"type": "string"}, "total": {"type": "number"}}}
-
-
-class World:
-    """The emulator, seen from outside Airflow, and Airflow with all that its DAGs need to know when they are read."""
-
-    def __init__(self, home: Path, emulator: LlamaCloudEmulator) -> None:
-        self.home, self.control = home, emulator.control
-        connection = {"password": API_KEY, "host": emulator.url}
-        self.cloud = LlamaCloud("the emulator", connection)
-        self.inbox, self.watched, self.asset = (
-            self.cloud.client.send(calls.create_directory(name=name, type="user")).id
-            for name in ("inbox", "watched", "asset")
-        )
-        parameters = {"product_type": "extract_v2", "data_schema": SCHEMA, "confidence_scores": True}
-        configuration = self.cloud.client.send(
-            calls.create_configuration(name="invoices", parameters=parameters)
-        )
-        self.airflow_environment = {
-            **READ_DAGS_ONCE,
-            "AIRFLOW_CONN_LLAMABATCH_DEFAULT": json.dumps({"conn_type": "llamabatch", **connection}),
-            "AIRFLOW_VAR_INBOX_DIRECTORY_ID": self.inbox,
-            "AIRFLOW_VAR_MARKDOWN_FOLDER": str(home / "markdown"),
-            "AIRFLOW_VAR_DOCUMENTS_FOLDER": str(home / "none"),
-            "AIRFLOW_VAR_INVOICES_FOLDER": str(home / "invoices"),
-            "AIRFLOW_VAR_RECORDS_FOLDER": str(home / "records"),
-            "AIRFLOW_VAR_INVOICES_CONFIGURATION_ID": configuration.id,
-            "AIRFLOW_VAR_PARTITIONED_FOLDER": str(home / "texts"),
-            "INBOX_WITH_ASSET_DIRECTORY_ID": self.asset,
-            "WATCHED_DIRECTORY_ID": self.watched,
-            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
-            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
-        }
-
-    def arrive(self, directory_id: str, *names: str) -> None:
-        for name in names:
-            call = calls.upload_directory_file(directory_id, f"this is {name}".encode(), display_name=name)
-            self.cloud.client.send(call)
-
-    def submit(self, directory_id: str) -> str:
-        call = calls.create_batch(source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC")
-        return self.cloud.client.send(call).id
-
-    def paid(self) -> Counter[str]:
-        """Return how often each document was given to a job, by its text."""
-        jobs: Counter[str] = Counter()
-        for batch in self.cloud.client.send(calls.list_batches(page_size=100)).items:
-            results = self.cloud.client.send(calls.get_batch(batch.id, expand_results=True)).results
-            for result in results or ():
-                if result.job_reference and result.job_reference.type == "parse_v2":
-                    job = self.cloud.client.send(
-                        calls.get_parse_job(result.job_reference.id, expand=("text",))
-                    )
-                    assert job.text is not None
-                    jobs[job.text.pages[0].text or ""] += 1
-        return jobs
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with LlamaCloudEmulator(api_key=API_KEY) as emulator:
-        world = World(tmp_path_factory.mktemp("airflow"), emulator)
-        yield world
-        world.cloud.close()
-
-
-@pytest.fixture(scope="module")
-def airflow(world: World) -> Iterator[RealAirflow]:
-    dags = world.home / "dags"
-    dags.mkdir()
-    for folder in (HERE.parents[1] / "dags_examples", HERE / "pipeline_dags"):
-        for file in folder.glob("*.py"):
-            shutil.copy(file, dags)
-    with postgres() as url:
-        environment = {**world.airflow_environment, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
-        with RealAirflow(world.home, dags, env=environment) as airflow:
-            yield airflow
+TRIGGERERS = ("triggerer", "triggerer-2")
 
 
 def states(airflow: RealAirflow, dag_id: str, run_id: str) -> dict[str, str]:
@@ -121,7 +37,7 @@ def ended(airflow: RealAirflow, dag_id: str, run_id: str) -> str:
     return run_id
 
 
-def test_nights_over_a_directory_that_others_fill(airflow: RealAirflow, world: World):
+def test_nights_over_a_directory_that_others_fill(airflow: RealAirflow, world: PipelineWorld):
     dag_id, target = "inbox_daily", world.home / "markdown" / "inbox"
     world.arrive(world.inbox, "1a.txt", "1b.txt")
     first = ended(airflow, dag_id, airflow.wait_for_scheduled_run(dag_id))
@@ -159,7 +75,9 @@ def test_nights_over_a_directory_that_others_fill(airflow: RealAirflow, world: W
     assert all(Path(row.path or "").read_text() == f"this is {row.file}" for row in rows)
 
 
-def test_what_was_processed_is_kept_with_the_asset_where_the_task_has_it(airflow: RealAirflow, world: World):
+def test_what_was_processed_is_kept_with_the_asset_where_the_task_has_it(
+    airflow: RealAirflow, world: PipelineWorld
+):
     dag_id = "inbox_with_asset"
     world.control.change(**AT_ONCE)
     world.arrive(world.asset, "first.txt")
@@ -176,7 +94,9 @@ def backfilled(airflow: RealAirflow, dag_id: str) -> list[str]:
     return [run for run in airflow.api.run_ids(dag_id) if run.startswith("backfill")]
 
 
-def test_a_person_decides_about_invoices_that_were_not_read_surely(airflow: RealAirflow, world: World):
+def test_a_person_decides_about_invoices_that_were_not_read_surely(
+    airflow: RealAirflow, world: PipelineWorld
+):
     dag_id = "invoices_to_parquet"
     world.control.change(**AT_ONCE, file_results={"blurred*": {"confidence": 0.62}})
     (world.home / "invoices").mkdir()
@@ -198,7 +118,7 @@ def test_a_person_decides_about_invoices_that_were_not_read_surely(airflow: Real
     assert sorted(table.column("total").to_pylist()) == [1.5, 2.5]
 
 
-def test_a_pool_bounds_how_many_batches_run_at_once(airflow: RealAirflow, world: World):
+def test_a_pool_bounds_how_many_batches_run_at_once(airflow: RealAirflow, world: PipelineWorld):
     dag_id = "many_directories"
     world.control.change(batch_pending_seconds=1, batch_running_seconds=2)
     directories = [
@@ -224,7 +144,9 @@ def test_a_pool_bounds_how_many_batches_run_at_once(airflow: RealAirflow, world:
     assert {row.status for row in rows} == {"COMPLETED"}
 
 
-def test_a_dag_runs_once_for_each_document_where_documents_are_partitions(airflow: RealAirflow, world: World):
+def test_a_dag_runs_once_for_each_document_where_documents_are_partitions(
+    airflow: RealAirflow, world: PipelineWorld
+):
     world.control.change(**AT_ONCE)
     names = ["a.txt", "north/b.txt", "name with spaces.txt"]
     for name in names:
@@ -240,7 +162,7 @@ def test_a_dag_runs_once_for_each_document_where_documents_are_partitions(airflo
     assert sorted(told) == sorted(names)
 
 
-def test_a_dag_runs_once_for_each_batch_of_a_watched_directory(airflow: RealAirflow, world: World):
+def test_a_dag_runs_once_for_each_batch_of_a_watched_directory(airflow: RealAirflow, world: PipelineWorld):
     dag_id = "watched"
     world.control.change(**AT_ONCE)
     world.arrive(world.watched, "a.txt")
@@ -255,9 +177,11 @@ def test_a_dag_runs_once_for_each_batch_of_a_watched_directory(airflow: RealAirf
     batches = [world.submit(world.watched)]
     until(lambda: len(airflow.api.run_ids(dag_id)) == 1)
     time.sleep(EVENT_SETTLE + 1.5)  # so that the event is sure to be stored, and remembered
-    airflow.kill("triggerer")
+    for triggerer in TRIGGERERS:  # whichever of them watches
+        airflow.kill(triggerer)
     batches.append(world.submit(world.watched))
-    airflow.restart("triggerer")
+    for triggerer in TRIGGERERS:
+        airflow.restart(triggerer)
     until(lambda: len(airflow.api.run_ids(dag_id)) == 2, 90)
     batches.append(world.submit(world.watched))
     until(lambda: len(airflow.api.run_ids(dag_id)) == 3)
