@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMPLETED = "COMPLETED"
 UNKNOWN = "UNKNOWN"  # never seen: not listed, or not asked for yet
 NOT_ASKED_FOR = "its type or its id is none that this version can ask for"
+NOT_TOLD = "LlamaCloud did not say how it ended: "
 GONE = "LlamaCloud has no such job: it was deleted, has expired, or is in another project"
 
 
@@ -38,6 +39,7 @@ class Jobs:
     references: list[dict[str, Any]]
     _seen: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     _gone: set[str] = field(default_factory=set)
+    _unread: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for reference in self.references:
@@ -71,6 +73,15 @@ class Jobs:
         self._gone.update(job_ids)
         self._seen.update(dict.fromkeys(self._gone, (UNKNOWN, GONE)))
 
+    def unread(self, errors: Mapping[str, str]) -> None:
+        """Take in which jobs, by id, the last look could not read while it read others, and why."""
+        self._unread = {**errors}
+
+    @property
+    def are_unread(self) -> bool:
+        """Say whether the last look could not read some of the jobs."""
+        return bool(self._unread)
+
     @property
     def have_ended(self) -> bool:
         """Say whether every job has ended."""
@@ -80,7 +91,7 @@ class Jobs:
         """
         Return the references with ``status``, the job's ``error_message`` and ``credits``.
 
-        ``late`` is the error message of jobs that have not ended.
+        ``late`` is the error message of jobs that have not ended; those that could not be read have their own.
         """
         return [self._outcome(reference, late) for reference in self.references]
 
@@ -103,12 +114,18 @@ class Jobs:
         return job_id in self._gone or is_terminal(self._status(job_id))
 
     def _outcome(self, reference: Mapping[str, Any], late: str | None) -> dict[str, Any]:
-        status, error = self._seen.get(reference["job_reference"]["id"], (UNKNOWN, None))
+        job_id = reference["job_reference"]["id"]
+        status, error = self._seen.get(job_id, (UNKNOWN, None))
         if not can_be_asked_for(reference["job_reference"]):
             error = NOT_ASKED_FOR
-        elif late is not None and not self._is_over(reference["job_reference"]["id"]):
-            error = late
+        elif late is not None and not self._is_over(job_id):
+            error = f"{NOT_TOLD}{self._unread[job_id]}" if job_id in self._unread else late
         return {**reference, "status": status, "error_message": error, "credits": reference.get("credits")}
+
+
+def is_untold(outcome: Mapping[str, Any]) -> bool:
+    """Say whether a job may have ended well for all that is known: to repeat it might be to pay twice."""
+    return str(outcome.get("error_message") or "").startswith(NOT_TOLD)
 
 
 def can_be_asked_for(job: Mapping[str, Any]) -> bool:

@@ -105,7 +105,15 @@ def send_each(
 
     Where as many as are under way at once fail one after another by what may pass, that is raised.
     """
-    return run(_send_all(hook.get_conn().settings, calls, within, keep_errors=True), threads=1)
+    told = run(_send_all(hook.get_conn().settings, calls, within, keep_errors=True), threads=1)
+    refused = [number for number, one in enumerate(told) if isinstance(one, AuthenticationError)]
+    if refused:
+        hook.send(calls[refused[0]], within=within)
+        again = [calls[number] for number in refused]
+        renewed = run(_send_all(hook.get_conn().settings, again, within, keep_errors=True), threads=1)
+        for number, one in zip(refused, renewed, strict=True):
+            told[number] = one
+    return told
 
 
 async def _send_all(

@@ -52,12 +52,14 @@ class JobsPollMixin(LineageMixin):
 
         What a list does not show is asked for by GET. Where the API has no such job it is lost, unless the wait
         ``began`` (epoch seconds) so lately that the job may not be readable yet.
-        Returns trouble that may pass, which is no news of the jobs, and raises what the API itself decides and repeats.
+        Returns trouble that may pass and raises what the API itself decides and repeats. Where others were read,
+        ``jobs.are_unread`` says that the trouble is with single jobs.
         At the ``deadline`` (epoch seconds) each request has a second left.
         """
         from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 
         requests = list(jobs.requests())
+        jobs.unread({})
         try:
             rows = self._listed(hook, requests, deadline)
         except LlamaCloudError as error:
@@ -69,11 +71,13 @@ class JobsPollMixin(LineageMixin):
         missing = {job_id: type for type, ids in requests for job_id in ids if job_id not in shown}
         trouble = None
         try:
-            found, absent = self._asked_for(hook, missing, deadline)
+            found, absent, errors = self._asked_for(hook, missing, deadline)
             rows += found
+            jobs.unread({job_id: str(error) for job_id, error in errors.items()})
+            trouble = next(iter(errors.values()), None)
             if absent and time.time() >= (began or 0.0) + defaults.MISSING_GRACE:
                 time.sleep(defaults.CONFIRM_SECONDS)
-                _, gone = self._asked_for(hook, {job_id: missing[job_id] for job_id in absent}, deadline)
+                _, gone, _ = self._asked_for(hook, {job_id: missing[job_id] for job_id in absent}, deadline)
                 jobs.lost(gone)
         except LlamaCloudError as error:
             self.log.warning("Could not look at the jobs that no list shows: %s", error)
@@ -112,28 +116,32 @@ class JobsPollMixin(LineageMixin):
 
     def _asked_for(
         self, hook: LlamaBatchHook, job_types: Mapping[str, str], deadline: float
-    ) -> tuple[list[JobStatusRow], list[str]]:
-        """Ask for jobs one by one, by id; return what was said of them, and the ids that the API does not have."""
+    ) -> tuple[list[JobStatusRow], list[str], dict[str, LlamaCloudError]]:
+        """Ask for jobs by id; return what was said of them, the ids that the API does not have, and other errors."""
         from airflow_provider_llamabatch.execution.concurrency import send_each
         from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, NotFoundError
 
         if not job_types:
-            return [], []
+            return [], [], {}
         calls = [self._source(type).get(job_id) for job_id, type in job_types.items()]
         with metrics.polling("get", len(calls)):
             told = send_each(hook, calls, within=_seconds_until(deadline))
-        errors = [one for one in told if isinstance(one, LlamaCloudError)]
+        rows: list[JobStatusRow] = []
+        absent: list[str] = []
+        errors: dict[str, LlamaCloudError] = {}
+        for job_id, one in zip(job_types, told, strict=True):
+            if not isinstance(one, LlamaCloudError):
+                rows.append(getattr(one, "job", one))  # one parse job comes in an envelope
+            elif isinstance(one, NotFoundError) and one.from_api:
+                absent.append(job_id)
+            else:
+                errors[job_id] = one
         if errors:
+            some = next(iter(errors.values()))
             self.log.warning(
-                "Of %s jobs that no list shows %s could not be read: %s", len(told), len(errors), errors[0]
+                "Of %s jobs that no list shows %s could not be read: %s", len(told), len(errors), some
             )
-        absent = [
-            job_id
-            for job_id, one in zip(job_types, told, strict=True)
-            if isinstance(one, NotFoundError) and one.from_api
-        ]
-        # One parse job comes in an envelope.
-        return [getattr(one, "job", one) for one in told if not isinstance(one, LlamaCloudError)], absent
+        return rows, absent, errors
 
     def _source(self, job_type: str) -> sources.Jobs:
         from airflow_provider_llamabatch.polling import sources
@@ -141,11 +149,18 @@ class JobsPollMixin(LineageMixin):
         return sources.Jobs(job_type, self.project_id, self.organization_id)
 
     def read_jobs(self, hook: LlamaBatchHook, jobs: Jobs, deadline: float | None = None) -> None:
-        """Look at the jobs after the wait, and wait out trouble until its deadline, ``RESULTS_GRACE`` at least."""
-        until, failures = max(deadline or 0.0, time.time() + defaults.RESULTS_GRACE), 0
+        """
+        Look at the jobs after the wait, and wait out trouble until its deadline, ``RESULTS_GRACE`` at least.
+
+        Trouble with single jobs keeps the others for ``UNREAD_GRACE`` at most.
+        """
+        began, failures = time.time(), 0
+        until = max(deadline or 0.0, began + defaults.RESULTS_GRACE)
         while (trouble := self.look_at_jobs(hook, jobs, until)) is not None:
             failures += 1
             pause = BACKOFF.pause(failures, random.random)
+            if jobs.are_unread and time.time() + pause >= began + defaults.UNREAD_GRACE:
+                return
             if time.time() + pause >= until:
                 raise trouble
             time.sleep(pause)

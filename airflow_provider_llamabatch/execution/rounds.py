@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.execution.recurring import Recurring
     from airflow_provider_llamabatch.execution.submitting import Submitter
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
+    from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 
 # What ends a batch of a later round without results: what the rounds before it have given is kept.
 _WITHOUT_RESULTS = (
@@ -138,21 +139,25 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
             self.recurring(hook, context).ended(rounds[-1]["batch_directory_id"], with_job)
         jobs = Jobs(outcomes)
         deadline = deadline_in(checked_seconds("timeout", self.timeout), self.execution_timeout, self.began)
-        self.look_at_jobs(hook, jobs, deadline, began=time.time())
+        trouble = self.look_at_jobs(hook, jobs, deadline, began=time.time())
         if self.deferrable and not jobs.have_ended:
             self.defer_jobs(jobs, deadline, "jobs_complete")
         if not jobs.have_ended:
-            self._look_until(hook, jobs, deadline)
+            self._look_until(hook, jobs, deadline, trouble)
         self._jobs_done(hook, context, jobs)
 
-    def _look_until(self, hook: LlamaBatchHook, jobs: Jobs, deadline: float) -> None:
-        """Wait for jobs on this worker."""
+    def _look_until(
+        self, hook: LlamaBatchHook, jobs: Jobs, deadline: float, trouble: LlamaCloudError | None
+    ) -> None:
+        """Wait for jobs on this worker. ``trouble`` of the last look is raised: it is no news of how the jobs ended."""
         metrics.wait_started("jobs", "worker")
         began = time.time()
         while not jobs.have_ended and (left := deadline - time.time()) > 0:
             time.sleep(min(left, checked_seconds("poll_interval", self.poll_interval)))
-            self.look_at_jobs(hook, jobs, deadline, began=began)
+            trouble = self.look_at_jobs(hook, jobs, deadline, began=began)
         metrics.wait_ended("jobs", metrics.reason_for(jobs.have_ended), time.time() - began)
+        if trouble is not None and not jobs.are_unread:
+            raise trouble
 
     def round_failed(self, hook: LlamaBatchHook, context: Context, error: Exception) -> None:
         """End with what the rounds before have given when a later one gives nothing; a first one's error is raised."""
@@ -178,6 +183,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         return list(outcome.job_references)
 
     def _jobs_done(self, hook: LlamaBatchHook, context: Context, jobs: Jobs) -> None:
+        from airflow_provider_llamabatch.batches.jobs import is_untold
         from airflow_provider_llamabatch.documents.repair import to_repeat
 
         outcomes = jobs.outcomes(late="it had not ended when the wait was over")
@@ -187,7 +193,8 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         self.note(read=[self._rounds(context)[0]["directory_id"]], job_references=outcomes)
         self.log.info("%s", jobs.line())
         alike = self.retry_configuration_id in (None, "", self.configuration_id)
-        repeat = to_repeat(outcomes, self._pull(context, xcom.FILE_ERRORS), alike=alike)
+        told = [outcome for outcome in outcomes if not is_untold(outcome)]
+        repeat = to_repeat(told, self._pull(context, xcom.FILE_ERRORS), alike=alike)
         if repeat and len(self._rounds(context)) < self.max_file_attempts:
             self._next_round(hook, context, repeat)
         else:

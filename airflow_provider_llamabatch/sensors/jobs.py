@@ -152,7 +152,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             jobs = self._jobs()
             trouble = self.look_at_jobs(hook, jobs, self.deadline, began=self.began)
-            if trouble is not None and time.time() >= self.deadline:
+            if trouble is not None and not jobs.are_unread and time.time() >= self.deadline:
                 raise trouble
         if not jobs.have_ended and time.time() < self.deadline:
             return PokeReturnValue(False)

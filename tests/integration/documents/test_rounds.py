@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.exceptions import FilesWithoutJobError, JobsFailedError
 from airflow_provider_llamabatch.execution.following import files_of, follow_up_directory
 from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.sensors.jobs import BatchJobsSensor
 from airflow_provider_llamabatch.triggers.jobs import JobsTrigger
@@ -272,6 +274,38 @@ def test_what_counts_as_a_failure_is_decided_after_the_last_attempt(
     with pytest.raises(JobsFailedError, match=FAULT):
         carried_out(operator, context, emulator)
     assert len(batches(hook)) == 2
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize("fault", ["outage", "single jobs"])
+def test_what_nobody_can_tell_is_not_paid_for_again(
+    directory_id: str,
+    context: Any,
+    emulator: LlamaCloudEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    deferrable: bool,
+    fault: str,
+):
+    for grace in ("RESULTS_GRACE", "UNREAD_GRACE"):
+        monkeypatch.setattr(defaults, grace, 0.1)
+    seconds = ("batch_pending_seconds", "batch_running_seconds", "job_pending_seconds", "job_running_seconds")
+    emulator.control.change(**dict.fromkeys(seconds, 0))
+    if fault == "outage":
+        emulator.control.add_fault(kind="status", status=503, path="/api/v2/parse$")
+    else:
+        emulator.control.add_fault(kind="missing_fields", path="/api/v2/parse$")
+        emulator.control.add_fault(kind="status", status=503, path="/api/v2/parse/")
+    waiting = {"max_file_attempts": 2, "deferrable": deferrable, "poll_interval": 1}
+    operator = partial(create, directory_id, **waiting, timeout=3 if not deferrable else 60)
+    if fault == "outage":
+        with pytest.raises(LlamaCloudError):
+            carried_out(operator, context, emulator)
+    else:
+        carried_out(operator, context, emulator)
+        outcomes = context["ti"].xcoms["job_references"]
+        assert {one["status"] for one in outcomes} == {"UNKNOWN"}
+        assert all("did not say how it ended" in one["error_message"] for one in outcomes)
+    assert len(emulator.control.state()["batches"]) == 1
 
 
 def test_without_a_job_for_any_file_the_task_fails_after_all_attempts(
