@@ -13,9 +13,8 @@ from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
-from airflow_provider_llamabatch import configuration
+from airflow_provider_llamabatch import configuration, xcom
 from airflow_provider_llamabatch.airflow_compat import has_views, opens_views_anywhere
-from airflow_provider_llamabatch.xcom import LINK, PAGE
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
@@ -49,14 +48,14 @@ class LlamaCloudProjectLink(_PushedLink):
     """Links to the task's project in LlamaCloud."""
 
     name = "LlamaCloud"
-    key = LINK
+    key = xcom.LINK
 
 
 class BatchPageLink(_PushedLink):
     """Links to the task's batch on the page in Airflow's own UI."""
 
     name = "Batch"
-    key = PAGE
+    key = xcom.PAGE
 
 
 def page_url(base_url: str, project_id: str | None) -> str:
@@ -87,7 +86,7 @@ def push_page_link(context: Context, connection_id: str, batch_id: str | None) -
     """Push where the page shows the batch; nothing, for the reason below, while there is none."""
     if has_views() and configuration.ui_host() != configuration.NO_LINKS:
         url = batch_page_url(connection_id, batch_id) if batch_id else ""
-        context["ti"].xcom_push(key=PAGE, value=url)
+        xcom.push(context, xcom.PAGE, url)
 
 
 def push_link(context: Context, hook: LlamaBatchHook, project_id: str | None) -> None:
@@ -108,7 +107,7 @@ def push_found_link(
 def _push(context: Context, url: str) -> None:
     """Push a URL, also an empty one: Airflow 3 logs an error where the XCom of a link is not there at all."""
     if configuration.ui_host() != configuration.NO_LINKS:
-        context["ti"].xcom_push(key=LINK, value=url)
+        xcom.push(context, xcom.LINK, url)
 
 
 def _links_of_batch(task: object) -> tuple[BaseOperatorLink, ...]:

@@ -94,9 +94,31 @@ class Usage(TypedDict):
     credits_by_directory: dict[str, float]
 
 
+def push(context: Context, key: str, value: Any) -> None:
+    """
+    Push a value, without names that mean something to Airflow.
+
+    Airflow makes an object of a class that ``__type`` or ``__classname__`` names, and refuses some others; the
+    service's own words must not say which.
+    """
+    context["ti"].xcom_push(key=key, value=_without_reserved_names(value))
+
+
+def _without_reserved_names(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_unreserved(name): _without_reserved_names(held) for name, held in value.items()}
+    if isinstance(value, list):
+        return [_without_reserved_names(held) for held in value]
+    return value
+
+
+def _unreserved(name: str) -> str:
+    return f"_{name.lstrip('_')}" if name.startswith("__") else name
+
+
 def push_submission(context: Context, batch_id: str) -> None:
     """Push what a person or a later step needs even if the task fails from here on."""
-    context["ti"].xcom_push(key=BATCH_ID, value=batch_id)
+    push(context, BATCH_ID, batch_id)
 
 
 def push_submission_entry(
@@ -117,7 +139,7 @@ def push_submission_entry(
         action=decision.action.value,
         reason=decision.reason,
     )
-    context["ti"].xcom_push(key=SUBMISSIONS, value=[*earlier, entry])
+    push(context, SUBMISSIONS, [*earlier, entry])
 
 
 def pull_batch_id(context: Context, task_id: str) -> str | None:
@@ -136,14 +158,14 @@ def pull_own(context: Context, task_id: str, key: str) -> Any:
 def push_outcome(context: Context, batch: Batch, outcome: Outcome) -> None:
     """Push what became of a batch that has completed, apart from its job references."""
     push_batch(context, batch)
-    context["ti"].xcom_push(key=FILE_ERRORS, value=outcome.file_errors)
+    push(context, FILE_ERRORS, outcome.file_errors)
 
 
 def push_batch(context: Context, batch: Batch) -> None:
     """Push a batch without its per-file results."""
-    context["ti"].xcom_push(key=BATCH, value=batch.model_dump(mode="json", exclude={"results"}))
+    push(context, BATCH, batch.model_dump(mode="json", exclude={"results"}))
 
 
 def push_job_references(context: Context, references: list[JobReferenceEntry]) -> None:
     """Push the job references beside a return value that is something else."""
-    context["ti"].xcom_push(key=JOB_REFERENCES, value=references)
+    push(context, JOB_REFERENCES, references)

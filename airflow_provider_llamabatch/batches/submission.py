@@ -90,20 +90,27 @@ class Request:
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
     def matches(self, batch: Batch) -> bool:
-        """Say whether a batch could be the result of this request."""
+        """
+        Say whether a batch could be the result of this request.
+
+        A directory is in one project, which LlamaCloud may write in another way than it was given.
+        """
         return (
             batch.source_directory_id == self.source_directory_id
             and batch.config is not None
             and batch.config.job.type == self.job_type
             and batch.config.job.configuration_id == self.configuration_id
-            and (None in (self.project_id, batch.project_id) or batch.project_id == self.project_id)
         )
+
+    def may_be(self, batch: Batch) -> bool:
+        """Say whether it cannot be told if a batch is the result of this request."""
+        return not (self.matches(batch) or self.contradicts(batch))
 
     def contradicts(self, batch: Batch) -> bool:
         """
         Say whether a batch is of another request, by what is told of it.
 
-        That a built-in preset comes back under its own id is not documented, so its id contradicts nothing.
+        That a built-in preset comes back under its own id is not documented, so only another preset contradicts it.
         """
         from airflow_provider_llamabatch.llamacloud.calls import is_preset
 
@@ -111,8 +118,9 @@ class Request:
             return True
         if (job := batch.config.job if batch.config else None) is None:
             return False
-        is_other = job.configuration_id != self.configuration_id and not is_preset(self.configuration_id)
-        return is_other or job.type != self.job_type
+        is_other = job.configuration_id != self.configuration_id
+        may_be_resolved = is_preset(self.configuration_id) and not is_preset(job.configuration_id)
+        return (is_other and not may_be_resolved) or job.type != self.job_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +243,14 @@ def adoptable(record: Record, request: Request, listed: Iterable[Batch], now: fl
     return sorted(found.values(), key=lambda batch: created(batch, now) or now)
 
 
-def unread(record: Record, listed: Iterable[Batch], now: float) -> list[Batch]:
-    """Return the batches that can have come of the POSTs under a record, but do not say what they run."""
-    return [batch for batch in _new(record, listed, now) if batch.config is None]
+def unclear(record: Record, request: Request, listed: Iterable[Batch], now: float) -> list[Batch]:
+    """Return the batches that can have come of the POSTs under a record, but do not say surely what they run."""
+    return [batch for batch in _new(record, listed, now) if request.may_be(batch)]
+
+
+def not_told(batch: Batch) -> str:
+    """Return what is said of a batch that may be of a request."""
+    return f"Batch {batch.id} is listed without saying surely what it runs, so it may be of this submission"
 
 
 def _new(record: Record, listed: Iterable[Batch], now: float) -> Iterator[Batch]:
@@ -267,11 +280,20 @@ def rejoinable(request: Request, listed: Iterable[Batch], *, since: float, now: 
 
     ``since`` is the beginning of the run in epoch seconds. What has no usable date is none of them.
     """
-    dated = [(created(batch, now), batch) for batch in listed if request.matches(batch)]
-    wanted = [
-        (at, batch) for at, batch in dated if at is not None and at >= since - defaults.RUN_START_MARGIN
-    ]
-    return [batch for _, batch in sorted(wanted, key=lambda pair: pair[0], reverse=True)]
+    made = [(at, batch) for at, batch in _of_run(listed, since, now) if request.matches(batch)]
+    return [batch for _, batch in sorted(made, key=lambda pair: pair[0], reverse=True)]
+
+
+def unclear_of_run(request: Request, listed: Iterable[Batch], *, since: float, now: float) -> list[Batch]:
+    """Return the batches of the time of this run that do not say surely what they run (Airflow below 3.3)."""
+    return [batch for _, batch in _of_run(listed, since, now) if request.may_be(batch)]
+
+
+def _of_run(listed: Iterable[Batch], since: float, now: float) -> Iterator[tuple[float, Batch]]:
+    for batch in listed:
+        at = created(batch, now)
+        if at is not None and at >= since - defaults.RUN_START_MARGIN:
+            yield at, batch
 
 
 def goes_on(batch: Batch, *, cleared: bool) -> bool:

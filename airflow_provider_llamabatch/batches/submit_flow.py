@@ -138,7 +138,7 @@ class SubmitFlow:
         self._had = record.known
         now = self.clock()  # what is new when it is first read does not count as gone afterwards
         batch = self._earlier = yield from self._lookups.read(record)
-        if batch is not None and not record.fingerprint and not self.request.matches(batch):
+        if batch is not None and not record.fingerprint and self.request.contradicts(batch):
             reason = f"the recorded submission (batch {record.batch_id}) was for other arguments"
             return Decision(Action.SUBMIT, reason), None, None
         decision = submission.decide_by_status(
@@ -216,6 +216,9 @@ class SubmitFlow:
                     return Decision(action, reason, batch.id), None, batch
             if len(made) >= self.task.try_number - 1:
                 break  # the list shows what each earlier try may have made, and it is over
+        unclear = submission.unclear_of_run(self.request, listed, since=since, now=self.clock())
+        if any(submission.goes_on(batch, cleared=self.task.cleared) for batch in unclear):
+            raise SubmissionUndecidedError(submission.not_told(unclear[0]))
         return Decision(Action.SUBMIT, "no batch of an earlier try of this run goes on"), None, None
 
     # Submitting

@@ -92,7 +92,7 @@ class Lookups:
         List once and return the earliest batch that a record does not name and that may be of its POSTs.
 
         One that has failed, as the list says, comes after the others: there is no need to pay for another one then.
-        Raises ``InvalidResponseError`` where there is none but one that cannot be read.
+        Raises ``InvalidResponseError`` where there is none but one that does not say what it runs.
         """
         listed = yield from self.directory(record.floor - 1.0, once=once)
         found = submission.adoptable(record, self.request, listed, self.clock())
@@ -103,11 +103,9 @@ class Lookups:
                 ", "
             )
             self.log.warning("More than one batch may be of this submission, so paid for twice: %s", ids)
-        unread = submission.unread(record, listed, self.clock())
-        if unread and not found:
-            raise InvalidResponseError(
-                f"Batch {unread[0].id} is listed without what it runs, so it may be of this submission"
-            )
+        unclear = submission.unclear(record, self.request, listed, self.clock())
+        if unclear and not found:
+            raise InvalidResponseError(submission.not_told(unclear[0]))
         return others[0] if others else None
 
     def warn_of_others(self, record: Record) -> Flow[None]:

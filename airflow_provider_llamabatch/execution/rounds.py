@@ -115,7 +115,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
             origin=origin,
             jobs_known=False,
         )
-        self._push(context, xcom.ROUNDS, [*earlier, this])
+        xcom.push(context, xcom.ROUNDS, [*earlier, this])
 
     def batch_ended(self, hook: LlamaBatchHook, context: Context, references: list[Any]) -> None:
         """Go on from the job references of a round's batch: wait for the jobs."""
@@ -131,8 +131,8 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
             configuration=rounds[-1]["configuration_id"],
             origin=rounds[-1]["origin"],
         )
-        self._push(context, xcom.JOB_REFERENCES, outcomes)
-        self._push(context, xcom.ROUNDS, rounds)
+        xcom.push(context, xcom.JOB_REFERENCES, outcomes)
+        xcom.push(context, xcom.ROUNDS, rounds)
         if self.only_new:
             ids = [reference["source_directory_file_id"] for reference in references]
             with_job = [rounds[-1]["origin"].get(file_id, file_id) for file_id in ids]
@@ -178,7 +178,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         assert polled.poller.batch is not None
         xcom.push_batch(context, polled.poller.batch)
         errors = without_job(earlier, outcome.file_errors, outcome.job_references, origin=origin)
-        self._push(context, xcom.FILE_ERRORS, errors)
+        xcom.push(context, xcom.FILE_ERRORS, errors)
         metrics.files_without_job(len(outcome.file_errors))
         return list(outcome.job_references)
 
@@ -187,8 +187,8 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         from airflow_provider_llamabatch.documents.repair import to_repeat
 
         outcomes = jobs.outcomes(late="it had not ended when the wait was over")
-        self._push(context, xcom.JOB_REFERENCES, outcomes)
-        self._push(context, xcom.SUMMARY, jobs.summary())
+        xcom.push(context, xcom.JOB_REFERENCES, outcomes)
+        xcom.push(context, xcom.SUMMARY, jobs.summary())
         metrics.jobs_ended(jobs.summary())
         self.note(read=[self._rounds(context)[0]["directory_id"]], job_references=outcomes)
         self.log.info("%s", jobs.line())
@@ -247,7 +247,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         from airflow_provider_llamabatch.documents import usage
 
         errors = self._pull(context, xcom.FILE_ERRORS)
-        self._push(context, xcom.USAGE, usage.of_outcomes(outcomes, errors))
+        xcom.push(context, xcom.USAGE, usage.of_outcomes(outcomes, errors))
         if errors and (self.fail_on_partial_error or not outcomes):
             raise FilesWithoutJobError(f"{len(errors)} files got no job: see XCom file_errors")
         problem = problem_with(outcomes, fail_on_partial_error=self.fail_on_partial_error)
@@ -263,6 +263,3 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
 
     def _pull(self, context: Context, key: str) -> list[Any]:
         return list(xcom.pull_own(context, self.task_id, key) or ())
-
-    def _push(self, context: Context, key: str, value: Any) -> None:
-        context["ti"].xcom_push(key=key, value=value)

@@ -83,8 +83,8 @@ def decipher(call: Call[T], response: Response, redactor: Redactor) -> T:
     """
     Return the value that a response carries, or raise the exception that says what it means.
 
-    Secrets are redacted in the exception, wherever the service repeats them; a value is left as it is, since a
-    webhook header's value may well be a word like ``1`` that is part of every id.
+    Secrets are redacted in the exception, wherever the service repeats them. Of a value only the connection's own are
+    taken out, before: a webhook header's value may well be a word like ``1`` that is part of every id.
     """
     value, problem = _read(call, response, redactor)
     if problem is not None:

@@ -14,6 +14,7 @@ import ssl
 import time
 import weakref
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from functools import lru_cache
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -122,6 +123,7 @@ class AsyncClient:
         if isinstance(result, Exception):
             raise result
         self.last_date = result.headers.get("date")
+        result = replace(result, body=self._redactor.blank(result.body))
         if len(result.body) > MAX_BYTES_ON_LOOP:
             async with self._thread:
                 return await asyncio.to_thread(decipher, call, result, redactor)

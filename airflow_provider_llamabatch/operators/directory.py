@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
-from airflow_provider_llamabatch import configuration, metrics
+from airflow_provider_llamabatch import configuration, metrics, xcom
 from airflow_provider_llamabatch.defaults import DIRECTORY_TYPES, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS
 from airflow_provider_llamabatch.exceptions import (
@@ -28,7 +28,6 @@ from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.lineage import LineageMixin, report_read
 from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
 from airflow_provider_llamabatch.tracing import span
-from airflow_provider_llamabatch.xcom import UPLOAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -177,7 +176,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             push_link(context, hook, self.project_id)
             ti = context["ti"]
-            ti.xcom_push(key=UPLOAD, value={"files": None})  # whoever pulls it after a failure finds this
+            xcom.push(context, xcom.UPLOAD, {"files": None})  # whoever pulls it after a failure finds this
             url, pattern = split_pattern(self.source, self.pattern)
             source = Storage(url, self.source_conn_id, argument="source")
             target = Storage(self.target, self.target_conn_id) if self.target is not None else None
@@ -196,7 +195,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             uploaded.rows |= reused
             uploaded.rows |= {one.path: _skipped(one) for one in refused}
             record = _record(target, uploaded.rows.values(), identity) if target is not None else None
-            ti.xcom_push(key=UPLOAD, value=self._summary(uploaded, reused, record))
+            xcom.push(context, xcom.UPLOAD, self._summary(uploaded, reused, record))
             if not reused and not uploaded.directory_ids:
                 if uploaded.failures:
                     raise uploaded.failures[0]

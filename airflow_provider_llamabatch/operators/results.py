@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, XComArg
 
-from airflow_provider_llamabatch import configuration, metrics
+from airflow_provider_llamabatch import configuration, metrics, xcom
 from airflow_provider_llamabatch.airflow_compat import add_partitions, has_partitions, has_xcom, states_before
 from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS, PARQUET, outputs_for
@@ -24,7 +24,6 @@ from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.lineage import LineageMixin, report_written
 from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
 from airflow_provider_llamabatch.tracing import span
-from airflow_provider_llamabatch.xcom import DOUBTFUL, SUMMARY, USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -335,8 +334,8 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             "doubtful": len(doubtful),
             "statuses": manifest.statuses_of(documents),
         }
-        context["ti"].xcom_push(key=SUMMARY, value=summary)
-        context["ti"].xcom_push(key=USAGE, value=usage.of_rows(documents, failed))
+        xcom.push(context, xcom.SUMMARY, summary)
+        xcom.push(context, xcom.USAGE, usage.of_rows(documents, failed))
         self.note(
             read=[row.directory_id for row in documents],
             credits=summary["credits"],
@@ -346,7 +345,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         metrics.documents_saved(documents)
         if self.min_confidence is not None:
             listed = [{"file": row.file, "confidence": row.confidence, "path": row.path} for row in doubtful]
-            context["ti"].xcom_push(key=DOUBTFUL, value=listed[:MAX_FILES_PER_DIRECTORY])
+            xcom.push(context, xcom.DOUBTFUL, listed[:MAX_FILES_PER_DIRECTORY])
         counts = [f"{summary[name]} {name}" for name in ("saved", "reused", "skipped", "failed", "doubtful")]
         self.log.info("Wrote %s: %s", manifest_url, ", ".join(counts))
         if failed:

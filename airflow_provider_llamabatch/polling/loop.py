@@ -118,7 +118,8 @@ class Subscription(_Subscriber["Update"]):
         listed_from: float,
         created_at: float | None = None,
     ) -> None:
-        exactly = listed_from if created_at is None else created_at
+        created_at = None if created_at is None else float(created_at)  # a DAG's own trigger may give an int
+        exactly = float(listed_from) if created_at is None else created_at
         entries = [Entry(state, created_at=created_at, listed_from=exactly) for state in states]
         for entry in entries:
             source.get(entry.state.key)  # what is no id is refused here, where it concerns nobody else

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_llamabatch import configuration, metrics
+from airflow_provider_llamabatch import configuration, metrics, xcom
 from airflow_provider_llamabatch.airflow_compat import first_poke_at, timed_out_by_airflow
 from airflow_provider_llamabatch.exceptions import (
     JobsFailedError,
@@ -25,7 +25,6 @@ from airflow_provider_llamabatch.execution.deferring import say_that_a_worker_is
 from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, read_jobs_event
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
-from airflow_provider_llamabatch.xcom import SUMMARY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,7 +177,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
         if self.with_credits:
             with LlamaBatchHook(self.llamabatch_conn_id) as hook:
                 self.ask_for_credits(hook, outcomes)
-        context["ti"].xcom_push(key=SUMMARY, value=jobs.summary())
+        xcom.push(context, xcom.SUMMARY, jobs.summary())
         self.note(job_references=outcomes)
         metrics.jobs_ended(jobs.summary())
         problem = problem_with(outcomes, fail_on_partial_error=self.fail_on_partial_error)

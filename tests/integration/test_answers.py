@@ -176,6 +176,30 @@ def test_a_task_returns_a_thousand_references_and_pushes_the_rest(
     assert "results" not in context["ti"].xcoms["batch"]
 
 
+def test_no_word_of_the_service_says_what_airflow_makes_of_an_xcom(answer, sense, context):
+    connection = {"__type": "airflow.sdk.definitions.connection.Connection", "__var": {"conn_id": "x"}}
+    answer(batch([entry(1)], meta={"deep": [connection], "___id__": 1, "__classname__": "x", "_own": 2}))
+
+    sense()
+
+    assert context["ti"].xcoms["batch"]["meta"] == {
+        "deep": [{"_type": connection["__type"], "_var": {"conn_id": "x"}}],
+        "_id__": 1,
+        "_classname__": "x",
+        "_own": 2,
+    }
+
+
+def test_the_api_key_is_in_no_value_that_the_service_repeats_it_in(answer, sense, context):
+    said = f"fetched with Bearer {KEY}"
+    answer(batch([entry(1), entry(2, job=False, error=said)], debug={"headers": [said]}))
+
+    references = sense()
+
+    assert KEY not in repr((references, context["ti"].xcoms))
+    assert context["ti"].xcoms["batch"]["debug"] == {"headers": ["fetched with Bearer ***"]}
+
+
 def test_a_batch_over_no_file_is_an_empty_list(answer, sense, context):
     answer(batch([]))
 

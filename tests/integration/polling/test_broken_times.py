@@ -69,6 +69,18 @@ async def test_the_others_wait_on_beside_a_trigger_with_a_broken_time(broken, ma
         assert (await good)["reason"] == "completed"
 
 
+async def test_times_in_whole_seconds_are_times_as_well(make_batches, emulator):
+    now = int(emulator.control.now())
+    waits = [
+        asyncio.create_task(fire(a_trigger(batch_id, created_at=now if number else float(now))))
+        for number, batch_id in enumerate(make_batches(8))
+    ]
+    await asyncio.sleep(0.5)
+    emulator.control.advance(600)
+    async with asyncio.timeout(30):
+        assert {(await one)["reason"] for one in waits} == {"completed"}
+
+
 async def refused_beside(trigger) -> str:
     with pytest.raises(InvalidInputError) as raised:
         await anext(trigger.run())

@@ -223,12 +223,33 @@ def test_the_log_says_what_the_status_decided(status, max_tries, seconds, reason
     assert decision.batch_id == ("" if decision.action is Action.SUBMIT else "bat-1")
 
 
+def test_a_project_that_is_written_in_another_way_makes_a_batch_no_other_one():
+    assert replace(REQUEST, project_id="3F2504E0-4F89").matches(batch(project_id="prj-3f2504e04f89"))
+
+
+PRESET = "cfg-PARSE_AGENTIC"
+
+
+def runs(configuration_id: str) -> dict[str, dict[str, str]]:
+    return {"job": {"type": "parse_v2", "configuration_id": configuration_id}}
+
+
 @pytest.mark.parametrize(
-    ("wanted", "held", "matches"),
-    [(None, None, True), (None, "p", True), ("p", None, True), ("p", "p", True), ("p", "q", False)],
+    ("asked", "told", "is_unclear"),
+    [
+        (PRESET, {"config": runs("cfg-resolved")}, True),
+        (PRESET, {"config": runs("cfg-PARSE_OTHER")}, False),
+        ("cfg-1", {"source_directory_id": None}, True),
+        ("cfg-1", {"config": None}, True),
+        ("cfg-1", {"config": runs("cfg-2")}, False),
+        ("cfg-1", {"source_directory_id": "dir-2"}, False),
+    ],
 )
-def test_a_batch_of_another_project_is_not_the_requests(wanted, held, matches):
-    assert replace(REQUEST, project_id=wanted).matches(batch(project_id=held)) is matches
+def test_what_does_not_say_surely_what_it_runs_may_be_the_requests(asked, told, is_unclear):
+    request = replace(REQUEST, configuration_id=asked)
+    row = batch(**told)
+    assert not request.matches(row)
+    assert request.may_be(row) is is_unclear
 
 
 @pytest.mark.parametrize(

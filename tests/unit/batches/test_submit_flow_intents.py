@@ -182,3 +182,34 @@ def test_a_list_that_ends_late_is_read():
     _, result = played(posts=[batch()], lists=lists, before={3: stand_still(1000.0)})
 
     assert result.batch_id == "bat-1"
+
+
+UNCLEAR = [{"source_directory_id": None}, {"config": None}]
+
+
+@pytest.mark.parametrize("told", UNCLEAR)
+def test_nothing_is_paid_while_a_batch_does_not_say_whether_it_is_the_intents(told):
+    made = batch(at=AT - 5, **told)
+    play, error = played(task=RETRY, stored=INTENT.to_json(), lists=[[made]] * 20)
+
+    assert isinstance(error, (e.InvalidResponseError, SubmissionUndecidedError))
+    assert "bat-1 is listed without saying surely what it runs" in str(error)
+    assert "POST" not in "".join(play.steps)
+
+
+@pytest.mark.parametrize("told", UNCLEAR)
+def test_without_a_record_nothing_is_paid_while_a_batch_of_the_run_does_not_say_what_it_runs(told):
+    task = TaskFacts(2, 2, "me", keeps_record=False, run_started=AT - 50)
+    play, error = played(task=task, lists=[[batch(**told)]] * 20)
+
+    assert isinstance(error, SubmissionUndecidedError)
+    assert "POST" not in "".join(play.steps)
+
+
+@pytest.mark.parametrize("told", UNCLEAR)
+def test_a_recorded_batch_that_is_read_without_what_it_runs_is_rejoined_by_an_old_record_too(told):
+    old = {**INTENT.submitted("bat-1", unknown=0, max_tries=2).to_json(), "fingerprint": ""}
+    play, result = played(task=RETRY, stored=old, gets=[batch(**told)])
+
+    assert (result.batch_id, result.decision.action) == ("bat-1", Action.REJOIN)
+    assert "POST" not in "".join(play.steps)

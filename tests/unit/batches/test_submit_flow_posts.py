@@ -109,7 +109,7 @@ def test_a_row_that_cannot_be_read_and_is_new_may_be_what_a_lost_post_made():
     odd = batch("odd", source_directory_id=None, config=None, created_at=None, status="")
     play, error = played(posts=[LOST], lists=[[], [odd]])
 
-    assert "Batch odd is listed without what it runs" in str(error)
+    assert "Batch odd is listed without saying surely what it runs" in str(error)
     assert play.saved[-1]["unknown"] == 1
     _, result = played(posts=[LOST], lists=[[], [odd, batch(at=AT + 1)]])
     assert (result.decision.action, result.batch_id) == (Action.ADOPT, "bat-1")
