@@ -81,7 +81,11 @@ def _retries_told() -> Iterator[None]:
 def _tell(error: BaseException | None) -> None:
     if _silent.is_set():
         _silent.clear()
-        print(f"Trying again, for {MAX_RETRY_SECONDS:.0f} s at most: {error}", file=sys.stderr, flush=True)
+        print(
+            f"Trying again, the last time within {MAX_RETRY_SECONDS:.0f} s: {error}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def act_as_airflow() -> None:

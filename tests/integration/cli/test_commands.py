@@ -218,7 +218,10 @@ class TestList:
         code, _, error = command("list")
 
         assert code == 0
-        assert error.count("Trying again, for 120 s at most: GET /api/v2/batches was answered with 503") == 1
+        assert (
+            error.count("Trying again, the last time within 120 s: GET /api/v2/batches was answered with 503")
+            == 1
+        )
         assert len(error.splitlines()) == 1
 
 
