@@ -71,11 +71,12 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
     :param deferrable: wait in the triggerer instead of holding a worker. This, ``poll_interval`` and ``timeout`` are
         what the deployment configures where not given.
     :param poll_interval: seconds between polls once the batch is no longer young.
-    :param timeout: seconds to wait at most.
+    :param timeout: seconds to wait at most for the batch, and anew for its jobs and for each further attempt.
     :param cancel_on_kill: cancel the batch when the waiting task is killed (marked failed, or its worker terminated);
         its jobs, where those are waited for, when a person marks the deferred task failed (Airflow 3.3 and newer).
     :param cancel_on_timeout: cancel the batch when ``timeout`` has passed.
-    :param fail_on_partial_error: fail when some file got no job.
+    :param fail_on_partial_error: fail when some file got no job; with ``wait_for_jobs`` also when some job did not
+        complete.
     :param fresh: always submit a new batch, never rejoin one of an earlier try.
     :param llamabatch_conn_id: the Airflow connection with the API key.
     :param project_id: the project, the connection's if not given.
