@@ -1,4 +1,4 @@
-"""Everything that lands in XCom: the keys, the shapes, and the one place that pushes and pulls them."""
+"""Everything that lands in XCom: the keys and the shapes, and what pushes and pulls what is known of a batch."""
 
 from __future__ import annotations
 

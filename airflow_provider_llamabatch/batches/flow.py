@@ -2,7 +2,7 @@
 Work written as a generator: it yields the steps it needs done and is sent what came of them.
 
 So one text says what happens in which order, without doing any of it: a worker carries the steps out for real
-(``operators``), a simulation carries out thousands of histories of them in a second. An exception of a step is thrown
+(``execution``), a simulation carries out thousands of histories of them in a second. An exception of a step is thrown
 into the generator at its ``yield``. The clock is passed in.
 """
 

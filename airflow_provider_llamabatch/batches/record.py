@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RECORD_KEY = "llamabatch_submission"
 DIRECTORY_KEY = "llamabatch_directory"  # of the follow-up directory that a batch is over
 RECORD_VERSION = 2
-MAX_SEEN_CHARACTERS = 30_000  # of all ids in one record: the task state store refuses values over 64 kB
+MAX_SEEN_CHARACTERS = 30_000  # of all ids in one record: Airflow warns of values over 64 kB
 MAX_HAD_CHARACTERS = 2000  # of ids from before: a list may leave them out now and show them later
 
 _ID = re.compile(r"[A-Za-z0-9_\-]{1,200}")

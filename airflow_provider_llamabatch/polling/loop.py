@@ -29,7 +29,6 @@ from airflow_provider_llamabatch.polling.watching import News, WatchedBatches, W
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
-    from typing import Self
 
     from airflow_provider_llamabatch.polling.plan import Ask, Plan, Update
     from airflow_provider_llamabatch.polling.sources import Source

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.batches.jobs import Jobs
 
-BACKSTOP = 300.0  # seconds that the framework's time-out lies behind the deadline
+_TIMEOUT_BEHIND_DEADLINE = 300.0  # seconds that Airflow's own time-out lies behind the deadline
 
 
 class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
@@ -81,7 +81,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
     ) -> None:
         poll_as_poke(poll_interval, kwargs)
         self.seconds = checked_seconds("timeout", configuration.wait_timeout(timeout))
-        super().__init__(timeout=self.seconds + BACKSTOP, **kwargs)
+        super().__init__(timeout=self.seconds + _TIMEOUT_BEHIND_DEADLINE, **kwargs)
         check_booleans(
             deferrable=deferrable,
             with_credits=with_credits,

@@ -1,7 +1,8 @@
 """
 Each endpoint as a value: what to send, what comes back, and whether it may be sent twice.
 
-Nothing here does I/O. Paths, parameters and bodies are those of the official Python client ``llama-cloud`` 2.19.0.
+Nothing is sent here, and no file is opened; of one to upload that is given by its path, the size is looked up.
+Paths, parameters and bodies are those of the official Python client ``llama-cloud`` 2.19.0.
 A call is sent with ``LlamaBatchHook.send`` (``asend``); a list of pages is walked with ``iterate`` (``aiterate``).
 Every id is checked before it enters a path. ``page_size`` and the other options are left to the service unless given;
 ``project_id`` and ``organization_id`` are the connection's unless given.
