@@ -19,6 +19,9 @@ def documents_from_manifest(
     """
     Give the text of every document that a manifest has a result for, one after another, with where it came from.
 
+    Nothing is read, and so nothing raised, before the first document is asked for: then ``InvalidInputError`` where
+    there is no usable manifest or a result that it tells of is gone, and ``StorageError`` where it cannot be read.
+
     :param manifest: the manifest's path or URL, as ``SaveBatchResultsOperator`` returns it.
     :param conn_id: the Airflow connection of its storage.
     :param include_reused: also give documents that an earlier run processed.

@@ -62,7 +62,7 @@ class Storage:
     """
     A folder, or a single file, on a storage: a local path or a URL such as ``s3://bucket/folder``.
 
-    The connection is resolved here, so that a missing one is an error and not a question to the real cloud.
+    Raises ``InvalidInputError`` for an unusable URL, and for a missing connection before the real cloud is asked.
 
     :param url: the folder; a connection id may be in it (``s3://conn_id@bucket/folder``).
     :param conn_id: the Airflow connection of the storage.
@@ -94,8 +94,8 @@ class Storage:
         Return the files below the folder whose relative path matches ``pattern`` (``**`` crosses folders), sorted.
 
         What this package writes for itself is left out. Where the storage is a single file, that one is returned under
-        its own name. Links of a local folder are named and not followed; a folder in it that may not be listed is named
-        with a ``/`` at its end, whatever the pattern. Raises ``InvalidInputError`` where there is nothing at all.
+        its own name. Links of a local folder are named, not followed; a folder in it that may not be listed has a ``/``
+        at its end, whatever the pattern. Raises ``InvalidInputError`` where nothing is there, and ``StorageError``.
         """
         from fsspec.utils import glob_translate
 
@@ -122,7 +122,7 @@ class Storage:
         return sorted(files, key=lambda file: file.path)
 
     def exists(self) -> bool:
-        """Say whether there is anything."""
+        """Say whether there is anything; raises ``StorageError`` where the storage does not tell."""
         self._fs.invalidate_cache()
         with self._naming("", "looked at"):
             return bool(self._fs.exists(self._root))
@@ -144,7 +144,7 @@ class Storage:
             yield file
 
     def read_bytes(self, path: str) -> bytes | None:
-        """Return the whole content of a file, None where there is none."""
+        """Return a file's whole content, None where there is none; raises ``StorageError`` where it cannot be read."""
         try:
             with self.reading(path) as file:
                 return file.read()

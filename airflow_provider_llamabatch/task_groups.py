@@ -68,7 +68,8 @@ def process_directory(
 
     The XCom of ``save_results`` names the manifest and counts. ``timeout`` counts for the batches and for the jobs.
     ``default_args`` and ``kwargs`` (``tooltip``, ``prefix_group_id``, ...) are the task group's own; the other
-    arguments are those of the operators of the same names.
+    arguments are those of the operators of the same names. Raises ``ValueError`` for a wrong constant (as
+    ``InvalidInputError`` where it is about one argument alone), and ``TypeError`` for an argument that there is not.
     """
     if (source is None) == (directory_id is None):
         given = (

@@ -48,7 +48,7 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
 
     A retry after a crash finds the batch that was already paid for; a person who clears a finished task gets a new
     one (see the page on submissions). With ``wait_for_completion`` the task also waits, deferred by default, and
-    pushes the XComs ``job_references``, ``file_errors`` and ``batch``.
+    pushes the XComs ``job_references``, ``file_errors`` and ``batch``. Raises ``ValueError`` for a wrong constant.
 
     :param source_directory_id: directory whose files (at most 1,000) are processed.
     :param configuration_id: saved configuration or built-in preset, of the same product as ``job_type``.
@@ -304,7 +304,7 @@ class CancelBatchOperator(LineageMixin, BaseOperator):
     Ask for a batch to be cancelled, and return its id; XCom ``batch`` holds the batch after that.
 
     CANCELLED follows once processing has stopped; files that had finished keep their jobs. A batch that has already
-    ended is left as it is, which is not an error.
+    ended is left as it is, which is not an error. Raises ``ValueError`` for the id of something else.
 
     :param batch_id: the batch to cancel.
     :param llamabatch_conn_id: the Airflow connection with the API key.

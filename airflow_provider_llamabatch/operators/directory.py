@@ -51,11 +51,10 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
     """
     Upload a folder of documents into LlamaCloud directories and return the directories' ids, always as a list.
 
-    Each file is uploaded once, whatever dies in between: a retry goes on where the last try was. More than
-    ``max_files_per_directory`` files become several directories. XCom ``upload`` holds counts: ``directories``,
-    ``files``, ``uploaded``, ``kept`` (were there already), ``reused``, ``skipped``, ``removed`` and ``bytes``, and
-    ``record``, where below ``target`` it is recorded what became of each file (None without a target); ``files`` is
-    None until the task has succeeded.
+    Each file is uploaded once, whatever dies in between: a retry goes on where the last try was. XCom ``upload`` counts
+    ``directories``, ``files``, ``uploaded``, ``kept`` (there already), ``reused``, ``skipped``, ``removed`` and
+    ``bytes``; ``record`` is where below ``target`` it is recorded what became of each file (None without a target).
+    ``files`` is None until the upload is over, however the task ends. Raises ``ValueError`` for a wrong constant.
 
     :param source: folder, single file or glob: a local path, or a URL of any storage that Airflow reaches.
     :param pattern: which files below the folder; ``**`` crosses folders.
@@ -63,7 +62,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
     :param directory_id: an existing directory to upload into. By default each run makes its own.
     :param directory_name: what a new directory is called; an identity of the task instance is added.
     :param directory_type: ``ephemeral`` (cleaned up by LlamaCloud) or ``user`` (kept).
-    :param max_files_per_directory: a batch takes at most 1,000.
+    :param max_files_per_directory: a batch takes at most 1,000; more files become several directories.
     :param changed_only: into an existing directory, send only what is new or has another content than what it holds.
     :param mirror: remove from an existing directory what was uploaded to it, from any source, and this one lacks.
     :param if_empty: without a single file to send: ``skip``, ``fail`` or ``succeed`` (and return an empty list).
@@ -327,9 +326,10 @@ class DeleteDirectoryOperator(LineageMixin, BaseOperator):
     Delete directories of LlamaCloud, with what they hold, and return their ids. One that is gone already is no error.
 
     :param directory_id: a directory's id, or a list of ids; None and an empty list delete nothing.
-    :param only_after: when given, a value that must be there, such as the output of the task that saves the results:
-        without it (the task failed) nothing is deleted, so that the failed task can be cleared.
-    :param llamabatch_conn_id: the Airflow connection with the API key.
+    :param only_after: without this value, such as a save's output, nothing is deleted, so that the save can be cleared.
+    :param project_id: the project, the connection's where None.
+    :param organization_id: the organization, the connection's where None.
+    :param llamabatch_conn_id: the Airflow connection with the API key; an API key itself raises ``ValueError``.
     """
 
     template_fields: Sequence[str] = (

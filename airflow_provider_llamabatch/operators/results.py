@@ -46,7 +46,8 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
     (``manifest.jsonl``; ``manifest-N.jsonl`` of a mapped task) says of every document what became of it, where its
     result is and what it cost. With extraction there are also all records in ``records.jsonl``. A retry goes on where
     the last try was. Returns ``{"manifest", "saved", "failed", "credits", "reused", "skipped", "doubtful",
-    "statuses"}``, the same as XCom ``summary`` when the task fails because of its documents.
+    "statuses"}``, the same as XCom ``summary``, which is there too when the task fails because of its documents.
+    Raises ``ValueError`` for a wrong constant.
 
     :param job_references: what ``BatchSensor`` or ``BatchJobsSensor`` returned; several such lists are fine too.
     :param target: the folder for the results: a local path, or a URL of any storage that Airflow reaches.

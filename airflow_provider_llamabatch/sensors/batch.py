@@ -49,7 +49,8 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
     Entries are ``{"source_directory_file_id", "job_reference": {"id", "type"}, "error_message"}``, ready for dynamic
     task mapping. Files that got no job are pushed as XCom ``file_errors``, the batch without its results as
     ``batch``. Waits in the triggerer unless told otherwise; ``mode`` ``poke`` and ``reschedule`` give the same
-    results and errors. COMPLETED says that every file was mapped to a job, not that the jobs are done.
+    results and errors. COMPLETED says that every file was mapped to a job, not that the jobs are done. Raises
+    ``ValueError`` for a wrong constant.
 
     :param batch_id: the batch to wait for.
     :param poll_interval: seconds between polls; the same as ``poke_interval``; two that differ are an error.

@@ -45,6 +45,7 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
     ``with_credits``). A thousand jobs take ten requests per look, and fewer as they end. Jobs that have not ended at
     the deadline do not hold up the others: they come with the status they have then, and a message. XCom ``summary``
     counts the jobs by status. Without any reference the list is empty. Waits in the triggerer unless told otherwise.
+    Raises ``ValueError`` for a wrong constant.
 
     :param job_references: what ``BatchSensor`` returned; several such lists, as from mapped tasks, are fine too.
     :param poll_interval: seconds between looks; the same as ``poke_interval``; two that differ are an error.

@@ -41,9 +41,10 @@ class DirectoryBatchesTrigger(BaseEventTrigger):
     that one again, never lose it. Below 3.3 each start of a triggerer is a first look.
 
     :param directory_id: the directory whose batches are watched.
-    :param llamabatch_conn_id: the Airflow connection with the API key.
+    :param llamabatch_conn_id: the Airflow connection with the API key; an API key itself raises ``ValueError``.
     :param poll_interval: seconds between two looks.
-    :param statuses: how a batch has to end to be news, some of ``COMPLETED``, ``FAILED``, ``CANCELLED``.
+    :param statuses: how a batch has to end to be news, some of ``COMPLETED``, ``FAILED``, ``CANCELLED``; others raise
+        ``ValueError``.
     :param project_id: the project, the connection's if not given.
     :param organization_id: the organization, the connection's if not given.
     :param _newer: what a release ahead of this one may have stored; ignored.

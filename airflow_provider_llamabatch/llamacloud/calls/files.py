@@ -37,6 +37,7 @@ def upload_directory_file(
     in bytes, is needed, and with bytes or a function ``display_name`` names the file. What comes from a path or a
     function is read in pieces while it is sent. ``content_type`` is guessed from the name where it is None;
     ``metadata`` is a JSON object as a string. Not repeatable: what a second upload of a file does is not documented.
+    Raises ``OSError`` for a path whose size cannot be looked up, and ``InvalidInputError``.
     """
     fields = given(
         display_name=display_name, external_file_id=external_file_id, metadata=metadata, unique_id=unique_id
