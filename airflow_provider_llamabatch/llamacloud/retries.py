@@ -50,14 +50,20 @@ _waiting: ContextVar[bool] = ContextVar("llamabatch_retries_wait", default=True)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long to try: ``max_attempts`` in all, within ``max_seconds`` from the first one."""
+    """
+    How often and how long to try: ``max_attempts`` in all, within ``max_seconds`` from the first one.
+
+    Without ``takes_turns`` whoever sends keeps the connection's limit of requests per minute.
+    """
 
     max_attempts: int = MAX_ATTEMPTS
     max_seconds: float = MAX_RETRY_SECONDS
     backoff: Backoff = field(default_factory=Backoff)
+    takes_turns: bool = True
 
 
 ONCE = RetryPolicy(max_attempts=1)
+POLL = RetryPolicy(max_attempts=1, takes_turns=False)  # of the poll loop, which plans by its own pace
 
 
 @contextlib.contextmanager

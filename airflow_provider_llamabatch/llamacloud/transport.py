@@ -103,19 +103,18 @@ class AsyncClient:
         """
         deadline = None if within is None else time.monotonic() + within
         scoped = call.with_query(**{name: getattr(self.settings, name) for name in call.scope})
-        attempts = tenacity.AsyncRetrying(
-            **retrying(policy or self._policy, call, within=within), sleep=asyncio.sleep
-        )
-        value: T = await attempts(self._attempt, scoped, deadline)
+        policy = policy or self._policy
+        attempts = tenacity.AsyncRetrying(**retrying(policy, call, within=within), sleep=asyncio.sleep)
+        value: T = await attempts(self._attempt, scoped, deadline, policy.takes_turns)
         return value
 
     async def download(self, url: str, file: IO[bytes]) -> None:
         """Write the content behind a presigned URL into a file, without sending the API key along."""
         await download(self._http, url, file, self.settings.timeout_seconds)
 
-    async def _attempt(self, call: Call[T], deadline: float | None) -> T:
+    async def _attempt(self, call: Call[T], deadline: float | None, takes_turns: bool) -> T:
         now = time.monotonic()
-        if (turn := self._pace.take(now)) > now:
+        if takes_turns and (turn := self._pace.take(now)) > now:
             await asyncio.sleep(turn - now)
             deadline = None if deadline is None else deadline + (turn - now)
         redactor = Redactor([*self.settings.secrets, *call.secrets]) if call.secrets else self._redactor

@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 from airflow_provider_llamabatch import defaults, metrics
 from airflow_provider_llamabatch.batches.polling import PollState
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, LlamaCloudError, NoResponseError
-from airflow_provider_llamabatch.llamacloud.retries import ONCE
+from airflow_provider_llamabatch.llamacloud.retries import ONCE, POLL
 from airflow_provider_llamabatch.polling.entries import Entry
 from airflow_provider_llamabatch.polling.pace import Pace
 from airflow_provider_llamabatch.polling.schedule import Schedule
@@ -204,6 +204,7 @@ class PollLoop:
         self._clock = loop.time
         # Nothing is asked before that is known; deadlines do not wait for it.
         self._pace = Pace(next_at=float("inf"))
+        self._is_pace_known = False
         # An empty context: the log lines and spans of the loop do not belong to whichever task came first.
         self.task = loop.create_task(self._run(), context=contextvars.Context())
 
@@ -266,9 +267,14 @@ class PollLoop:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(PREPARE_SECONDS):
                 await asyncio.to_thread(_warm_up, sources)
-                self._pace.gap = await self._hook.arequest_gap()  # how many requests the connection allows
-        self._pace.next_at = self._clock()
+                await self._learn_pace()
+        self._pace.next_at = self._clock() + self._pace.gap  # what ran before may just have sent one
         self._wake.set()
+
+    async def _learn_pace(self) -> None:
+        """Learn how many requests the connection allows."""
+        self._pace.gap = await self._hook.arequest_gap()
+        self._is_pace_known = True
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -307,8 +313,12 @@ class PollLoop:
 
     async def _request(self, schedule: Any, ask: Ask) -> None:
         try:
+            if ask.lane is None and self._pace.gap:  # a watcher's: the others are planned for their turn
+                await asyncio.sleep(self._pace.take(self._clock()) - self._clock())
             with metrics.polling("get" if ask.walk is None else "list_page"):
-                value = await self._hook.asend(ask.call, ONCE, within=defaults.POLL_TIMEOUT)
+                # Two paces would drift apart, and lists be given up before they are sent.
+                policy = POLL if self._pace.gap else ONCE
+                value = await self._hook.asend(ask.call, policy, within=defaults.POLL_TIMEOUT)
         except LlamaCloudError as error:
             take = partial(schedule.on_error, ask, error)
         except Exception as error:  # Airflow's own trouble, in reading the connection: waited out as well
@@ -318,6 +328,9 @@ class PollLoop:
             take = partial(schedule.on_error, ask, trouble)
         else:
             take = partial(schedule.on_item if ask.walk is None else schedule.on_page, ask, value)
+            if not self._is_pace_known:  # the connection could not be read in time
+                with contextlib.suppress(Exception):
+                    await self._learn_pace()
         async with self._turn:  # a page takes milliseconds: one in a turn of the event loop
             try:
                 self._publish(take(self._clock()))

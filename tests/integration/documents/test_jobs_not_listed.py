@@ -150,7 +150,11 @@ def test_a_job_that_cannot_be_read_once_is_asked_for_again_after_a_deferral(
 
 
 def test_a_key_that_is_refused_while_jobs_are_asked_for_one_by_one_is_read_again(
-    references: list[Any], context: Any, emulator: LlamaCloudEmulator, connect: Callable[..., None]
+    references: list[Any],
+    context: Any,
+    emulator: LlamaCloudEmulator,
+    connect: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     emulator.control.add_fault(kind="missing_fields", path=JOBS)
     sensor = wait_for(references)
@@ -162,7 +166,7 @@ def test_a_key_that_is_refused_while_jobs_are_asked_for_one_by_one_is_read_again
         connect(password="llx-second", host=emulator.url)
         return found
 
-    sensor._listed = rotated  # type: ignore[method-assign]
+    monkeypatch.setattr(sensor, "_listed", rotated)
     outcomes = sensor.execute_complete(context, ALL_DONE)
     assert {one["status"] for one in outcomes} == {"COMPLETED"}
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from airflow_provider_llamabatch.batches.polling import PollResult, PollState, Reason
+from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import call as call_module
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
-from airflow_provider_llamabatch.polling import loop, schedule, watching
+from airflow_provider_llamabatch.polling import lanes, loop, schedule, sweep, watching
 from airflow_provider_llamabatch.polling.sources import Batches
 from airflow_provider_llamabatch.triggers.assets import DirectoryBatchesTrigger
 from airflow_provider_llamabatch.triggers.jobs import JobsTrigger
@@ -172,3 +173,36 @@ async def test_no_wait_begins_later_than_now_whatever_the_clock_of_its_worker_sa
     )
 
     assert state.since + ago == pytest.approx(asyncio.get_running_loop().time(), abs=1.0)
+
+
+async def test_a_list_that_waits_for_its_turn_is_not_given_up(
+    make_batches, emulator, asked, connect, monkeypatch
+):
+    for module in (lanes, sweep):
+        monkeypatch.setattr(module, "SLOW_SECONDS", 0.1)  # less than lies between two requests
+    connect(password=emulator.api_key, host=emulator.url, extra={"requests_per_minute": 200})
+    ids = make_batches(40)
+    await fire_all(ids, emulator, created_at=emulator.control.now())
+    assert asked("GET /api/v2/batches/{batch_id}") == 0
+
+
+async def test_a_limit_that_could_not_be_read_at_first_is_kept_later(
+    make_batches, emulator, connect, monkeypatch
+):
+    read, times = LlamaBatchHook.arequest_gap, []
+
+    async def at_first_not(hook: LlamaBatchHook) -> float:
+        times.append(time.monotonic())
+        if len(times) < 2:
+            raise RuntimeError("the secrets backend is slow")
+        return await read(hook)
+
+    monkeypatch.setattr(LlamaBatchHook, "arequest_gap", at_first_not)
+    connect(password=emulator.api_key, host=emulator.url, extra={"requests_per_minute": 600})
+    [batch_id] = make_batches(1)
+    wait = asyncio.create_task(fire(a_trigger(batch_id)))
+    await asyncio.sleep(1.5)
+    [running] = loop._loops[asyncio.get_running_loop()].values()
+    assert (running._pace.gap, len(times)) == (0.1, 2)
+    emulator.control.advance(600)
+    assert (await wait)["reason"] == "completed"
