@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _LOCAL = {"", "file", "local"}
 _OURS = (LlamaCloudError, StorageError)  # these say what is wrong as they are
+_GONE_OR_OURS = (FileNotFoundError, *_OURS)
 _PACKAGES = {
     "s3": "apache-airflow-providers-amazon[s3fs]",
     "s3a": "apache-airflow-providers-amazon[s3fs]",
@@ -80,7 +81,8 @@ class Storage:
         try:  # not every version of Airflow finds the connection in the URL
             bare = self.url.replace(f"://{in_url}@", "://", 1) if in_url else self.url
             path = ObjectStoragePath(bare, conn_id=conn_id or in_url)
-            self._fs: Any = path.fs
+            with self._naming("", "opened", but=(ImportError, ValueError, *_OURS)):
+                self._fs: Any = path.fs
         except (ImportError, ValueError) as error:
             package = _PACKAGES.get(urlsplit(url).scheme)
             advice = f"; it needs a package: pip install '{package}'" if package else ""
@@ -133,27 +135,25 @@ class Storage:
 
         Raises ``FileNotFoundError``, and ``StorageError`` where it is there but cannot be opened.
         """
-        with self._naming(path, "read", but=(FileNotFoundError, *_OURS)):
+        with self._naming(path, "read", but=_GONE_OR_OURS):
             opened: BinaryIO = self._fs.open(self._full(path), "rb", **self._reading())
         return opened
 
     @contextlib.contextmanager
     def reading(self, path: str) -> Iterator[BinaryIO]:
         """Open a file for reading, as ``open`` does, and name it also in what goes wrong while it is read."""
-        with self._naming(path, "read", but=(FileNotFoundError, *_OURS)), self.open(path) as file:
+        with self._naming(path, "read", but=_GONE_OR_OURS), self.open(path) as file:
             yield file
 
     def read_bytes(self, path: str) -> bytes | None:
         """Return a file's whole content, None where there is none; raises ``StorageError`` where it cannot be read."""
-        try:
-            with self.reading(path) as file:
-                return file.read()
-        except FileNotFoundError:
-            return None
+        with contextlib.suppress(FileNotFoundError), self.reading(path) as file:
+            return file.read()
+        return None
 
     def size_of(self, path: str) -> int | None:
         """Return the size of a file in bytes, also through links; None where none can be reached."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self._naming(path, "looked at", but=(OSError, *_OURS)):
             return int(self._fs.size(self._full(path)))
         return None
 
@@ -173,7 +173,7 @@ class Storage:
 
     def delete(self, path: str) -> None:
         """Delete a file; one that is not there is none of its concern."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self._naming(path, "deleted", but=_GONE_OR_OURS):
             self._fs.rm_file(self._full(path))
 
     def names_in(self, folder: str) -> list[str]:
@@ -183,10 +183,9 @@ class Storage:
         What a killed write left half written is none of them.
         """
         self._fs.invalidate_cache()
-        try:
-            found = self._fs.find(self._full(folder))
-        except FileNotFoundError:  # not every storage calls it empty
-            return []
+        found: Iterable[str] = ()
+        with contextlib.suppress(FileNotFoundError), self._naming(folder, "listed", but=_GONE_OR_OURS):
+            found = self._fs.find(self._full(folder))  # not every storage calls it empty where there is none
         paths = (self._relative(full) for full in found)
         return sorted(path for path in paths if not _UNFINISHED.fullmatch(path.rpartition("/")[2]))
 

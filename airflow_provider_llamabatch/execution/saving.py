@@ -88,7 +88,7 @@ class Checkpoints:
     def clear(self) -> None:
         """Delete them, where the storage lets files be deleted; what stays does no harm."""
         for path in self.files:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(StorageError):
                 self.target.delete(path)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
@@ -218,7 +218,21 @@ def test_outputs_that_no_job_has_are_refused_and_not_silently_nothing(line: Line
     assert line.save(target, outputs=("text",))["saved"] == 1
 
 
-def test_a_storage_that_nobody_answers_for_is_named(target: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("use", "place", "done"),
+    [
+        (lambda storage: storage.files("**/*"), "", "listed"),
+        (lambda storage: storage.exists(), "", "looked at"),
+        (lambda storage: storage.read_bytes("a.txt"), "a.txt", "read"),
+        (lambda storage: storage.size_of("a.txt"), "a.txt", "looked at"),
+        (lambda storage: storage.write("a.txt", [b"alpha"]), "a.txt", "written"),
+        (lambda storage: storage.delete("a.txt"), "a.txt", "deleted"),
+        (lambda storage: storage.names_in("saves"), "saves", "listed"),
+    ],
+)
+def test_a_storage_that_nobody_answers_for_is_named_whatever_it_is_asked(
+    use: Callable[[Storage], Any], place: str, done: str, monkeypatch: pytest.MonkeyPatch
+):
     extra = {
         "endpoint_url": f"http://127.0.0.1:{free_port()}",
         "region_name": "us-east-1",
@@ -227,8 +241,33 @@ def test_a_storage_that_nobody_answers_for_is_named(target: Path, monkeypatch: p
     connection = {"conn_type": "aws", "login": "moto-key", "password": "moto-secret", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_NOWHERE", json.dumps(connection))
 
-    with pytest.raises(StorageError, match=r"^s3://documents/in/ could not be listed: Could not connect"):
-        Storage("s3://documents/in", "nowhere").files("**/*")
+    with pytest.raises(
+        StorageError, match=f"^s3://documents/in/{place} could not be {done}: Could not connect"
+    ):
+        use(Storage("s3://documents/in", "nowhere"))
+
+
+def test_a_storage_that_cannot_be_opened_is_named(monkeypatch: pytest.MonkeyPatch):
+    connection = {"conn_type": "aws", "extra": {"profile_name": "nope"}}
+    monkeypatch.setenv("AIRFLOW_CONN_WITHOUT_PROFILE", json.dumps(connection))
+
+    with pytest.raises(StorageError, match=r"^s3://documents/in/ could not be opened: .*profile \(nope\)"):
+        Storage("s3://documents/in", "without_profile")
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), RuntimeError("no such right")])
+def test_a_save_succeeds_on_a_storage_that_lets_no_file_be_deleted(
+    line: Line, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    fill(source, {"a.txt": b"alpha"})
+    line.process(line.upload(source=str(source), target=str(target)))
+
+    def refuse(_self: object, _path: str) -> None:
+        raise error
+
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.rm_file", refuse)
+
+    assert line.save(target)["saved"] == 1
 
 
 def test_an_empty_folder_does_what_was_asked_for(line: Line, source: Path):
