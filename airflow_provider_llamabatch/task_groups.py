@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import TaskGroup, XComArg
@@ -9,6 +10,7 @@ from airflow.providers.common.compat.sdk import TaskGroup, XComArg
 from airflow_provider_llamabatch import xcom
 from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY
 from airflow_provider_llamabatch.execution.arguments import check_batch, check_outputs
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.operators.directory import DeleteDirectoryOperator, UploadDirectoryOperator
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
@@ -64,7 +66,8 @@ def process_directory(
 
     With ``directory_id`` instead of ``source``, a directory that others keep filling, two tasks: ``create_batch`` takes
     what is new since earlier runs, and ``save_results`` adds its results to the manifest; both are skipped when there
-    is nothing new. The DAG needs ``max_active_runs=1``.
+    is nothing new. The DAG needs ``max_active_runs=1``. What counts for an upload alone (``pattern``, ``reuse``,
+    ``max_files``, ...) is an error there.
 
     The XCom of ``save_results`` names the manifest and counts. ``timeout`` counts for the batches and for the jobs.
     ``default_args`` and ``kwargs`` (``tooltip``, ``prefix_group_id``, ...) are the task group's own; the other
@@ -84,6 +87,25 @@ def process_directory(
         retry_configuration_id=retry_configuration_id,
     )
     check_outputs(job_type, outputs)
+    uploading: dict[str, Any] = {
+        "pattern": pattern,
+        "source_conn_id": source_conn_id,
+        "reuse": reuse,
+        "if_empty": if_empty,
+        "on_unsupported": on_unsupported,
+        "max_files": max_files,
+        "max_pages": max_pages,
+        "max_files_per_directory": max_files_per_directory,
+    }
+    if directory_id is not None:
+        parameters = inspect.signature(process_directory).parameters
+        for argument, value in uploading.items():
+            if value != parameters[argument].default:
+                raise InvalidInputError(
+                    argument,
+                    f"counts for the upload of a source, and with directory_id nothing is uploaded: {value!r:.100} "
+                    "would do nothing; leave it out",
+                )
     common: dict[str, Any] = {
         "project_id": project_id,
         "organization_id": organization_id,
@@ -127,19 +149,12 @@ def process_directory(
         upload = UploadDirectoryOperator(
             task_id="upload",
             source=source or "",
-            pattern=pattern,
-            source_conn_id=source_conn_id,
-            max_files_per_directory=max_files_per_directory,
-            if_empty=if_empty,
-            on_unsupported=on_unsupported,
-            max_files=max_files,
-            max_pages=max_pages,
             target=target,
             target_conn_id=target_conn_id,
-            reuse=reuse,
             configuration_id=configuration_id,
             outputs=outputs,
             max_concurrency=max_concurrency,
+            **uploading,
             **common,
         )
         create = CreateBatchOperator.partial(**creating).expand(source_directory_id=upload.output)

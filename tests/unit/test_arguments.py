@@ -169,9 +169,31 @@ def test_arguments_that_do_not_go_together_are_named(make, arguments, problem):
         make(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("pattern", "**/*.pdf"),
+        ("source_conn_id", "aws_default"),
+        ("reuse", False),
+        ("if_empty", "fail"),
+        ("on_unsupported", "fail"),
+        ("max_files", 0),
+        ("max_pages", 1000),
+        ("max_files_per_directory", 100),
+    ],
+)
+def test_what_counts_for_an_upload_is_refused_where_the_task_group_uploads_nothing(argument, value):
+    with pytest.raises(
+        InvalidInputError, match=f"^{argument}: counts for the upload of a source, "
+    ) as raised:
+        group(source=None, directory_id="dir-1", **{argument: value})
+    assert repr(value) in str(raised.value)
+
+
 def test_arguments_that_go_together_pass():
     upload(mirror=True, directory_id="{{ params.directory_id }}")
     group(retry_configuration_id="r", max_file_attempts=2)
+    group(source=None, directory_id="dir-1", pattern="**/*", max_files=None, max_file_attempts=2)
     create(retry_configuration_id="r", max_file_attempts=2, wait_for_jobs=True)
 
 
