@@ -32,14 +32,18 @@ class Processed:
 
     @classmethod
     def from_json(cls, text: str | None) -> Processed:
-        """Read what ``to_json`` wrote; nothing is an empty state, anything else unreadable is a ``ValueError``."""
+        """Read what ``to_json`` wrote; nothing is an empty state, anything else is a ``ValueError``."""
         if not text:
             return cls()
-        value = json.loads(text)
-        if not isinstance(value, dict) or not isinstance(value.get("done"), dict):
-            problem = f"the Variable holds {text!r:.100}, which is not what was processed of a directory"
-            raise ValueError(problem)  # noqa: TRY004  # the text is at fault, as json.loads says it too
-        return cls(value["done"], value.get("pending") or {})
+        try:
+            value = json.loads(text)
+            done, pending = value["done"], value.get("pending") or {}
+            versions = [version for files in (done, *pending.values()) for version in files.values()]
+            if all(isinstance(version, str) for version in versions):
+                return cls(done, pending)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            pass
+        raise ValueError(f"holds {text!r:.100}, which is not what was processed of a directory")
 
     def to_json(self) -> str:
         """Return it as text."""

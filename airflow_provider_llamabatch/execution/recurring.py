@@ -18,7 +18,7 @@ from airflow_provider_llamabatch.documents.upload_plan import identity_of
 from airflow_provider_llamabatch.execution.directory_record import DirectoryRecord
 from airflow_provider_llamabatch.execution.following import follow_up_directory
 from airflow_provider_llamabatch.llamacloud import calls
-from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, NotFoundError
 from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
@@ -184,7 +184,14 @@ class Recurring:
         from airflow_provider_llamabatch import airflow_compat
 
         kept = self._asset_state.get(self._variable) if self._asset_state else None
-        return Processed.from_json(kept or airflow_compat.get_variable(self._variable))
+        try:
+            return Processed.from_json(kept or airflow_compat.get_variable(self._variable))
+        except ValueError as error:
+            raise InvalidInputError(
+                f"{'the asset state' if kept else 'the Airflow Variable'} {self._variable}",
+                f"{error}; put back what it held. Where it is deleted, all files of {self.directory_id} count as new "
+                "and are paid for again",
+            ) from None
 
     def _save(self, processed: Processed) -> None:
         from airflow_provider_llamabatch import airflow_compat

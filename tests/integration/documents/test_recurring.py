@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferr
 
 from airflow_provider_llamabatch.assets import directory_uri
 from airflow_provider_llamabatch.documents.new_files import Processed
-from airflow_provider_llamabatch.exceptions import BatchFailedError
+from airflow_provider_llamabatch.exceptions import BatchFailedError, RequestRefusedError
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
@@ -284,6 +284,18 @@ def test_documents_of_one_name_do_not_overwrite_each_others_results(
 
     assert sorted(path.read_text() for path in target.glob("*.md")) == ["first", "second", "third"]
     assert [row.reused for row in rows_of(target).values()].count(True) == 2
+
+
+def test_a_variable_that_somebody_has_edited_is_named(nights: Nights, variables: dict[str, str]):
+    nights.arrive(1)
+    nights.night(1)
+    [name] = variables
+    variables[name] = variables[name].removesuffix("}")
+
+    with pytest.raises(
+        RequestRefusedError, match=f"^the Airflow Variable {name}: holds '.*; put back what it held"
+    ):
+        nights.night(2)
 
 
 def test_a_file_that_gets_its_job_in_a_second_attempt_is_not_taken_again(nights: Nights):

@@ -64,10 +64,28 @@ def test_the_variable_is_compact_json():
     assert state.to_json() == '{"done":{"dfl-1":"file-1@"},"pending":{"dir-2":{"dfl-3":"file-3@"}}}'
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"done": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{",
+        "7",
+        '{"pending": {}}',
+        '{"done": 1}',
+        '{"done": ["dfl-1"]}',
+        '{"done": {"dfl-1": null}}',
+        '{"done": {}, "pending": ["dir-1"]}',
+        '{"done": {}, "pending": {"dir-1": ["dfl-1"]}}',
+        '{"done": {}, "pending": {"dir-1": {"dfl-1": []}}}',
+        "[" * 100_000,
+    ],
+)
 def test_a_variable_that_somebody_else_wrote_is_an_error_not_an_empty_state(text: str):
-    with pytest.raises(ValueError, match=r"the Variable holds|Expecting property name"):
+    with pytest.raises(
+        ValueError, match=r"^holds '.*, which is not what was processed of a directory$"
+    ) as raised:
         Processed.from_json(text)
+    assert repr(text)[:100] in str(raised.value)
 
 
 def test_the_oldest_file_is_the_one_that_changed_first_whatever_its_id():
