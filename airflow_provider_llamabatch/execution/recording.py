@@ -7,7 +7,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch.documents.result_plan import PARQUET, RECORDS
+from airflow_provider_llamabatch.documents.result_plan import MANIFEST, PARQUET, RECORDS
 from airflow_provider_llamabatch.documents.results import records_in
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
@@ -73,8 +73,13 @@ def _batches(target: Storage, rows: Sequence[Row], threads: int) -> Iterator[lis
     """Read the written results again, in order; each item holds the records of a few dozen documents."""
 
     def read(row: Row) -> list[dict[str, Any]]:
-        [path, *_] = row.places
-        return records_in(target.read_bytes(path) or b"[]", row.file)
+        if not row.places:
+            raise InvalidInputError(
+                target.argument,
+                f"{target.url_of(MANIFEST)}: path of {row.file!r:.300} is {row.path!r:.300}, and no result of that "
+                "document is called so; correct that line, or remove it",
+            )
+        return records_in(target.read_bytes(row.places[0]) or b"[]", row.file)
 
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(rows), DOCUMENTS_AT_ONCE):

@@ -7,7 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_provider_llamabatch.exceptions import RequestRefusedError
 from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
 from tests.integration.documents.conftest import fill, rows_of
 
 if TYPE_CHECKING:
@@ -101,6 +103,22 @@ def test_invoices_become_records_and_one_typed_parquet_file(
         )
     )
     assert table.column("total").to_pylist() == [12.5, 7.0]
+
+
+def test_a_row_of_the_manifest_whose_result_is_called_otherwise_is_named(
+    line: Line, source: Path, target: Path, configuration_id: str
+):
+    fill(source, {"a.txt": b"Invoice number: A-1\n"})
+    line.process(line.upload(source=str(source), target=str(target)), configuration_id, "extract_v2")
+    line.save(target)
+    manifest = target / "manifest.jsonl"
+    manifest.write_text(manifest.read_text().replace("a.txt.json", "other.json"))
+    save = SaveBatchResultsOperator(task_id="save", job_references=[], target=str(target), keep_earlier=True)
+
+    with pytest.raises(
+        RequestRefusedError, match=r"^target: .*manifest\.jsonl: path of 'a\.txt' is '.*other\.json', "
+    ):
+        save.execute(line.context("save_again"))
 
 
 def test_invoices_that_have_their_records_are_not_paid_for_again(
