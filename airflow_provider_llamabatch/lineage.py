@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -167,6 +168,7 @@ def _uris(task: LineageMixin, arguments: Iterable[str], directory_ids: Iterable[
 def _texts(task: LineageMixin, argument: str) -> list[str]:
     """Return an argument as texts: one, several, or none where it is not given or not known yet."""
     value = getattr(task, argument, None)
+    value = str(value) if isinstance(value, os.PathLike) else value
     several = [value] if isinstance(value, str) else value if isinstance(value, (list, tuple)) else ()
     return [text for text in several if isinstance(text, str) and text]
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
 
 def documents_from_manifest(
-    manifest: str, *, conn_id: str | None = None, include_reused: bool = True
+    manifest: str | os.PathLike[str], *, conn_id: str | None = None, include_reused: bool = True
 ) -> Iterator[dict[str, Any]]:
     """
     Give the text of every document that a manifest has a result for, one after another, with where it came from.
@@ -31,7 +32,7 @@ def documents_from_manifest(
     from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
     from airflow_provider_llamabatch.storage import Storage
 
-    folder, slash, name = manifest.rpartition("/")
+    folder, slash, name = str(manifest).rpartition("/")
     storage = Storage(folder or slash or ".", conn_id, argument="manifest")
     rows = rows_in(storage, name)
     if rows is None:

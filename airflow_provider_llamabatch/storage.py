@@ -70,7 +70,8 @@ class Storage:
     :param argument: the argument that errors name.
     """
 
-    def __init__(self, url: str, conn_id: str | None = None, *, argument: str = "target") -> None:
+    def __init__(self, url: Any, conn_id: str | None = None, *, argument: str = "target") -> None:
+        url = str(url) if isinstance(url, os.PathLike) else url
         if not isinstance(url, str) or not url.strip():
             raise InvalidInputError(argument, f"must be a path or a URL, not {url!r:.100}")
         # What a manifest says of a local folder has to hold in other working directories too.
@@ -101,8 +102,8 @@ class Storage:
         """
         from fsspec.utils import glob_translate
 
-        if not pattern.strip():
-            raise InvalidInputError("pattern", "is empty, so it matches nothing; **/* matches every file")
+        if not isinstance(pattern, str) or not pattern.strip():
+            raise InvalidInputError("pattern", f"is empty, or no text: {pattern!r:.80}; **/* is every file")
         self._fs.invalidate_cache()
         found: dict[str, dict[str, Any]]
         with self._naming("", "listed"):
@@ -268,9 +269,9 @@ def files_outside(target: Storage | None, source: Storage, pattern: str) -> list
     return [file for file in files if not file.path.startswith(within)] if within else files
 
 
-def split_pattern(source: str, pattern: str) -> tuple[str, str]:
+def split_pattern(source: Any, pattern: str) -> tuple[Any, str]:
     """Return folder and pattern of a source that may itself be a glob, such as ``s3://bucket/in/*.pdf``."""
-    parts = source.split("/")
+    parts = str(source).split("/") if isinstance(source, str | os.PathLike) else []
     first = next((index for index, part in enumerate(parts) if _GLOB.search(part)), None)
     if first is None:
         return source, pattern

@@ -16,6 +16,7 @@ from airflow_provider_llamabatch.operators.directory import DeleteDirectoryOpera
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 def process_directory(
     group_id: str = "process_directory",
     *,
-    source: str | None = None,
+    source: str | os.PathLike[str] | None = None,
     directory_id: str | None = None,
-    target: str,
+    target: str | os.PathLike[str],
     configuration_id: str,
     job_type: str = "parse_v2",
     outputs: Sequence[str] = ("markdown",),

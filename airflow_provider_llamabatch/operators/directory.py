@@ -30,6 +30,7 @@ from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
 from airflow_provider_llamabatch.tracing import span
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Sequence
 
     from airflow.providers.common.compat.sdk import Context
@@ -103,7 +104,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
     def __init__(
         self,
         *,
-        source: str,
+        source: str | os.PathLike[str],
         pattern: str = "**/*",
         source_conn_id: str | None = None,
         directory_id: str | None = None,
@@ -116,7 +117,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         on_unsupported: str = "skip",
         max_files: int | None = None,
         max_pages: int | None = None,
-        target: str | None = None,
+        target: str | os.PathLike[str] | None = None,
         target_conn_id: str | None = None,
         reuse: bool = False,
         configuration_id: str | None = None,
@@ -191,8 +192,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             self.note(written=uploaded.directory_ids, files=uploaded.uploaded, bytes=uploaded.bytes)
             for row in uploaded.rows.values():
                 row.configuration = key  # as it is now: somebody may change it before the results are saved
-            uploaded.rows |= reused
-            uploaded.rows |= {one.path: _skipped(one) for one in refused}
+            uploaded.rows |= reused | {one.path: _skipped(one) for one in refused}
             record = _record(target, uploaded.rows.values(), identity) if target is not None else None
             xcom.push(context, xcom.UPLOAD, self._summary(uploaded, reused, record))
             if not reused and not uploaded.directory_ids:

@@ -48,6 +48,10 @@ def operators():
         "upload": UploadDirectoryOperator(task_id="upload", source="s3://aws@bucket/in/*.pdf"),
         "save": SaveBatchResultsOperator(task_id="save", job_references=REFERENCES, target="gs://bucket/out"),
         "delete": DeleteDirectoryOperator(task_id="delete", directory_id=["dir-1", "dir-2"]),
+        "upload of a path": UploadDirectoryOperator(task_id="upload", source=Path("/data/in/*.pdf")),
+        "save to a path": SaveBatchResultsOperator(
+            task_id="save", job_references=[], target=Path("/data/out")
+        ),
     }
 
 
@@ -80,6 +84,8 @@ def test_datasets_are_named_as_openlineage_names_them(uri, expected):
         ("upload", [("s3://bucket", "in")], []),
         ("save", [], [("gs://bucket", "out")]),
         ("delete", [], [directory("dir-1"), directory("dir-2")]),
+        ("upload of a path", [("file", "/data/in")], []),
+        ("save to a path", [], [("file", "/data/out")]),
     ],
 )
 def test_the_arguments_tell_the_datasets_before_anything_ran(task, inputs, outputs):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
@@ -48,7 +50,16 @@ def test_of_another_scheme_only_what_airflow_says_is_told():
         ("in/*.pdf", "in", "*.pdf"),
         ("*.pdf", ".", "*.pdf"),
         ("**/*.pdf", ".", "**/*.pdf"),
+        (Path("/data/*.pdf"), "/data", "*.pdf"),
     ],
 )
-def test_a_glob_begins_at_the_folder_that_it_names(source: str, folder: str, pattern: str):
+def test_a_glob_begins_at_the_folder_that_it_names(source: str | Path, folder: str, pattern: str):
     assert split_pattern(source, "**/*") == (folder, pattern)
+
+
+@pytest.mark.parametrize("source", [None, 7, ["in/*.pdf"]])
+def test_what_is_no_path_is_left_to_the_storage_which_refuses_it(source: object):
+    assert split_pattern(source, "**/*") == (source, "**/*")
+    with pytest.raises(InvalidInputError) as raised:
+        Storage(source, argument="source")
+    assert str(raised.value) == f"source: must be a path or a URL, not {source!r}"
