@@ -15,7 +15,7 @@ from airflow_provider_llamabatch.llamacloud.call import NOTHING, kind_of, looks_
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
 
@@ -39,14 +39,27 @@ def flat(values: Any) -> list[dict[str, Any]]:
 
 def references_in(values: Any) -> list[dict[str, Any]]:
     """Return the entries of a task's ``job_references``, as ``flat`` does; ``InvalidInputError`` for anything else."""
+    return _entries_of("job_references", "the list that BatchSensor returned", values, _is_reference)
+
+
+def errors_in(values: Any) -> list[dict[str, Any]]:
+    """Return the entries of a task's ``file_errors``, if it was given any; ``InvalidInputError`` for anything else."""
+    if values is None:
+        return []
+    return _entries_of("file_errors", "the list in XCom file_errors of the batch", values, _is_error)
+
+
+def _entries_of(
+    argument: str, wanted: str, values: Any, is_one: Callable[[Mapping[str, Any]], bool]
+) -> list[dict[str, Any]]:
     try:
-        references = flat(values)
+        entries = flat(values)
     except TypeError:
         wrong = values
     else:
-        strange = [one for one in references if not _is_reference(one)]
+        strange = [one for one in entries if not is_one(one)]
         if values is not None and not strange:
-            return references
+            return entries
         wrong = strange[0] if strange else values
     shown = "an API key" if looks_like_key(str(wrong)) else f"{wrong!r:.100}"
     hint = ""
@@ -54,9 +67,7 @@ def references_in(values: Any) -> list[dict[str, Any]]:
         hint = NOTHING
     elif kind_of(wrong) == "batch":
         hint = " (a batch id: use a BatchSensor first)"
-    raise InvalidInputError(
-        "job_references", f"must be the list that BatchSensor returned, not {shown}{hint}"
-    )
+    raise InvalidInputError(argument, f"must be {wanted}, not {shown}{hint}")
 
 
 def _is_reference(entry: Mapping[str, Any]) -> bool:
@@ -69,6 +80,11 @@ def _is_reference(entry: Mapping[str, Any]) -> bool:
         return False
     words = (entry["source_directory_file_id"], entry.get("status"), job["id"], job["type"])
     return all(isinstance(word, str | int | None) for word in words)
+
+
+def _is_error(entry: Mapping[str, Any]) -> bool:
+    words = (entry.get("source_directory_file_id"), entry.get("error_message"))
+    return "source_directory_file_id" in entry and all(isinstance(word, str | int | None) for word in words)
 
 
 def from_directory_file(file: DirectoryFile, directory_id: str) -> Row:

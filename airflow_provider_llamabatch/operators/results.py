@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, XComArg
@@ -23,10 +24,12 @@ from airflow_provider_llamabatch.execution.arguments import (
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.lineage import LineageMixin, report_written
 from airflow_provider_llamabatch.links import OPERATOR_LINKS, push_link
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.tracing import span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import os
+    from collections.abc import Sequence
 
     import jinja2
     from airflow.providers.common.compat.sdk import Asset, Context
@@ -94,7 +97,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         self,
         *,
         job_references: Any,
-        target: str,
+        target: str | os.PathLike[str],
         outputs: Sequence[str] = ("markdown",),
         source_directory_id: str | Sequence[str] | None = None,
         target_conn_id: str | None = None,
@@ -181,7 +184,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
                 if not outputs_for(job_type, outputs):
                     check_outputs(job_type, outputs)
             checkpoints = Checkpoints(target, f"{result_plan.SAVES}/{identity}")
-            file_errors = rows.flat(self.file_errors)
+            file_errors = rows.errors_in(self.file_errors)
             known = self._recorded(target) or self._listed(hook, [*references, *file_errors])
             documents = rows.rows_of(
                 known,
@@ -210,13 +213,19 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
 
         if self.upload is None:
             return []
+        if not isinstance(self.upload, Mapping) or "files" not in self.upload:
+            raise InvalidInputError(
+                "upload",
+                "must be XCom 'upload' of UploadDirectoryOperator, which is XComArg(the task, key='upload'), not "
+                f"{self.upload!r:.100}",
+            )
         if self.upload["files"] is None:
             raise ResultsMissingError(
                 "The upload failed, so there is nothing to save: clear the task that uploads."
             )
         if not self.upload["files"]:
             raise AirflowSkipException("There was no file to upload, so there is no result to save.")
-        record = self.upload["record"]
+        record: str = self.upload.get("record") or ""
         rows = rows_in(target, record) if record else []
         if rows is None:
             raise ResultsMissingError(

@@ -15,6 +15,7 @@ from airflow_provider_llamabatch.exceptions import (
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.loaders import documents_from_manifest
 from airflow_provider_llamabatch.operators.directory import UploadDirectoryOperator
+from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
 from airflow_provider_llamabatch.storage import Storage
 from tests.integration.documents.conftest import fill, rows_of
 from tests.support.processes import free_port
@@ -268,6 +269,44 @@ def test_a_save_succeeds_on_a_storage_that_lets_no_file_be_deleted(
     monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.rm_file", refuse)
 
     assert line.save(target)["saved"] == 1
+
+
+@pytest.mark.parametrize("pattern", ["", "*.txt"])
+def test_source_and_target_may_be_paths(line: Line, source: Path, target: Path, pattern: str):
+    fill(source, {"a.txt": b"alpha"})
+    line.process(line.upload(source=source / pattern, target=target))
+    assert line.save(target)["saved"] == 1
+    save = SaveBatchResultsOperator(task_id="save", job_references=line.references, target=target)
+    assert save.execute(line.context("again"))["saved"] == 1
+    [document] = documents_from_manifest(target / "manifest.jsonl")
+    assert document["text"] == "alpha"
+
+
+def test_what_is_no_source_is_named(line: Line, source: Path):
+    with pytest.raises(RequestRefusedError, match=r"^source: must be a path or a URL, not None"):
+        line.upload(source=None)
+    with pytest.raises(RequestRefusedError, match=r"^pattern: is empty, or no text: None"):
+        line.upload(source=str(source), pattern=None)
+
+
+@pytest.mark.parametrize("given", [["dir-1", "dir-2"], "dir-1", {"directories": 1}])
+def test_what_is_no_xcom_of_an_upload_is_named(line: Line, target: Path, given: Any):
+    save = SaveBatchResultsOperator(task_id="save", job_references=[], target=str(target), upload=given)
+
+    with pytest.raises(RequestRefusedError, match=r"^upload: must be XCom 'upload' of .*, not ") as raised:
+        save.execute(line.context("save"))
+    assert repr(given) in str(raised.value)
+
+
+def test_what_are_no_file_errors_is_named(line: Line, target: Path):
+    save = SaveBatchResultsOperator(
+        task_id="save", job_references=[], target=str(target), file_errors=["dfl-1"]
+    )
+
+    with pytest.raises(
+        RequestRefusedError, match=r"^file_errors: must be the list in XCom file_errors .*'dfl-1'"
+    ):
+        save.execute(line.context("save"))
 
 
 def test_an_empty_folder_does_what_was_asked_for(line: Line, source: Path):

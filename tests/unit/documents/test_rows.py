@@ -236,6 +236,36 @@ def test_what_are_no_job_references_is_named_in_one_sentence(given, said):
     assert "llx-" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("bat-1", "not 'bat-1' (a batch id: use a BatchSensor first)"),
+        ([7], "not [7]"),
+        ([{"error_message": "no job"}], "not {'error_message': 'no job'}"),
+        ([{"source_directory_file_id": ["dfl-1"]}], "not {'source_directory_file_id': ['dfl-1']}"),
+        ([{"source_directory_file_id": "dfl-1", "error_message": {}}], "'error_message': {}}"),
+        ("llx-0123456789abcdef0123", "not an API key"),
+    ],
+)
+def test_what_are_no_file_errors_is_named_in_one_sentence(given, said):
+    with pytest.raises(InvalidInputError) as raised:
+        rows.errors_in(given)
+
+    assert str(raised.value).startswith(
+        "file_errors: must be the list in XCom file_errors of the batch, not "
+    )
+    assert str(raised.value).endswith(said)
+
+
+def test_the_file_errors_of_mapped_tasks_become_one_list_and_may_be_missing():
+    one, two = (
+        {"source_directory_file_id": "dfl-1", "error_message": None},
+        {"source_directory_file_id": "dfl-2"},
+    )
+    assert rows.errors_in([[one], None, [two]]) == [one, two]
+    assert rows.errors_in(None) == []
+
+
 @pytest.mark.parametrize("given", [[], [[]], [None, []], ()])
 def test_no_references_at_all_are_an_empty_list(given):
     assert rows.references_in(given) == []
