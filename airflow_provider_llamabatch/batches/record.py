@@ -24,7 +24,7 @@ _ID = re.compile(r"[A-Za-z0-9_\-]{1,200}")
 _MAX_FIELD_CHARACTERS = 200
 _MAX_TIME = 1e11  # epoch seconds; later ones are no dates
 _UNREADABLE = (
-    f"The record of an earlier submission in the task state store (key {RECORD_KEY!r}) cannot be read, "
+    "The record of an earlier submission in the task state store (key {key!r}) cannot be read, "
     "so it is unknown whether a batch was already paid for. Look for it in LlamaCloud, then delete the key, or run "
     "the task with fresh=True to submit a new batch regardless. What is wrong with it: {problem}."
 )
@@ -90,9 +90,9 @@ def _is_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
-def read_record(value: Any, *, listed_seconds: float) -> Record | None:
+def read_record(value: Any, *, listed_seconds: float, key: str = RECORD_KEY) -> Record | None:
     """
-    Return the record in a stored value, None if nothing was stored; raises ``RecordUnreadableError``.
+    Return the record in what is stored under ``key``, None if nothing is; raises ``RecordUnreadableError``.
 
     A record of version 1 has no floor: ``listed_seconds`` before its intent stands in.
     """
@@ -101,7 +101,7 @@ def read_record(value: Any, *, listed_seconds: float) -> Record | None:
     try:
         return _read(value, listed_seconds)
     except (KeyError, TypeError, ValueError) as error:
-        raise RecordUnreadableError(_UNREADABLE.format(problem=_problem(error))) from None
+        raise RecordUnreadableError(_UNREADABLE.format(key=key, problem=_problem(error))) from None
 
 
 def _read(value: Any, listed_seconds: float) -> Record:

@@ -31,6 +31,7 @@ from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches.record import (
     MAX_HAD_CHARACTERS,
     MAX_SEEN_CHARACTERS,
+    RECORD_KEY,
     Record,
     last_of,
 )
@@ -129,7 +130,7 @@ class TaskFacts:
     What Airflow says about the try that is running.
 
     ``nonce`` is this process's own random word. ``keeps_record`` says whether records survive the try (Airflow 3.3
-    and newer). Only without them count ``run_started`` (epoch seconds) and ``cleared``.
+    and newer), under ``record_key``. Only without them count ``run_started`` (epoch seconds) and ``cleared``.
     """
 
     try_number: int
@@ -139,6 +140,7 @@ class TaskFacts:
     fresh: bool = False
     run_started: float | None = None
     cleared: bool = False
+    record_key: str = RECORD_KEY
 
 
 @dataclass(frozen=True, slots=True)

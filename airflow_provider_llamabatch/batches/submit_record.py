@@ -52,7 +52,7 @@ class RecordKeeper:
         value = yield LoadRecord()
         self._loaded = _mark(value)
         try:
-            record = _read(value)
+            record = read_record(value, listed_seconds=defaults.LISTED_SECONDS, key=self.task.record_key)
         except RecordUnreadableError:
             if not self.task.fresh:
                 raise

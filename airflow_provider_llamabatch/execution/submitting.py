@@ -72,7 +72,14 @@ class Submitter:
         ti = self.context["ti"]
         nonce = uuid.uuid4().hex
         if self._store is not None:
-            return TaskFacts(ti.try_number, int(ti.max_tries), nonce, keeps_record=True, fresh=self.fresh)
+            return TaskFacts(
+                ti.try_number,
+                int(ti.max_tries),
+                nonce,
+                keeps_record=True,
+                fresh=self.fresh,
+                record_key=self.record_key,
+            )
         started = self.context["dag_run"].start_date
         return TaskFacts(
             ti.try_number,

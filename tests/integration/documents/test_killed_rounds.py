@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_llamabatch.exceptions import RequestRefusedError
 from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from tests.integration.documents.conftest import ROOT, fill, run_until
 
 if TYPE_CHECKING:
@@ -106,3 +108,21 @@ def next_try(arguments: dict[str, Any]) -> Any:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_of_the_records_of_several_rounds_the_one_that_cannot_be_read_is_named(
+    directory_id: str, context: Any
+):
+    context["task_state_store"].set("llamabatch_submission_2", {"version": 99})
+    task = CreateBatchOperator(
+        task_id="create",
+        source_directory_id=directory_id,
+        configuration_id="cfg-PARSE_AGENTIC",
+        wait_for_jobs=True,
+        max_file_attempts=2,
+        deferrable=False,
+        poll_interval=1,
+    )
+
+    with pytest.raises(RequestRefusedError, match=r"\(key 'llamabatch_submission_2'\) cannot be read"):
+        task.execute(context)

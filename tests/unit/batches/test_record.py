@@ -133,6 +133,13 @@ def test_a_record_that_cannot_be_read_is_an_error_never_no_record(value, problem
     )
 
 
+def test_of_several_records_of_a_task_the_one_that_cannot_be_read_is_named():
+    with pytest.raises(
+        RecordUnreadableError, match=r"store \(key 'llamabatch_submission_2'\) cannot be read"
+    ):
+        read_record("nonsense", listed_seconds=3600.0, key="llamabatch_submission_2")
+
+
 @pytest.mark.parametrize(
     "changed",
     [
