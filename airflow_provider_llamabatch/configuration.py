@@ -213,14 +213,14 @@ def retry_dag_id() -> str:
     return _text("retry_dag_id") or ""
 
 
-def _seconds(name: str, *, lowest: float = 0.0, highest: float = float("inf")) -> float:
+def _seconds(name: str, *, lowest: float = 0.0, highest: float = defaults.MAX_SECONDS) -> float:
     def read(text: str) -> float:
         number = float(text)
-        if not max(lowest, 0.0) <= number <= highest or number in (0.0, float("inf")):
+        if not lowest <= number <= highest or number == 0.0:
             raise ValueError(text)
         return number
 
-    bounds = "above 0" if highest == float("inf") else f"from {lowest:g} to {highest:g}"
+    bounds = f"from {lowest:g} to {highest:g}" if lowest else "above 0 and up to ten years"
     return _read(name, _text(name), read, f"must be a number of seconds {bounds}")
 
 
