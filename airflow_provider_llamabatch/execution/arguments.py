@@ -151,8 +151,11 @@ def check_batch(
     check_word("job_type", job_type, JOB_TYPES, templated=True)
     check_count("max_file_attempts", max_file_attempts)
     if retry_configuration_id not in (None, "") and max_file_attempts < 2:
-        raise ValueError(
-            "retry_configuration_id is the configuration of further attempts: it needs max_file_attempts=2 or more"
+        from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+
+        raise InvalidInputError(
+            "retry_configuration_id",
+            f"{retry_configuration_id!r:.100} is for further attempts, so it needs max_file_attempts=2 or more",
         )
 
 

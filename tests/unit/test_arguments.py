@@ -169,6 +169,14 @@ def test_arguments_that_do_not_go_together_are_named(make, arguments, problem):
         make(**arguments)
 
 
+@pytest.mark.parametrize("make", [create, group])
+def test_a_configuration_for_attempts_that_there_are_none_of_is_named(make):
+    with pytest.raises(
+        InvalidInputError, match=r"^retry_configuration_id: 'r' is .* needs max_file_attempts=2 or more"
+    ):
+        make(retry_configuration_id="r")
+
+
 @pytest.mark.parametrize(
     ("argument", "value"),
     [
