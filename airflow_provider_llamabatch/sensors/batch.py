@@ -109,22 +109,22 @@ class BatchSensor(BatchPollMixin, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Poll once, then wait: in the triggerer, or as ``mode`` says."""
-        with LlamaBatchHook(self.llamabatch_conn_id) as hook:
-            with fail_fast_on_permanent_errors():
-                push_link(context, hook, self.project_id)
-                self._begin(hook, context)
+        with (
+            skip_if_soft(self),
+            fail_fast_on_permanent_errors(),
+            LlamaBatchHook(self.llamabatch_conn_id) as hook,
+        ):
+            push_link(context, hook, self.project_id)
+            self._begin(hook, context)
             if not self.deferrable:
                 if not self.reschedule:
                     say_that_a_worker_is_held(self.log)
                     metrics.wait_started("batch", "worker")
                 return super().execute(context)
-            with skip_if_soft(self):
-                references = self._poll(context)
-                push_found_link(
-                    context, hook, self.project_id, self.polled.poller.batch if self.polled else None
-                )
-                if references is None:
-                    self.defer_poll()
+            references = self._poll(context)
+            push_found_link(context, hook, self.project_id, self.polled.poller.batch if self.polled else None)
+            if references is None:
+                self.defer_poll()
         return references
 
     def poke(self, context: Context) -> PokeReturnValue:

@@ -108,7 +108,11 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look once, then wait: in the triggerer, or as ``mode`` says."""
-        with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
+        with (
+            skip_if_soft(self),
+            fail_fast_on_permanent_errors(),
+            LlamaBatchHook(self.llamabatch_conn_id) as hook,
+        ):
             push_link(context, hook, self.project_id)
             if not self.deferrable:
                 if not self.reschedule:
@@ -116,11 +120,10 @@ class BatchJobsSensor(JobsPollMixin, BaseSensorOperator):
                 return super().execute(context)
             deadline = deadline_in(self.seconds, self.execution_timeout)
             jobs = self._jobs()
-            with skip_if_soft(self), fail_fast_on_permanent_errors():
-                self.look_at_jobs(hook, jobs, deadline, began=time.time())
-                if not jobs.have_ended:
-                    self.defer_jobs(jobs, deadline, "execute_complete")
-                return self._conclude(context, jobs)
+            self.look_at_jobs(hook, jobs, deadline, began=time.time())
+            if not jobs.have_ended:
+                self.defer_jobs(jobs, deadline, "execute_complete")
+            return self._conclude(context, jobs)
 
     def execute_complete(self, context: Context, event: Any) -> list[dict[str, Any]]:
         """Go on after the trigger has fired: read what became of each job."""
