@@ -81,6 +81,17 @@ class Failures:
         self._in_a_row = 0
 
 
+def with_new_key(hook: LlamaBatchHook, work: Callable[[], T]) -> T:
+    """Do work that takes the settings of ``hook``; once more where its key is refused and was changed meanwhile."""
+    from airflow_provider_llamabatch.llamacloud.calls import list_batches
+
+    try:
+        return work()
+    except AuthenticationError:
+        hook.send(list_batches(page_size=1))  # takes a key that was changed; raises where there is none
+        return work()
+
+
 def send_all(hook: LlamaBatchHook, calls: Sequence[Call[T]], *, within: float | None = None) -> list[T]:
     """
     Send repeatable calls, at most ``MAX_CONCURRENCY`` at once; return the values in their order.
@@ -90,11 +101,7 @@ def send_all(hook: LlamaBatchHook, calls: Sequence[Call[T]], *, within: float | 
     """
     if len(calls) < 2:
         return [hook.send(call, within=within) for call in calls]
-    try:
-        return run(_send_all(hook.get_conn().settings, calls, within), threads=1)
-    except AuthenticationError:
-        hook.send(calls[0], within=within)  # takes a key that was changed; raises where there is none
-        return run(_send_all(hook.get_conn().settings, calls, within), threads=1)
+    return with_new_key(hook, lambda: run(_send_all(hook.get_conn().settings, calls, within), threads=1))
 
 
 def send_each(

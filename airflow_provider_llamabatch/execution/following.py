@@ -17,7 +17,13 @@ from airflow_provider_llamabatch.defaults import (
     MAX_UPLOAD_ATTEMPTS,
     PAGE_SIZE,
 )
-from airflow_provider_llamabatch.execution.concurrency import for_each, iterate, run, settings_for
+from airflow_provider_llamabatch.execution.concurrency import (
+    for_each,
+    iterate,
+    run,
+    settings_for,
+    with_new_key,
+)
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import ConflictError, LlamaCloudError, NotFoundError
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown
@@ -215,11 +221,13 @@ def follow_up_directory(
     """
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
-    settings = settings_for(hook, project_id, organization_id)
     wanted, limit = set(file_ids), configuration.max_concurrency()
 
-    async def prepared() -> tuple[str, list[DirectoryFile]] | None:
-        async with AsyncClient(settings, max_connections=limit) as client:
+    def client_of_connection() -> AsyncClient:
+        return AsyncClient(settings_for(hook, project_id, organization_id), max_connections=limit)
+
+    async def prepared(client: AsyncClient) -> tuple[str, list[DirectoryFile]] | None:
+        async with client:
             held = await files_of(client, directory_id)
             files = [file for file in held if file.id in wanted and file.file_id]
             if len(files) < len(wanted):
@@ -228,14 +236,18 @@ def follow_up_directory(
                 return None
             return await found_or_made(client, name, known, pauses, log), files
 
-    async def filled(follow_up_id: str, files: Sequence[DirectoryFile]) -> dict[str, str]:
-        async with AsyncClient(settings, max_connections=limit) as client:
+    async def filled(
+        client: AsyncClient, follow_up_id: str, files: Sequence[DirectoryFile]
+    ) -> dict[str, str]:
+        async with client:
             return await fill(client, follow_up_id, files, limit=limit)
 
-    found = run(prepared(), threads=1)
+    found = with_new_key(hook, lambda: run(prepared(client_of_connection()), threads=1))
     if found is None:
         return None
     follow_up_id, files = found
     if keep is not None:
         keep(follow_up_id)
-    return follow_up_id, run(filled(follow_up_id, files), threads=1)
+    return follow_up_id, with_new_key(
+        hook, lambda: run(filled(client_of_connection(), follow_up_id, files), threads=1)
+    )

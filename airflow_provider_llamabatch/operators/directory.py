@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.documents.manifest import Row
     from airflow_provider_llamabatch.documents.upload_plan import Refused, SourceFile
-    from airflow_provider_llamabatch.execution.uploading import Target, Uploaded
+    from airflow_provider_llamabatch.execution.uploading import Uploaded
     from airflow_provider_llamabatch.storage import Storage
 
 ALWAYS = "always"
@@ -234,19 +234,19 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         return reused, known, key
 
     def _refuse_surprises(self, source: Storage, files: list[SourceFile]) -> None:
+        from airflow_provider_llamabatch.execution.pages import pages_by_path
+
         if self.max_files is not None and len(files) > self.max_files:
             raise DocumentsRefusedError(
                 f"There are {len(files)} files to send, more than max_files={self.max_files}; nothing was sent."
             )
-        if self.max_pages is not None and (pages := self._pages(source, files)) > self.max_pages:
+        if self.max_pages is None:
+            return
+        pages = sum(pages_by_path(source, files, threads=self.max_concurrency).values())
+        if pages > self.max_pages:
             raise DocumentsRefusedError(
                 f"The PDFs to send have {pages} pages, more than max_pages={self.max_pages}; nothing was sent."
             )
-
-    def _pages(self, source: Storage, files: list[SourceFile]) -> int:
-        from airflow_provider_llamabatch.execution.pages import pages_by_path
-
-        return sum(pages_by_path(source, files, threads=self.max_concurrency).values())
 
     def _upload(
         self,
@@ -258,23 +258,35 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         is_last_try: bool,
     ) -> Uploaded:
         from airflow_provider_llamabatch.execution import concurrency
-        from airflow_provider_llamabatch.execution.uploading import Uploaded, Uploader
+        from airflow_provider_llamabatch.execution.uploading import Target, Uploaded, Uploader
         from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
         if not files and not (self.mirror and self.directory_id):
             return Uploaded()
         report_read(source)
-        # before the event loop begins: it asks Airflow for the connection
-        settings = concurrency.settings_for(hook, self.project_id, self.organization_id)
+        target = Target(
+            directory_id=self.directory_id,
+            name=self.directory_name,
+            type=self.directory_type,
+            identity=identity,
+            scope="" if self.changed_only or self.directory_id is None else identity,
+            mirror=self.mirror,
+            max_files=self.max_files_per_directory,
+        )
 
-        async def upload() -> Uploaded:
-            async with AsyncClient(settings, max_connections=self.max_concurrency) as client:
-                target, limit = self._target(identity), self.max_concurrency
-                uploader = Uploader(client, source, target, self.log, limit, known, is_last_try)
-                return await uploader.upload(files)
+        def upload() -> Uploaded:
+            settings = concurrency.settings_for(hook, self.project_id, self.organization_id)
+            client, limit = AsyncClient(settings, max_connections=self.max_concurrency), self.max_concurrency
+            uploader = Uploader(client, source, target, self.log, limit, known, is_last_try)
+
+            async def uploading() -> Uploaded:
+                async with client:
+                    return await uploader.upload(files)
+
+            return concurrency.run(uploading(), threads=limit)
 
         with span("llamabatch.upload", files=len(files), source=source.url):
-            uploaded = concurrency.run(upload(), threads=self.max_concurrency)
+            uploaded = concurrency.with_new_key(hook, upload)
         self.log.info(
             "Uploaded %s files (%s bytes), %s were there already, %s removed; directories: %s",
             uploaded.uploaded,
@@ -284,19 +296,6 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             ", ".join(uploaded.directory_ids) or "none",
         )
         return uploaded
-
-    def _target(self, identity: str) -> Target:
-        from airflow_provider_llamabatch.execution.uploading import Target
-
-        return Target(
-            directory_id=self.directory_id,
-            name=self.directory_name,
-            type=self.directory_type,
-            identity=identity,
-            scope="" if self.changed_only or self.directory_id is None else identity,
-            mirror=self.mirror,
-            max_files=self.max_files_per_directory,
-        )
 
     def _summary(self, uploaded: Uploaded, reused: dict[str, Row], record: str | None) -> dict[str, Any]:
         skipped = [row for row in uploaded.rows.values() if row.directory_file_id is None and not row.reused]

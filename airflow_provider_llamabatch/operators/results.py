@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, XComArg
@@ -168,6 +169,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch and write what is not written yet, then the manifest."""
         from airflow_provider_llamabatch.documents import manifest, result_plan, rows, upload_plan
+        from airflow_provider_llamabatch.execution.concurrency import with_new_key
         from airflow_provider_llamabatch.execution.reusing import as_before, keep_results
         from airflow_provider_llamabatch.execution.saving import Checkpoints
         from airflow_provider_llamabatch.storage import Storage
@@ -196,7 +198,8 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             if self.keep_earlier:
                 documents = rows.with_earlier(documents, self._earlier(target), known)
             path = result_plan.manifest_name(ti.map_index)
-            documents, failures = self._save(hook, target, checkpoints, documents, outputs)
+            save = partial(self._save, hook, target, checkpoints, documents, outputs)
+            documents, failures = with_new_key(hook, save)
             documents = as_before(target, documents, path)
             self._write_records(hook, target, documents, outputs)
             if self.upload is not None and path == result_plan.MANIFEST:

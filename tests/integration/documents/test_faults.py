@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_llamabatch.exceptions import RequestRefusedError, StorageError
+from airflow_provider_llamabatch.execution import concurrency, following
 from airflow_provider_llamabatch.llamacloud import calls
 from tests.integration.documents.conftest import fill, rows_of, run_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
@@ -195,3 +197,56 @@ def test_a_save_onto_a_full_disk_names_the_file_and_goes_on_when_there_is_room(
     assert line.save(target)["saved"] == 60
     assert results_seen(emulator) - before == 60 - len(saved)
     assert len(rows_of(target)) == 60
+
+
+@pytest.fixture
+def rotate_once(
+    emulator: LlamaCloudEmulator, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], None]:
+    """Return a function after which the key is changed as soon as a task has read its connection for many requests."""
+    read = concurrency.settings_for
+
+    def arm() -> None:
+        keys = iter(["llx-second-key"])
+
+        def and_rotate(*arguments: Any) -> Any:
+            settings = read(*arguments)
+            for key in keys:
+                emulator.control.set_api_key(key)
+                connect(password=key, host=emulator.url)
+            return settings
+
+        for module in (concurrency, following):
+            monkeypatch.setattr(module, "settings_for", and_rotate)
+
+    return arm
+
+
+def test_a_key_that_is_changed_during_an_upload_is_taken(
+    line: Line, source: Path, rotate_once: Callable[[], None]
+):
+    fill(source, {"a.txt": b"a", "b.txt": b"b"})
+    rotate_once()
+    assert line.names_in(line.upload(source=str(source))) == ["a.txt", "b.txt"]
+
+
+def test_a_key_that_is_changed_during_a_save_is_taken(
+    line: Line, source: Path, target: Path, rotate_once: Callable[[], None]
+):
+    fill(source, {"a.txt": b"a", "b.txt": b"b"})
+    line.process(line.upload(source=str(source), target=str(target)))
+    rotate_once()
+    assert line.save(target)["saved"] == 2
+
+
+def test_a_key_that_is_changed_while_a_follow_up_directory_is_made_is_taken(
+    line: Line, source: Path, hook: LlamaBatchHook, rotate_once: Callable[[], None]
+):
+    fill(source, {"a.txt": b"a", "b.txt": b"b"})
+    [directory_id] = line.upload(source=str(source))
+    files = [file.id for file in hook.iterate(calls.list_directory_files(directory_id))]
+    rotate_once()
+    log: Any = logging.getLogger()
+    made = following.follow_up_directory(hook, directory_id, files, "again", log, None, None)
+    assert made is not None
+    assert sorted(made[1].values()) == sorted(files)
