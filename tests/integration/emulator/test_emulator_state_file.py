@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIRECTORIES = "/api/v1/beta/directories"
+OPEN_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # SQLite's mark of a transaction that is not over
 
 
 def client(emulator: LlamaCloudEmulator) -> httpx.Client:
@@ -63,8 +64,10 @@ def program(file: Path, *before: str) -> Iterator[tuple[subprocess.Popen[str], h
 
 def is_written(file: Path, id_: str) -> bool:
     """Whether a record is in the file of an emulator that runs."""
-    copy = file.with_name("copy")
+    copy, journal = file.with_name("copy"), file.with_name(f"{file.name}-journal")
     shutil.copy(file, copy)
+    if journal.exists() and journal.read_bytes().startswith(OPEN_JOURNAL):  # which a kill would undo
+        return False
     with contextlib.closing(sqlite3.connect(copy)) as database, contextlib.suppress(sqlite3.DatabaseError):
         return any(id_ in records.decode() for (records,) in database.execute("SELECT records FROM state"))
     return False
