@@ -160,19 +160,19 @@ def _files(
 
 def _names(hook: LlamaBatchHook, directory_id: str | None, scope: dict[str, Any]) -> dict[str, str]:
     """Return what the directory's files are called, nothing where it is gone."""
+    from airflow_provider_llamabatch.batches.evidence import unless_gone
     from airflow_provider_llamabatch.defaults import PAGE_SIZE
     from airflow_provider_llamabatch.documents.upload_plan import SOURCE_PATH
 
     if directory_id is None:
         return {}
     call = calls.list_directory_files(directory_id, page_size=PAGE_SIZE, **scope)
-    try:
+    with unless_gone():
         return {
             file.id: str((file.metadata or {}).get(SOURCE_PATH) or file.display_name or file.id)
             for file in hook.iterate(call)
         }
-    except NotFoundError:
-        return {}
+    return {}
 
 
 def _statuses(

@@ -8,10 +8,10 @@ id of the one it stands for, and both are looked for after a lost response and b
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_llamabatch import configuration
+from airflow_provider_llamabatch.batches.evidence import unless_gone
 from airflow_provider_llamabatch.defaults import (
     LOOKUP_PAUSES,
     MAX_UPLOAD_ATTEMPTS,
@@ -25,7 +25,7 @@ from airflow_provider_llamabatch.execution.concurrency import (
     with_new_key,
 )
 from airflow_provider_llamabatch.llamacloud import calls
-from airflow_provider_llamabatch.llamacloud.errors import ConflictError, LlamaCloudError, NotFoundError
+from airflow_provider_llamabatch.llamacloud.errors import ConflictError, LlamaCloudError
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown
 from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 
@@ -163,7 +163,7 @@ async def _only(
     if surplus and not await _has_batch(client, directory_id):
 
         async def remove(file: DirectoryFile) -> None:
-            with contextlib.suppress(NotFoundError):
+            with unless_gone():
                 await client.send(calls.delete_directory_file(directory_id, file.id))
 
         await for_each(surplus, remove, limit=limit)
@@ -179,12 +179,9 @@ async def _directory_called(client: AsyncClient, name: str) -> Directory | None:
 
 
 async def _is_there(client: AsyncClient, directory_id: str) -> bool:
-    try:
+    with unless_gone():
         return (await client.send(calls.get_directory(directory_id))).deleted_at is None
-    except NotFoundError as error:
-        if not error.from_api:  # a gateway does not know what there is
-            raise
-        return False
+    return False
 
 
 async def _has_batch(client: AsyncClient, directory_id: str) -> bool:

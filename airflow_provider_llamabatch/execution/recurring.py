@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_llamabatch.assets import directory_uri
+from airflow_provider_llamabatch.batches.evidence import unless_gone
 from airflow_provider_llamabatch.batches.record import DIRECTORY_KEY
 from airflow_provider_llamabatch.batches.submission import ADOPTION_PAUSES
 from airflow_provider_llamabatch.defaults import PAGE_SIZE
@@ -18,7 +19,7 @@ from airflow_provider_llamabatch.documents.upload_plan import identity_of
 from airflow_provider_llamabatch.execution.directory_record import DirectoryRecord
 from airflow_provider_llamabatch.execution.following import follow_up_directory
 from airflow_provider_llamabatch.llamacloud import calls
-from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, NotFoundError
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
@@ -135,9 +136,10 @@ class Recurring:
 
     def _with_job(self, batch: Batch, directory_id: str) -> list[str] | None:
         """Return the original ids of the files that a batch gave a job; None where that can no longer be told."""
-        try:
+        origin: dict[str, str] | None = None
+        with unless_gone():
             origin = {file.id: file.unique_id or "" for file in self._files(directory_id)}
-        except NotFoundError:
+        if origin is None:
             return None
         results = self.hook.get_batch(batch.id, expand_results=True, **self.scope).results or ()
         return [
@@ -156,13 +158,10 @@ class Recurring:
         return list(self.hook.iterate(call))
 
     def _is_called(self, directory_id: str, name: str) -> bool:
-        try:
+        with unless_gone():
             found = self.hook.send(calls.get_directory(directory_id, **self.scope))
-        except NotFoundError as error:
-            if not error.from_api:  # a gateway does not know what there is
-                raise
-            return False
-        return found.name == name and found.deleted_at is None
+            return found.name == name and found.deleted_at is None
+        return False
 
     def _directory_called(self, name: str) -> str | None:
         call = calls.list_directories(name=name, page_size=PAGE_SIZE, **self.scope)

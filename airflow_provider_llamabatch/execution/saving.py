@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from airflow_provider_llamabatch.batches.evidence import unless_gone
 from airflow_provider_llamabatch.defaults import (
     DOWNLOAD_ATTEMPTS,
     INLINE_RESULT_BYTES,
@@ -222,10 +223,9 @@ class Saver:
             except NotFoundError as error:
                 if not error.from_api:
                     raise
-                try:
+                result = JobResult(manifest.NO_RESULT, str(error))
+                with unless_gone():
                     result = await self._ask(row, ())
-                except NotFoundError:
-                    result = JobResult(manifest.NO_RESULT, str(error))
                 if result.status not in {manifest.COMPLETED, manifest.NO_RESULT}:
                     return result
                 if pause is None:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
+from airflow_provider_llamabatch.batches.evidence import unless_gone
 from airflow_provider_llamabatch.defaults import (
     MAX_UPLOAD_ATTEMPTS,
     PAGE_SIZE,
@@ -29,7 +30,6 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     ConflictError,
     InvalidInputError,
     LlamaCloudError,
-    NotFoundError,
     RefusedError,
 )
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown
@@ -283,7 +283,7 @@ class Uploader:
         return None
 
     async def _delete(self, held: Held) -> None:
-        with contextlib.suppress(NotFoundError):
+        with unless_gone():
             await self.client.send(calls.delete_directory_file(held.directory_id, held.id))
         self.result.removed += 1
 

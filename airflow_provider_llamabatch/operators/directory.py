@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
@@ -363,8 +362,8 @@ class DeleteDirectoryOperator(LineageMixin, BaseOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Delete the directories."""
+        from airflow_provider_llamabatch.batches.evidence import unless_gone
         from airflow_provider_llamabatch.llamacloud import calls
-        from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
 
         given = self.directory_id
         directory_ids = [given] if isinstance(given, str) else list(given or ())
@@ -377,7 +376,7 @@ class DeleteDirectoryOperator(LineageMixin, BaseOperator):
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             push_link(context, hook, self.project_id)
             for directory_id in directory_ids:
-                with contextlib.suppress(NotFoundError):
+                with unless_gone():
                     hook.send(calls.delete_directory(directory_id, **scope))
                 self.log.info("Deleted directory %s", directory_id)
         return directory_ids

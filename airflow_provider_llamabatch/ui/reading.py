@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_llamabatch.batches.evidence import unless_gone
 from airflow_provider_llamabatch.defaults import PAGE_SIZE
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.call import Walk
@@ -165,11 +167,10 @@ class Reader:
 
     def _names(self, batch: Batch) -> tuple[dict[str, str], bool]:
         """Return the names of a batch's files, and whether the directory is gone."""
-        try:
+        with unless_gone(), suppress(InvalidInputError):
             files = self._read_files(batch.source_directory_id or "", None)
-        except (NotFoundError, InvalidInputError):
-            return {}, True
-        return {file.id: file.display_name for file in files if file.display_name}, False
+            return {file.id: file.display_name for file in files if file.display_name}, False
+        return {}, True
 
     def _job_states(self, job_type: str, ids: list[str]) -> dict[str, JobState]:
         if job_type == EXTRACT:  # in full they would bring their results

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
 from airflow_provider_llamabatch.ui.reading import Detail, Reader
 from airflow_provider_llamabatch.ui.views.batch import preview
 
@@ -74,3 +76,14 @@ def test_files_that_are_not_shown_any_more_are_not_the_last_word_though_their_jo
     emulator.control.advance(5000)
 
     assert not read(reader, batch.id, running).has_ended
+
+
+def test_a_directory_is_shown_as_deleted_only_by_the_apis_own_word(emulator, hook, reader, batch):
+    page = emulator.control.add_fault(kind="html", status=404, path="/files$")
+    with pytest.raises(NotFoundError):
+        read(reader, batch.id)
+    emulator.control.remove_fault(page)
+    assert not read(reader, batch.id).directory_is_gone
+
+    hook.send(calls.delete_directory(batch.source_directory_id))
+    assert read(reader, batch.id).directory_is_gone

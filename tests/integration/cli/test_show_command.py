@@ -84,6 +84,17 @@ class TestShow:
 
         assert all(file["file"].startswith("dfl-") for file in shown["files"])
 
+    def test_a_gateways_page_does_not_pass_for_a_directory_that_is_gone(
+        self, command, batch, emulator, no_waiting
+    ):
+        emulator.control.advance(600)
+        emulator.control.add_fault(kind="html", status=404, path="/files$")
+
+        code, out, error = command("show", batch.id, "--output", "json")
+
+        assert (code, out) == (1, "")
+        assert "/files was answered with 404" in error
+
     def test_an_unknown_batch_is_one_sentence(self, command):
         code, out, error = command("show", "bat-nope")
 

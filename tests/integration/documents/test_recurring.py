@@ -14,6 +14,7 @@ from airflow_provider_llamabatch.assets import directory_uri
 from airflow_provider_llamabatch.documents.new_files import Processed
 from airflow_provider_llamabatch.exceptions import BatchFailedError, RequestRefusedError
 from airflow_provider_llamabatch.llamacloud import calls
+from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
 from tests.integration.conftest import TaskStateStore
@@ -323,3 +324,26 @@ def test_a_night_that_failed_and_is_cleared_later_takes_only_what_no_other_night
     assert len(nights.night(1)) == 1  # somebody clears it, once the next night has made up for it
     assert set(nights.paid().values()) == {1}
     assert len(nights.paid()) == 3
+
+
+def test_a_gateways_page_does_not_make_files_done_that_got_no_job(nights: Nights, no_waiting: None):
+    class DiedError(Exception):
+        pass
+
+    def die() -> None:
+        raise DiedError
+
+    nights.arrive(2)
+    nights.emulator.control.change(mapping_error_files=("002.txt",))
+    with pytest.raises(DiedError):
+        nights.night(1, between=die)
+    nights.emulator.control.advance(LATER)
+    nights.emulator.control.change(mapping_error_files=())
+    inbox = nights.directory_id
+    page = nights.emulator.control.add_fault(
+        kind="html", status=404, path=f"/directories/(?!{inbox})[^/]+/files$"
+    )
+    with pytest.raises(NotFoundError):
+        nights.night(2)
+    nights.emulator.control.remove_fault(page)
+    assert len(nights.night(2)) == 1
