@@ -2,16 +2,16 @@
 Only what is new in a directory that others keep filling: a follow-up directory per run, each file paid for once.
 
 What was processed is kept in an Airflow Variable, one per task and directory, on every Airflow version: the version of
-each file that got a job, and what was about to be submitted and has not been seen to end.
+each file that got a job, and what was about to be submitted, since when, and has not been seen to end.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY
+from airflow_provider_llamabatch.defaults import LISTED_SECONDS, MAX_FILES_PER_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,11 +24,13 @@ class Processed:
     """
     What is known of a directory. ``done`` holds the version of each file that got a job, by the file's id.
 
-    ``pending`` holds, by follow-up directory, the versions of files whose batch was not yet seen to end.
+    ``pending`` holds, by follow-up directory, the versions of files whose batch was not yet seen to end, and
+    ``taken_at`` when that was noted, in epoch seconds by the worker's clock.
     """
 
     done: dict[str, str] = field(default_factory=dict)
     pending: dict[str, dict[str, str]] = field(default_factory=dict)
+    taken_at: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, text: str | None) -> Processed:
@@ -38,16 +40,21 @@ class Processed:
         try:
             value = json.loads(text)
             done, pending = value["done"], value.get("pending") or {}
+            taken_at = value.get("taken_at") or {}
             versions = [version for files in (done, *pending.values()) for version in files.values()]
-            if all(isinstance(version, str) for version in versions):
-                return cls(done, pending)
+            are_times = all(isinstance(time, (int, float)) for time in taken_at.values())
+            if are_times and all(isinstance(version, str) for version in versions):
+                return cls(done, pending, taken_at)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             pass
         raise ValueError(f"holds {text!r:.100}, which is not what was processed of a directory")
 
     def to_json(self) -> str:
         """Return it as text."""
-        return json.dumps({"done": self.done, "pending": self.pending}, separators=(",", ":"))
+        value: dict[str, Any] = {"done": self.done, "pending": self.pending}
+        if self.taken_at:
+            value["taken_at"] = self.taken_at
+        return json.dumps(value, separators=(",", ":"))
 
     def new(self, files: Iterable[DirectoryFile]) -> list[DirectoryFile]:
         """Return the files that no run has processed in their present version, the oldest first, at most 1,000."""
@@ -60,13 +67,24 @@ class Processed:
         new.sort(key=lambda file: (str(file.updated_at), file.id))
         return new[:MAX_FILES_PER_DIRECTORY]
 
-    def take(self, directory_id: str, files: Iterable[DirectoryFile]) -> None:
+    def take(self, directory_id: str, files: Iterable[DirectoryFile], *, at: float | None = None) -> None:
         """Note, before a batch is submitted over a follow-up directory, which files in which version it holds."""
         self.pending[directory_id] = {file.id: version_of(file) for file in files}
+        if at is not None:
+            self.taken_at[directory_id] = at
+
+    def may_be_unlisted(self, directory_id: str, now: float) -> bool:
+        """Say whether the batch over a follow-up directory may be so young, by any worker's clock, that lists lag."""
+        return now - self.taken_at.get(directory_id, now) < LISTED_SECONDS
+
+    def let_go(self, directory_id: str) -> dict[str, str]:
+        """Forget that a batch was about to be submitted; return the versions of its files, none if it was not."""
+        self.taken_at.pop(directory_id, None)
+        return self.pending.pop(directory_id, {})
 
     def ended(self, directory_id: str, with_job: Iterable[str] | None) -> None:
         """Take in that a batch has ended: files ``with_job`` (None: all of them) are done, the others are new again."""
-        versions = self.pending.pop(directory_id, {})
+        versions = self.let_go(directory_id)
         ids = versions if with_job is None else with_job
         self.done.update({id_: versions[id_] for id_ in ids if id_ in versions})
 

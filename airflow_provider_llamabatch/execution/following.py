@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_llamabatch import configuration
-from airflow_provider_llamabatch.batches.evidence import unless_gone
+from airflow_provider_llamabatch.batches.evidence import of_directory, unless_gone
 from airflow_provider_llamabatch.defaults import (
     LOOKUP_PAUSES,
     MAX_UPLOAD_ATTEMPTS,
@@ -186,7 +186,8 @@ async def _is_there(client: AsyncClient, directory_id: str) -> bool:
 
 async def _has_batch(client: AsyncClient, directory_id: str) -> bool:
     call = calls.list_batches(source_directory_id=directory_id, page_size=PAGE_SIZE)
-    return any([batch.status not in FAILED_STATUSES async for batch in iterate(client, call)])
+    listed = [batch async for batch in iterate(client, call)]
+    return any(batch.status not in FAILED_STATUSES for batch in of_directory(listed, directory_id))
 
 
 async def _file_with(client: AsyncClient, directory_id: str, unique_id: str) -> DirectoryFile | None:

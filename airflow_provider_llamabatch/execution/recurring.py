@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from time import sleep
+from time import sleep, time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_llamabatch.assets import directory_uri
-from airflow_provider_llamabatch.batches.evidence import unless_gone
+from airflow_provider_llamabatch.batches.evidence import of_directory, unless_gone
 from airflow_provider_llamabatch.batches.record import DIRECTORY_KEY
 from airflow_provider_llamabatch.batches.submission import ADOPTION_PAUSES
 from airflow_provider_llamabatch.defaults import PAGE_SIZE
@@ -70,7 +70,7 @@ class Recurring:
             return self._going_on(mine, batch)
         self._settle(processed, besides=mine)
         processed.prune(files)
-        taken = set(processed.pending.pop(mine or "", ()))
+        taken = set(processed.let_go(mine or ""))
         new = processed.new(files)
         if not new:
             # Its batch may have ended within the minute in which a list need not show it.
@@ -89,7 +89,7 @@ class Recurring:
                 f"What is new in {self.directory_id} cannot be added to another directory"
             )
         directory_id, origin = followed
-        processed.take(directory_id, [file for file in new if file.id in origin.values()])
+        processed.take(directory_id, [file for file in new if file.id in origin.values()], at=time())
         self._save(processed)
         return directory_id, origin, None
 
@@ -97,7 +97,8 @@ class Recurring:
         """Note, before a batch is submitted over them, which files are tried again."""
         again = set(origin.values())
         processed = self._load()
-        processed.take(follow_up_id, [file for file in self._files(self.directory_id) if file.id in again])
+        files = [file for file in self._files(self.directory_id) if file.id in again]
+        processed.take(follow_up_id, files, at=time())
         self._save(processed)
 
     def ended(self, follow_up_id: str, with_job: Iterable[str]) -> None:
@@ -122,36 +123,52 @@ class Recurring:
         return mine, {file.id: file.unique_id or "" for file in self._files(mine)}, batch
 
     def _settle(self, processed: Processed, besides: str | None) -> None:
-        """Find out what became of batches of runs that never saw them end."""
-        for directory_id in [key for key in processed.pending if key != besides]:
-            batch = self._batch_over(directory_id)
+        """
+        Find out what became of batches of runs that never saw them end.
+
+        One that may be too young for the list is looked for as after a lost answer, all of them together.
+        """
+        found: dict[str, Batch | None] = {}
+        sought = [key for key in processed.pending if key != besides]
+        for pause in ADOPTION_PAUSES if sought else ():
+            sleep(pause)
+            found.update({directory_id: self._batch_over(directory_id) for directory_id in sought})
+            now = time()
+            sought = [key for key in sought if found[key] is None and processed.may_be_unlisted(key, now)]
+            if not sought:
+                break
+        for directory_id, batch in found.items():
             if batch is None:
                 processed.ended(directory_id, ())
             elif batch.is_terminal:
-                processed.ended(directory_id, self._with_job(batch, directory_id))
-                self.log.warning(
-                    "An earlier run did not see batch %s end; its files are not taken again: clear that run",
-                    batch.id,
-                )
+                self._ended_unseen(processed, directory_id, batch)
 
-    def _with_job(self, batch: Batch, directory_id: str) -> list[str] | None:
-        """Return the original ids of the files that a batch gave a job; None where that can no longer be told."""
+    def _ended_unseen(self, processed: Processed, directory_id: str, batch: Batch) -> None:
+        """Note which files a batch gave a job, all of them where that can no longer be told."""
         origin: dict[str, str] | None = None
+        with_job: list[str] | None = None
         with unless_gone():
             origin = {file.id: file.unique_id or "" for file in self._files(directory_id)}
-        if origin is None:
-            return None
-        results = self.hook.get_batch(batch.id, expand_results=True, **self.scope).results or ()
-        return [
-            origin[result.source_directory_file_id]
-            for result in results
-            if result.job_reference and result.source_directory_file_id in origin
-        ]
+        if origin is not None:
+            results = self.hook.get_batch(batch.id, expand_results=True, **self.scope).results
+            if results is None:  # they may come yet, and until then each file may have been paid for
+                return
+            with_job = [
+                origin[result.source_directory_file_id]
+                for result in results
+                if result.job_reference and result.source_directory_file_id in origin
+            ]
+        processed.ended(directory_id, with_job)
+        self.log.warning(
+            "An earlier run did not see batch %s end; its files are not taken again: clear that run",
+            batch.id,
+        )
 
     def _batch_over(self, directory_id: str) -> Batch | None:
         """Return the newest batch over a directory that made something."""
         found = self.hook.list_batches(source_directory_id=directory_id, **self.scope)
-        return next((batch for batch in found if batch.status not in FAILED_STATUSES), None)
+        its_own = of_directory(found, directory_id)
+        return next((batch for batch in its_own if batch.status not in FAILED_STATUSES), None)
 
     def _files(self, directory_id: str) -> list[DirectoryFile]:
         call = calls.list_directory_files(directory_id, page_size=PAGE_SIZE, **self.scope)

@@ -140,6 +140,33 @@ def line(new_line: Callable[[str], Line]) -> Line:
 
 
 @pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Airflow's Variables, in memory."""
+    kept: dict[str, str] = {}
+    monkeypatch.setattr("airflow_provider_llamabatch.airflow_compat.get_variable", kept.get)
+    monkeypatch.setattr(
+        "airflow_provider_llamabatch.airflow_compat.set_variable",
+        lambda name, value, description: kept.__setitem__(name, value),
+    )
+    return kept
+
+
+@pytest.fixture
+def paused(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses before looks for what a list may not show yet; none is made."""
+    pauses: list[float] = []
+    monkeypatch.setattr("airflow_provider_llamabatch.execution.recurring.sleep", pauses.append)
+    return pauses
+
+
+@pytest.fixture
+def nights(hook: Any, emulator: Any, new_context: Any, variables: object, paused: object) -> Any:
+    from tests.integration.documents.nights import Nights
+
+    return Nights(hook, emulator, new_context)
+
+
+@pytest.fixture
 def attach_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """
     Return a function that puts a bucket ``documents`` behind a scheme such as ``gs``, in a folder that it returns.

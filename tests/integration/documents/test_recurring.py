@@ -3,104 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_llamabatch.assets import directory_uri
 from airflow_provider_llamabatch.documents.new_files import Processed
 from airflow_provider_llamabatch.exceptions import BatchFailedError, RequestRefusedError
 from airflow_provider_llamabatch.llamacloud import calls
-from airflow_provider_llamabatch.llamacloud.errors import NotFoundError
-from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
 from tests.integration.conftest import TaskStateStore
 from tests.integration.documents.conftest import LATER, rows_of
+from tests.integration.documents.nights import DiedError, Nights, die
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
-    from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 
 pytestmark = pytest.mark.usefixtures("connection")
-
-
-@pytest.fixture(autouse=True)
-def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Airflow's Variables, in memory."""
-    kept: dict[str, str] = {}
-    monkeypatch.setattr("airflow_provider_llamabatch.airflow_compat.get_variable", kept.get)
-    monkeypatch.setattr(
-        "airflow_provider_llamabatch.airflow_compat.set_variable",
-        lambda name, value, description: kept.__setitem__(name, value),
-    )
-    return kept
-
-
-class Nights:
-    def __init__(self, hook: LlamaBatchHook, emulator: LlamaCloudEmulator, new_context: Any) -> None:
-        self.hook, self.emulator, self._new_context = hook, emulator, new_context
-        self.directory_id = hook.send(calls.create_directory(name="inbox", type="user")).id
-        self.count = 0
-        self.contexts: dict[int, Any] = {}
-
-    def arrive(self, files: int) -> None:
-        for _ in range(files):
-            self.count += 1
-            name = f"{self.count:03}.txt"
-            content = f"document {self.count}".encode()
-            self.hook.send(calls.upload_directory_file(self.directory_id, content, display_name=name))
-        self.emulator.control.advance(60)
-
-    def night(
-        self, number: int, *, between: Callable[[], None] = lambda: None, **arguments: Any
-    ) -> list[str]:
-        """Run one night's task to its end; return the original ids of the files that got a job."""
-        context = self.contexts.setdefault(number, self._new_context(f"night-{number}", "create"))
-        create = CreateBatchOperator(
-            task_id="create",
-            source_directory_id=self.directory_id,
-            configuration_id="cfg-PARSE_AGENTIC",
-            wait_for_jobs=True,
-            only_new=True,
-            deferrable=True,
-            **arguments,
-        )
-        step: Callable[[], Any] = lambda: create.execute(context)  # noqa: E731
-        while True:
-            try:
-                step()
-                break
-            except TaskDeferred as deferred:
-                between()
-                self.emulator.control.advance(LATER)
-                batch_id = deferred.trigger.batch_id
-                event = {"batch_id": batch_id, "reason": self.hook.get_batch(batch_id).status.lower()}
-                step = partial(create.execute_complete, context, event)
-        outcomes = context["ti"].xcoms["job_references"]
-        assert {outcome["status"] for outcome in outcomes} == {"COMPLETED"}
-        return [outcome["source_directory_file_id"] for outcome in outcomes]
-
-    def paid(self) -> Counter[str]:
-        """Return how often each document was given to a job that is paid for."""
-        jobs: Counter[str] = Counter()
-        for batch in self.hook.list_batches():
-            for result in self.hook.get_batch(batch.id, expand_results=True).results or ():
-                if result.job_reference:
-                    job = self.hook.send(calls.get_parse_job(result.job_reference.id, expand=("text",)))
-                    assert job.text is not None
-                    jobs[job.text.pages[0].text or ""] += 1
-        return jobs
-
-
-@pytest.fixture
-def nights(hook: LlamaBatchHook, emulator: LlamaCloudEmulator, new_context: Any) -> Nights:
-    return Nights(hook, emulator, new_context)
 
 
 def test_thirty_nights_with_one_that_failed_one_cleared_and_a_file_that_arrives_in_between(nights: Nights):
@@ -139,12 +62,6 @@ def test_a_night_without_anything_new_is_skipped(nights: Nights):
 
 
 def test_what_a_run_that_died_has_paid_for_is_not_paid_again(nights: Nights):
-    class DiedError(Exception):
-        pass
-
-    def die() -> None:
-        raise DiedError
-
     nights.arrive(3)
     with pytest.raises(DiedError):
         nights.night(1, between=die)
@@ -162,12 +79,6 @@ def test_what_a_run_that_died_has_paid_for_is_not_paid_again(nights: Nights):
 def test_a_run_that_died_goes_on_with_its_batch_though_its_directory_is_not_listed_yet(
     nights: Nights, keeps_state: bool
 ):
-    class DiedError(Exception):
-        pass
-
-    def die() -> None:
-        raise DiedError
-
     nights.arrive(3)
     context = nights.contexts[1] = nights._new_context("night-1", "create")
     if not keeps_state:
@@ -324,26 +235,3 @@ def test_a_night_that_failed_and_is_cleared_later_takes_only_what_no_other_night
     assert len(nights.night(1)) == 1  # somebody clears it, once the next night has made up for it
     assert set(nights.paid().values()) == {1}
     assert len(nights.paid()) == 3
-
-
-def test_a_gateways_page_does_not_make_files_done_that_got_no_job(nights: Nights, no_waiting: None):
-    class DiedError(Exception):
-        pass
-
-    def die() -> None:
-        raise DiedError
-
-    nights.arrive(2)
-    nights.emulator.control.change(mapping_error_files=("002.txt",))
-    with pytest.raises(DiedError):
-        nights.night(1, between=die)
-    nights.emulator.control.advance(LATER)
-    nights.emulator.control.change(mapping_error_files=())
-    inbox = nights.directory_id
-    page = nights.emulator.control.add_fault(
-        kind="html", status=404, path=f"/directories/(?!{inbox})[^/]+/files$"
-    )
-    with pytest.raises(NotFoundError):
-        nights.night(2)
-    nights.emulator.control.remove_fault(page)
-    assert len(nights.night(2)) == 1

@@ -7,6 +7,7 @@ import pytest
 from airflow_provider_llamabatch.documents.new_files import Processed, version_of
 from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
 
+NOW = 1_800_000_000.0
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -64,6 +65,29 @@ def test_the_variable_is_compact_json():
     assert state.to_json() == '{"done":{"dfl-1":"file-1@"},"pending":{"dir-2":{"dfl-3":"file-3@"}}}'
 
 
+def test_when_a_batch_was_about_to_be_submitted_is_kept_as_long_as_it_is_under_way():
+    state = Processed()
+    state.take("dir-1", [file(1)], at=7.0)
+    state.take("dir-2", [file(2)], at=8.0)
+    state.ended("dir-1", None)
+
+    assert Processed.from_json(state.to_json()) == state
+    assert state.taken_at == {"dir-2": 8.0}
+
+
+@pytest.mark.parametrize(
+    ("at", "unlisted"),
+    [(NOW, True), (NOW - 3599, True), (NOW - 3600, False), (NOW + 9e9, True), (None, True)],
+)
+def test_a_batch_may_be_on_no_list_yet_within_an_hour_or_where_nobody_noted_when_it_was_submitted(
+    at: float | None, unlisted: bool
+):
+    state = Processed()
+    state.take("dir-1", [file(1)], at=at)
+
+    assert state.may_be_unlisted("dir-1", NOW) is unlisted
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -77,6 +101,8 @@ def test_the_variable_is_compact_json():
         '{"done": {}, "pending": ["dir-1"]}',
         '{"done": {}, "pending": {"dir-1": ["dfl-1"]}}',
         '{"done": {}, "pending": {"dir-1": {"dfl-1": []}}}',
+        '{"done": {}, "taken_at": 7}',
+        '{"done": {}, "taken_at": {"dir-1": "soon"}}',
         "[" * 100_000,
     ],
 )
