@@ -90,6 +90,17 @@ def _is_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
+def _is_of_batch(id_: str) -> bool:
+    from airflow_provider_llamabatch.llamacloud.call import checked_id
+    from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+
+    try:
+        checked_id("batch_id", id_)
+    except InvalidInputError:  # it names an argument, and nobody gave one
+        return False
+    return True
+
+
 def read_record(value: Any, *, listed_seconds: float, key: str = RECORD_KEY) -> Record | None:
     """
     Return the record in what is stored under ``key``, None if nothing is; raises ``RecordUnreadableError``.
@@ -113,6 +124,8 @@ def _read(value: Any, listed_seconds: float) -> Record:
     batch_id = value["batch_id"]
     if batch_id != "" and not _is_id(batch_id):
         raise ValueError("batch_id is no id")
+    if batch_id != "" and not _is_of_batch(batch_id):
+        raise ValueError("batch_id is no id of a batch")
     common: dict[str, Any] = {
         "max_tries": _count(value, "max_tries"),
         "seen": _ids(value["seen"]),

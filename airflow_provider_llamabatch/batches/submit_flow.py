@@ -56,7 +56,7 @@ class SubmitFlow:
     """
     Submits ``request`` by the POST ``create``, or finds the batch that an earlier try submitted.
 
-    ``host`` is only for the log; ``clock`` gives epoch seconds.
+    ``host`` is only for the log; ``clock`` gives epoch seconds, and ``began`` is when the try did, where that is known.
     """
 
     request: Request
@@ -66,6 +66,7 @@ class SubmitFlow:
     log: Logger | TaskLogger
     host: str = ""
     random: Callable[[], float] = random
+    began: float | None = None
     _lookups: Lookups = field(init=False, repr=False)
     _keeper: RecordKeeper = field(init=False, repr=False)
     _recorded: Action | None = None
@@ -77,7 +78,9 @@ class SubmitFlow:
 
     def __post_init__(self) -> None:
         self._lookups = Lookups(self.request, self.clock, self.log)
-        self._keeper = RecordKeeper(self.request, self.task, self.clock, self.log, self.clock())
+        now = self.clock()
+        try_began = now if self.began is None else self.began
+        self._keeper = RecordKeeper(self.request, self.task, self.clock, self.log, now, try_began)
 
     def submit_or_rejoin(self) -> Flow[Submission]:
         """

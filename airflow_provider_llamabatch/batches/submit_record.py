@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.batches.flow import Flow
     from airflow_provider_llamabatch.batches.submission import Request, TaskFacts
 
+_UNREAD = object()
 OVERTAKEN = "A later try of this task has taken over, so this one submits nothing and returns nothing."
 
 
@@ -36,28 +37,39 @@ class RecordKeeper:
     clock: Callable[[], float]
     log: Logger | TaskLogger
     began: float
+    try_began: float
     own: Record | None = None
     overtaken: bool = False  # a later try has written a record, so this process has been given up
     stood_still: bool = False  # it may have written over the record of a later try
     _loaded: object = None  # the mark of the stored value that was decided by
+    _found: object = _UNREAD  # the mark of the one that was there at first
     _loaded_at: float = 0.0
 
     def load(self) -> Flow[Record | None]:
         """
         Load the record that counts; with ``fresh`` only one that this process has written.
 
+        A higher number says that a later try has taken over. With ``fresh`` a record that was there already, and dates
+        from before this try began, says nothing: no later try can have written it.
+
         Raises ``RecordUnreadableError``.
         """
         self._loaded_at = self.clock()
         value = yield LoadRecord()
         self._loaded = _mark(value)
+        if self._found is _UNREAD:
+            self._found = self._loaded
         try:
             record = read_record(value, listed_seconds=defaults.LISTED_SECONDS, key=self.task.record_key)
         except RecordUnreadableError:
             if not self.task.fresh:
                 raise
             record = None
-        self.overtaken = record is not None and record.try_number > self.task.try_number
+        self.overtaken = (
+            record is not None
+            and record.try_number > self.task.try_number
+            and not (self.task.fresh and self._loaded == self._found and record.posted_at < self.try_began)
+        )
         if self.task.fresh and record is not None and record.nonce != self.task.nonce:
             record = None
         own = self.own

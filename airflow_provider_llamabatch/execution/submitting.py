@@ -56,6 +56,7 @@ class Submitter:
             time,
             self.log,
             host=self.hook.get_conn().settings.base_url,
+            began=self._began,
         )
         with span(
             "llamabatch.submit",
@@ -90,6 +91,11 @@ class Submitter:
             run_started=started.timestamp() if started else None,
             cleared=ti.max_tries != (getattr(ti.task, "retries", None) or 0),
         )
+
+    @property
+    def _began(self) -> float | None:
+        started = getattr(self.context["ti"], "start_date", None)
+        return started.timestamp() if started else None
 
     def _perform(self, step: flow.Step) -> Any:
         match step:

@@ -224,6 +224,18 @@ def test_other_arguments_and_fresh_get_a_batch_of_their_own(submit, made, next_t
     assert made() == 3
 
 
+def test_fresh_leaves_it_to_a_later_try_that_has_written_since_this_one_began(submit, made, context):
+    submit()
+    store = context["task_state_store"]
+    store.set(RECORD_KEY, {**store.get(RECORD_KEY), "try_number": 2})
+    context["ti"].start_date = datetime.now(UTC) - timedelta(minutes=1)
+    with pytest.raises(submission.SubmissionUndecidedError):
+        submit(fresh=True)
+    context["ti"].start_date = datetime.now(UTC)
+    submit(fresh=True)
+    assert made() == 2
+
+
 def test_a_record_that_cannot_be_read_stops_the_task_for_good(submit, made, context):
     context["task_state_store"].set(RECORD_KEY, {"version": 99})
 

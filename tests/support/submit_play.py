@@ -64,6 +64,7 @@ class Play:
     random: float = 0.5
     host: str = ""
     now: float = AT
+    began: float | None = None
     steps: list[str] = field(default_factory=list)
     sent: list[flow.Send] = field(default_factory=list)
     saved: list[dict[str, Any]] = field(default_factory=list)
@@ -81,6 +82,7 @@ class Play:
             logging.getLogger("submitting"),
             self.host,
             random=lambda: self.random,
+            began=self.began,
         )
         return flow.drive(submitting.submit_or_rejoin(), self._perform)
 

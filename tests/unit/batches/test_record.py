@@ -100,6 +100,11 @@ def test_of_what_was_seen_a_sure_batch_keeps_the_last_two_thousand_characters(ne
         ({**VALUE, "batch_id": "a/b"}, "batch_id is no id"),
         ({**VALUE, "batch_id": "a" * 201}, "batch_id is no id"),
         *(
+            ({**record, "batch_id": wrong}, "batch_id is no id of a batch")
+            for record in (VALUE, VERSION_1)
+            for wrong in ("dir-5", "pjb-1", "llx-0123456789abcdef", "None")
+        ),
+        *(
             ({**VALUE, name: count}, f"{name} is no count")
             for name in ("max_tries", "try_number", "unknown")
             for count in ("many", True, -1, 2**31, 1.0)

@@ -40,6 +40,48 @@ def test_an_intent_of_a_later_try_is_left_to_it():
     assert isinstance(error, SubmissionUndecidedError)
 
 
+@pytest.mark.parametrize("left", [SUBMITTED, INTENT, replace(INTENT, unknown=0)])
+def test_fresh_goes_by_no_record_that_was_there_before_the_try_whatever_its_number(left):
+    before = replace(left, try_number=9, posted_at=AT - 1)
+    play, result = played(task=replace(RETRY, fresh=True), stored=before.to_json(), posts=[batch("bat-2")])
+
+    assert play.steps == ["load", "list", *CAREFULLY]
+    assert result.batch_id == play.saved[-1]["batch_id"] == "bat-2"
+    assert play.saved[-1]["try_number"] == 2
+
+
+@pytest.mark.parametrize(
+    ("step", "posted_at"),
+    [(1, AT), (1, AT + 30), (3, AT - 1), (3, AT + 30), (5, AT + 30)],
+    ids=["as it began", "before it read", "before it wrote", "just so, by another clock", "after it wrote"],
+)
+def test_a_fresh_try_that_stood_still_submits_nothing_where_a_later_one_has_written_since_it_began(
+    step, posted_at
+):
+    later = replace(SUBMITTED, nonce="later", try_number=2, posted_at=posted_at)
+
+    def wake_up(play: Play) -> None:
+        play.now += 60
+        play.stored = later.to_json()
+
+    play, error = played(task=replace(TASK, fresh=True), before={step: wake_up})
+
+    assert isinstance(error, SubmissionUndecidedError)
+    assert (str(error), play.stored) == (OVERTAKEN, later.to_json())
+    assert "POST" not in play.steps
+
+
+@pytest.mark.parametrize(
+    ("began", "posts"), [(AT - 100, []), (AT - 50, [batch("bat-2")]), (None, [batch("bat-2")])]
+)
+def test_a_fresh_try_began_when_its_task_did_however_long_it_took_to_come_to_its_submission(began, posts):
+    later = replace(SUBMITTED, nonce="later", try_number=2, posted_at=AT - 60)
+    play, result = played(task=replace(TASK, fresh=True), stored=later.to_json(), began=began, posts=posts)
+
+    assert play.posts == []
+    assert str(result) == OVERTAKEN if not posts else result.batch_id == "bat-2"
+
+
 def test_a_try_submits_nothing_where_a_later_one_resolved_its_intent():
     later = replace(INTENT, try_number=3, unknown=0)
     play, error = played(task=RETRY, stored=later.to_json())
