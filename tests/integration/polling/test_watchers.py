@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -173,6 +174,23 @@ async def test_what_one_watcher_of_an_asset_passes_over_is_still_news_to_another
     heir = Watcher(directory_id, store, statuses=("FAILED",))
     assert await heir.told_of(1) == [failed]
     await heir.stop()
+
+
+@pytest.mark.parametrize("ahead", [3 * 3600.0, 9e9])
+async def test_a_time_that_was_remembered_by_a_clock_that_ran_ahead_keeps_no_event_back(
+    make_directory, submit, emulator, asked, ahead
+):
+    directory_id, store = make_directory(1), StateStore()
+    key = f"llamabatch_{directory_id}_COMPLETED"
+    store.values[key] = {"since": time.time() + ahead, "known": {}}
+    watcher = Watcher(directory_id, store)
+    await looks(asked, 1)
+    emulator.control.advance(60)
+    batch_id = submit(directory_id)
+    emulator.control.advance(600)
+    async with asyncio.timeout(10):
+        assert await watcher.told_of(1) == [batch_id]
+    await watcher.stop()
 
 
 async def test_trouble_delays_events_and_loses_none(make_directory, submit, emulator, asked):
