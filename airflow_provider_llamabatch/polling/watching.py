@@ -9,7 +9,7 @@ loop, so watchers and waits share their client too.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from airflow_provider_llamabatch import defaults
@@ -93,6 +93,11 @@ class Watch:
         if _is_time(since) and isinstance(known, dict) and all(map(_is_time, known.values())):
             self.since, self.known = float(since), {str(id_): float(time) for id_, time in known.items()}
 
+    def bound(self, now: float) -> None:
+        """Let ``since`` not lie ahead, as after a look by a clock that did: until then nothing would be news."""
+        if self.since is not None:
+            self.since = min(self.since, now)
+
     @property
     def state(self) -> dict[str, Any] | None:
         """Return what an heir needs to raise what this one has not, as JSON; None before the first look."""
@@ -108,6 +113,7 @@ class Watch:
 
         What was made before is on the list for another watcher's sake, and forgotten here: it would be news again.
         """
+        self.bound(now)
         since = float("-inf") if self.since is None else self.since
         mine = [
             batch
@@ -161,6 +167,8 @@ class WatchSchedule:
     _asked: bool = False
     _served: list[Watch] = field(default_factory=list)  # for whom the look under way is
     _seen: list[Seen] = field(default_factory=list)
+    _asked_for: str | None = None  # the one directory whose list is read
+    _shows_others: bool = False  # the list has rows of other directories than that one
 
     def __post_init__(self) -> None:
         self.list_health = Health(self.random)
@@ -203,8 +211,11 @@ class WatchSchedule:
         assert ask.walk is not None
         self._asked = False
         self.list_health.on_success()
-        seen = map(_seen, page.items)
-        self._seen += [batch for batch in seen if batch.directory_id in self.entries]
+        for batch in map(_seen, page.items):
+            is_unnamed = self._asked_for is not None and batch.directory_id is None
+            self._shows_others |= not is_unnamed and batch.directory_id != self._asked_for
+            if is_unnamed or batch.directory_id in self.entries:
+                self._seen.append(batch)
         if len(self._seen) > MAX_SEEN:
             return self.on_error(ask, InvalidResponseError(f"more than {MAX_SEEN:,} batches are listed"), now)
         try:
@@ -213,6 +224,10 @@ class WatchSchedule:
             return self.on_error(ask, error, now)
         if ask.walk.following is not None:
             return []
+        if not self._shows_others:  # what names no directory is of the one that was asked for
+            self._seen = [
+                replace(one, directory_id=one.directory_id or self._asked_for) for one in self._seen
+            ]
         news: list[News] = []
         for watch in self._served:
             before = watch.state
@@ -235,10 +250,15 @@ class WatchSchedule:
         return []
 
     def _begin(self, watches: list[Watch]) -> Walk:
-        lookback = self.epoch() - defaults.WATCH_LOOKBACK
+        now = self.epoch()
+        for watch in watches:
+            watch.bound(now)
+        lookback = now - defaults.WATCH_LOOKBACK
         after = min(lookback if watch.since is None else watch.since for watch in watches)
         directories = list(self.entries)
-        call = self.source.within(directories[0] if len(directories) == 1 else None, after)
+        self._asked_for = directories[0] if len(directories) == 1 else None
+        self._shows_others = False
+        call = self.source.within(self._asked_for, after)
         self._served = watches
         return Walk(Query(after=after), call, call, defaults.PAGE_SIZE)
 

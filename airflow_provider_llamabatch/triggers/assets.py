@@ -91,8 +91,7 @@ class DirectoryBatchesTrigger(BaseEventTrigger):
         interval = max(defaults.MIN_POLL_INTERVAL, self.poll_interval)
         watch = Watch(self.directory_id, tuple(self.statuses), interval)
         watch.restore(await self._remembered())
-        if watch.since is not None:  # a clock that ran ahead when it was remembered must not keep news back
-            watch.since = min(watch.since, time.time())
+        watch.bound(time.time())
         source = WatchedBatches(self.project_id, self.organization_id)
         async with WatchSubscription(self.llamabatch_conn_id, source, watch) as subscription:
             while True:

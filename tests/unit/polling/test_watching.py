@@ -104,6 +104,53 @@ def test_a_date_that_lies_ahead_makes_nothing_old_that_comes_before_it():
     assert ids(watch.take([a_batch("after", created=NOW + 1)], NOW + 2)) == ["after"]
 
 
+def test_a_first_look_by_a_clock_that_ran_ahead_keeps_nothing_back_once_the_clock_is_right():
+    watch = Watch("dir-a")
+    schedule = WatchSchedule(WatchedBatches(), epoch=lambda: clock, random=lambda: 1.0)
+    schedule.add(watch, 0.0)
+    clock = NOW + 3 * 3600.0
+    assert look(schedule, 0.0, page()) == []
+    clock = NOW
+    assert look(schedule, 60.0, page()) == []
+    clock = NOW + 60.0
+    [ask] = schedule.plan(120.0).asks
+    assert dict(ask.call.query)["created_at_on_or_after"] == datetime.fromtimestamp(NOW, UTC).isoformat()
+    schedule.on_error(ask, e.NoResponseError("gone", reached_server=True), 120.0)
+    made = row("bat-1", created=NOW + 30.0)
+    assert look(schedule, schedule.plan(120.0).wake_at, page(made)) == ["bat-1"]
+
+
+@pytest.mark.parametrize("since", [NOW + 3600.0, 9e9])
+def test_what_an_heir_takes_over_lies_never_ahead_of_its_own_look(since: float):
+    heir = Watch("dir-a")
+    heir.restore({"since": since, "known": {}})
+    assert heir.take([], NOW) == []
+    assert heir.since == NOW
+    assert ids(heir.take([a_batch("new", created=NOW + 1)], NOW + 2)) == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "news"),
+    [
+        ([(None, "a"), ("dir-a", "b")], ["a", "b"]),
+        ([(None, "a"), ("dir-a", "b"), ("dir-b", "c")], ["b"]),
+    ],
+)
+def test_a_row_without_a_directory_is_of_the_one_that_was_asked_for_unless_others_are_listed_too(
+    rows: list[tuple[str | None, str]], news: list[str]
+):
+    schedule = a_schedule(Watch("dir-a", since=NOW - DAY))
+    pages = [page(row(id, directory=directory), token=id) for directory, id in rows]
+    pages[-1].next_page_token = None
+    assert look(schedule, 0.0, *pages) == news
+    assert look(schedule, 60.0, *pages) == []
+
+
+def test_a_row_without_a_directory_is_nobodys_in_the_list_of_a_project():
+    schedule = a_schedule(Watch("dir-a", since=NOW - DAY), Watch("dir-b", since=NOW - DAY))
+    assert look(schedule, 0.0, page(row("a", directory=None), row("b", directory="dir-b"))) == ["b"]
+
+
 def test_a_batch_that_the_list_shows_late_is_still_news():
     watch = a_watch()
     watch.take([a_batch("first", created=NOW + 100)], NOW)
@@ -149,7 +196,7 @@ def test_a_state_from_the_very_end_of_time_is_taken_over():
     assert (watch.since, watch.known) == (MAX_EPOCH, {"bat-1": -MAX_EPOCH})
 
 
-def row(id: str, status: str = "COMPLETED", directory: str = "dir-a", created: float = NOW) -> Any:
+def row(id: str, status: str = "COMPLETED", directory: str | None = "dir-a", created: float = NOW) -> Any:
     made = datetime.fromtimestamp(created, UTC)
     return SimpleNamespace(id=id, status=status, source_directory_id=directory, created_at=made)
 
