@@ -94,7 +94,7 @@ def _boolean(value: Any) -> bool:
     if isinstance(value, bool):
         return value
     try:
-        return _BOOLEANS[str(value or "false").strip().lower()]
+        return _BOOLEANS[str("false" if value in (None, "") else value).strip().lower()]
     except (KeyError, ValueError):
         raise ValueError(f"must be true or false, not {value!r:.100}") from None
 
@@ -277,7 +277,7 @@ def base_url(host: str | None, schema: str | None, port: int | None, *, allow_ht
     is_word = text.replace("-", "").isalnum() and text.lower() != "localhost"
     if is_word and not schema and port in (None, _DEFAULT_PORTS["https"]):  # a region that there is not
         raise InvalidInputError("host", _no_base_url(text))
-    if "://" not in text:
+    if ":/" not in text:  # with one slash it is a scheme too, and no host for another one
         text = f"{schema if schema in ('http', 'https') else 'https'}://{text}"
     url = _split(text)
     if url.scheme == "http" and not allow_http and not is_loopback(url.hostname or ""):
@@ -285,7 +285,7 @@ def base_url(host: str | None, schema: str | None, port: int | None, *, allow_ht
             "host",
             f"{text!r:.200} would send the API key unencrypted; use https, or set the extra allow_http to true",
         )
-    if port is not None and not (isinstance(port, int) and 0 < port < 65536):
+    if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536):
         raise InvalidInputError("port", f"must be a number from 1 to 65535, or empty, not {port!r:.100}")
     if port is not None and url.port is None and port != _DEFAULT_PORTS[url.scheme]:
         text = url._replace(netloc=f"{url.netloc.rstrip(':')}:{port}").geturl()
@@ -307,7 +307,8 @@ def _split(text: str) -> SplitResult:
         has_port = url.port is None or url.port > 0
     except ValueError:
         raise InvalidInputError("host", _no_base_url(text)) from None
-    unusual = url.query or url.fragment or any(character.isspace() for character in text)
+    has_two_schemes = text.count("://") > 1
+    unusual = url.query or url.fragment or has_two_schemes or any(map(str.isspace, text))
     if url.scheme not in ("http", "https") or not url.hostname or not has_port or unusual:
         raise InvalidInputError("host", _no_base_url(text))
     return url
