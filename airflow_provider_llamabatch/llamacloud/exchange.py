@@ -130,7 +130,8 @@ class Exchange:
 
     async def _trace(self, event: str, info: dict[str, Any]) -> None:
         if event.endswith("send_request_headers.started"):
-            self._sent = True
+            # A CONNECT is for a proxy: until it has made a way to the server, nothing was sent there.
+            self._sent = self._sent or info["request"].method != b"CONNECT"
         elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
             _count_reads(info["return_value"])
         elif ".receive_response_headers." in event:
@@ -140,9 +141,10 @@ class Exchange:
         """Take in bytes that were read; there may be 1xx responses without end before the one that counts."""
         self._received += received if self._awaits_status else 0
         if self._received > MAX_HEAD_BYTES:
-            raise InvalidResponseError(
-                f"{self._call} was answered with {MAX_HEAD_BYTES} bytes without a status"
-            )
+            said = f"{MAX_HEAD_BYTES} bytes without a status"
+            if not self._sent:
+                raise ValueError(f"a proxy answered with {said}")
+            raise InvalidResponseError(f"{self._call} was answered with {said}")
 
     async def _receive(self, response: httpx.Response) -> Response:
         failed = response.status_code >= 400

@@ -304,6 +304,28 @@ def test_what_a_proxy_repeats_of_its_password_is_not_shown(raw):
     assert "p%40ss-1" not in shown
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 502 No\r\n\r\n",
+        b"HTTP/1.1 407 No\r\n\r\n",
+        b"HTTP/1.1 102 Wait\r\n\r\n" * 9999,
+        b"junk",
+        b"",
+    ],
+)
+def test_what_a_proxy_does_not_let_through_was_not_sent(answer, raw):
+    raw.pieces = [answer]
+    settings = settings_from_connection(
+        "c", password=KEY, host="https://llama.invalid", extra={"proxy": raw.url}
+    )
+
+    with Client(settings) as client, pytest.raises(e.NoResponseError, match="could not be sent") as raised:
+        client.send(calls.create_batch(source_directory_id="dir-1", configuration_id="cfg-1"), ONCE)
+    assert raw.read.startswith(b"CONNECT llama.invalid:443")
+    assert not raised.value.reached_server
+
+
 def test_a_signal_handler_may_send_while_a_send_is_under_way(raw, client):
     statuses: list[str] = []
     raw.pieces, raw.drip = DRIPPING["body"], True
