@@ -80,6 +80,7 @@ Word: TypeAlias = Annotated[str, AfterValidator(clean_word)]
 Document: TypeAlias = Annotated[str, AfterValidator(clean_document)]
 Metadata: TypeAlias = Annotated[dict[str, Any], AfterValidator(clean_metadata)]
 Content: TypeAlias = Annotated[dict[str, Any], AfterValidator(clean_content)]
+Extracted: TypeAlias = Annotated[dict[str, Any] | list[dict[str, Any]], AfterValidator(clean_content)]
 Date: TypeAlias = Annotated[datetime | None, WrapValidator(_date_or_none)]
 
 
@@ -147,6 +148,10 @@ def _result(value: Any, validate: ValidatorFunctionWrapHandler) -> BatchResult:
     return result
 
 
+Result: TypeAlias = Annotated[BatchResult, WrapValidator(_result)]
+Results: TypeAlias = Annotated[list[Result], Field(max_length=MAX_PAGE_ITEMS)]
+
+
 class Batch(ApiModel):
     """A batch; ``results`` is null unless asked for, while it runs, and sometimes shortly after."""
 
@@ -157,18 +162,18 @@ class Batch(ApiModel):
     config: Annotated[BatchConfig | None, WrapValidator(_or_none)] = None
     created_at: Date = None
     updated_at: Date = None
-    results: (
-        Annotated[
-            list[Annotated[BatchResult, WrapValidator(_result)]],
-            Field(max_length=MAX_PAGE_ITEMS),
-        ]
-        | None
-    ) = None
+    results: Results | None = None
 
     @property
     def is_terminal(self) -> bool:
         """Say whether the batch has ended."""
         return is_terminal(self.status)
+
+
+class PlainBatch(Batch):
+    """A batch whose results were not asked for, so that they may be anything."""
+
+    results: Annotated[Results | None, WrapValidator(_or_none)] = None
 
 
 class ListedJob(BatchJob):
@@ -188,7 +193,6 @@ class ListedBatch(Batch):
     """A batch on a list page: many are held at once, so unknown fields and results are passed over."""
 
     model_config = ConfigDict(extra="ignore")
-
     config: Annotated[ListedConfig | None, WrapValidator(_or_none)] = None
     results: Annotated[None, BeforeValidator(lambda _: None)] = None
 
@@ -213,13 +217,17 @@ class Page(ApiModel, Generic[T]):
 
     items: Annotated[list[T], Field(max_length=MAX_PAGE_ITEMS)]
     next_page_token: Token | None = None
-    total_size: int | None = None
+    total_size: Annotated[int | None, WrapValidator(_or_none)] = None
 
 
-class BatchStatusRow(BaseModel):
-    """What waiting needs of a batch, and nothing else."""
+class StatusModel(BaseModel):
+    """Base of what is read for waiting: everything else is passed over."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
+
+
+class BatchStatusRow(StatusModel):
+    """What waiting needs of a batch, and nothing else."""
 
     id: Id
     status: Word
@@ -232,20 +240,16 @@ class DirectoryBatchRow(BatchStatusRow):
     source_directory_id: Name | None = None
 
 
-class JobStatusRow(BaseModel):
+class JobStatusRow(StatusModel):
     """What waiting needs of a parse or extract job, and nothing else."""
-
-    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     id: Id
     status: Word
     error_message: Text | None = None
 
 
-class ParseJobStatus(BaseModel):
+class ParseJobStatus(StatusModel):
     """The same of one parse job, which comes in an envelope."""
-
-    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     job: JobStatusRow
 
@@ -255,10 +259,8 @@ class ParseJobStatus(BaseModel):
         return self.job.id
 
 
-class StatusPage(BaseModel, Generic[T]):
+class StatusPage(StatusModel, Generic[T]):
     """A page of a list, read for waiting: a malformed row is left out."""
-
-    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     items: Annotated[list[T], Field(max_length=MAX_PAGE_ITEMS), WrapValidator(_without_malformed)]
     next_page_token: Token | None = None
@@ -364,9 +366,7 @@ class ExtractJob(ApiModel):
     configuration_id: Name | None = None
     configuration: Content | None = None
     error_message: Text | None = None
-    extract_result: Annotated[dict[str, Any] | list[dict[str, Any]], AfterValidator(clean_content)] | None = (
-        None
-    )
+    extract_result: Extracted | None = None
     extract_metadata: Content | None = None
     metadata: Metadata | None = None
     usage: Metadata | None = None  # credits; null until billing recorded them

@@ -52,7 +52,7 @@ def create_batch(
         return Call(
             "POST",
             _BATCHES,
-            models.Batch,
+            models.PlainBatch,
             query,
             body=body,
             repeatable=False,
@@ -119,7 +119,7 @@ def list_batches(
         source_directory_id=source_directory_id,
         status=status,
     )
-    return Call("GET", _BATCHES, models.Page[models.Batch], query, max_bytes=MAX_STATUS_PAGE_BYTES)
+    return Call("GET", _BATCHES, models.Page[models.PlainBatch], query, max_bytes=MAX_STATUS_PAGE_BYTES)
 
 
 def list_batch_statuses(
@@ -177,7 +177,8 @@ def get_batch(
     """Get one batch, with ``expand_results`` its per-file results (null while it runs)."""
     path = f"{_BATCHES}/{checked_id('batch_id', batch_id)}"
     query = scoped(project_id, organization_id, expand="results" if expand_results else None)
-    return Call("GET", path, models.Batch, query, expected_id=batch_id)
+    response = models.Batch if expand_results else models.PlainBatch
+    return Call("GET", path, response, query, expected_id=batch_id)
 
 
 def get_batch_status(
@@ -194,7 +195,7 @@ def cancel_batch(
 ) -> Call[models.Batch]:
     """Ask for a batch to be cancelled; CANCELLED follows once processing has stopped. Finished files stay."""
     path = f"{_BATCHES}/{checked_id('batch_id', batch_id)}/cancel"
-    return Call("POST", path, models.Batch, scoped(project_id, organization_id), expected_id=batch_id)
+    return Call("POST", path, models.PlainBatch, scoped(project_id, organization_id), expected_id=batch_id)
 
 
 def webhook_secrets(webhooks: Sequence[Mapping[str, Any]] | None) -> tuple[str, ...]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from pydantic import ValidationError
 
+from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.models import Batch, BatchResult, KnownBatch, Page
 
 READABLE = {"source_directory_file_id": "dfl-1", "job_reference": {"id": "pjb-1", "type": "parse_v2"}}
@@ -52,6 +55,37 @@ def test_a_malformed_row_of_the_results_tells_of_a_file_without_a_job(row, file_
         BatchResult.model_validate(READABLE),
         BatchResult(source_directory_file_id=file_id, error_message=UNREADABLE),
     ]
+
+
+@pytest.mark.parametrize("results", [{}, "a text", 5, [None]])
+@pytest.mark.parametrize(
+    "call",
+    [
+        calls.get_batch("bat-1"),
+        calls.cancel_batch("bat-1"),
+        calls.create_batch(source_directory_id="dir-1", configuration_id="cfg-1"),
+    ],
+)
+def test_results_that_nobody_asked_for_may_be_anything(call, results):
+    batch = call.parse(json.dumps({"id": "bat-1", "status": "COMPLETED", "results": results}).encode())
+
+    assert (batch.id, batch.is_terminal, bool(batch.results)) == ("bat-1", True, results == [None])
+
+
+def test_results_that_were_asked_for_are_a_list_or_null():
+    with pytest.raises(ValidationError):
+        calls.get_batch("bat-1", expand_results=True).parse(
+            b'{"id": "bat-1", "status": "COMPLETED", "results": {}}'
+        )
+
+
+@pytest.mark.parametrize("total", ["about 100", 3.5, [], -1, 10**30, None])
+def test_how_long_a_list_is_said_to_be_does_not_spoil_it(total):
+    row = {"id": "bat-1", "status": "RUNNING", "results": {}}
+    body = json.dumps({"items": [row], "total_size": total}).encode()
+
+    assert [batch.id for batch in calls.list_batches().parse(body).items] == ["bat-1"]
+    assert Page[KnownBatch].model_validate_json(body).items[0].status == "RUNNING"
 
 
 @pytest.mark.parametrize("odd", [{"status": None}, {"status": 5, "config": []}])
