@@ -103,6 +103,18 @@ def test_a_good_status_with_a_strange_body_is_not_understood(body):
         decipher(CALL, Response(200, {}, body), Redactor([KEY]))
 
 
+@pytest.mark.parametrize("call", [calls.delete_directory("dir-1"), calls.delete_parse_job("pjb-1")])
+@pytest.mark.parametrize("body", [b"<html>Please log in</html>", b"deleted", b"{", b"\xff"])
+def test_a_page_on_the_way_deletes_nothing(call, body):
+    with pytest.raises(e.InvalidResponseError, match="not with what the API documents"):
+        decipher(call, Response(200, {}, body), Redactor([KEY]))
+
+
+@pytest.mark.parametrize("body", [b"", b"\r\n", b"null", b"{}", b'"deleted"', b'{"id": "\\ud800"}'])
+def test_what_is_deleted_may_be_told_of_by_any_json_or_nothing(body):
+    decipher(calls.delete_directory("dir-1"), Response(200, {}, body), Redactor([KEY]))
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
