@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
 
@@ -18,11 +18,13 @@ from pydantic import TypeAdapter
 from airflow_provider_llamabatch.defaults import (
     MAX_LIST_ITEMS,
     MAX_LIST_SECONDS,
+    MAX_PAGE_ITEMS,
     MAX_PAGES,
     MAX_RESPONSE_BYTES,
 )
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, InvalidResponseError
 from airflow_provider_llamabatch.llamacloud.reading import read_json
+from airflow_provider_llamabatch.llamacloud.statuses import BatchStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -174,11 +176,39 @@ def query_pairs(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def scoped(project_id: str | None, organization_id: str | None, **values: Any) -> tuple[tuple[str, str], ...]:
-    """Return query parameters, with the ids of a project and an organization where they are given."""
+    """
+    Return query parameters, with the ids of a project and an organization where they are given.
+
+    What the lists have in common is checked: a status, dates, the length of a page.
+    """
+    for name, value in values.items():
+        if value is not None and (expected := _EXPECTED.get(name)) and not expected[0](value):
+            raise InvalidInputError(name, f"must be {expected[1]}, not {value!r:.100}")
     scope = {"project_id": project_id, "organization_id": organization_id}
     return query_pairs(
         {name: None if value is None else checked_id(name, value) for name, value in scope.items()} | values
     )
+
+
+def _is_date(value: object) -> bool:
+    """Say whether a value is a date, or the text of one."""
+    try:
+        return isinstance(value, date) or (isinstance(value, str) and bool(datetime.fromisoformat(value)))
+    except ValueError:
+        return False
+
+
+def _is_page_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_PAGE_ITEMS
+
+
+_DATE = (_is_date, "a datetime or a text such as 2026-11-30T12:00:00Z")
+_EXPECTED: dict[str, tuple[Callable[[object], bool], str]] = {
+    "status": (lambda value: value in tuple(BatchStatus), f"one of {', '.join(BatchStatus)}"),
+    "created_at_on_or_after": _DATE,
+    "created_at_on_or_before": _DATE,
+    "page_size": (_is_page_size, f"a whole number from 1 to {MAX_PAGE_ITEMS}"),
+}
 
 
 def given(**values: Any) -> dict[str, Any]:

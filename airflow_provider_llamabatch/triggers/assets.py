@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers import base
@@ -62,7 +63,11 @@ class DirectoryBatchesTrigger(BaseEventTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         check_conn_id("llamabatch_conn_id", llamabatch_conn_id)
-        if not statuses or any(status not in ENDED for status in statuses):
+        if (
+            not isinstance(statuses, Collection)
+            or not statuses
+            or any(status not in ENDED for status in statuses)
+        ):
             raise ValueError(f"statuses must be some of {', '.join(ENDED)}, not {statuses!r:.200}")
         self.directory_id = directory_id
         self.llamabatch_conn_id = llamabatch_conn_id

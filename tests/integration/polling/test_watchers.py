@@ -219,7 +219,9 @@ def test_the_trigger_is_made_again_from_what_it_says_of_itself():
     assert DirectoryBatchesTrigger(**said, a_newer_argument=1).serialize()[1] == arguments
 
 
-@pytest.mark.parametrize("statuses", [(), ("RUNNING",), ("completed",)])
+@pytest.mark.parametrize(
+    "statuses", [(), ("RUNNING",), ("completed",), 5, None, "COMPLETED", [["COMPLETED"]]]
+)
 def test_a_status_in_which_no_batch_ends_is_refused(statuses):
     with pytest.raises(ValueError, match="statuses must be some of COMPLETED"):
         DirectoryBatchesTrigger("dir-a", statuses=statuses)

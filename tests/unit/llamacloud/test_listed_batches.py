@@ -1,13 +1,18 @@
-"""What the list before a submission keeps of what a server sends: no more than is asked of a batch."""
+"""How lists are asked for, and what the one before a submission keeps of what a server sends: no more than it needs."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.llamacloud import calls, models
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+from airflow_provider_llamabatch.llamacloud.statuses import BatchStatus
 
 if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.call import Call
@@ -42,6 +47,52 @@ def test_a_single_batch_keeps_what_is_unknown():
 
     assert batch.model_extra == {"note": "x" * 1000}
     assert batch.results is not None
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [calls.list_batches, calls.list_batch_statuses, calls.list_parse_jobs, calls.list_extract_jobs],
+)
+@pytest.mark.parametrize(
+    ("argument", "wrong"),
+    [
+        ("status", "COMPLETE"),
+        ("status", "completed"),
+        ("status", ""),
+        ("status", 5),
+        ("status", ["RUNNING"]),
+        ("page_size", 0),
+        ("page_size", -1),
+        ("page_size", True),
+        ("page_size", "100"),
+        ("page_size", 2.5),
+        ("page_size", 10_001),
+        ("created_at_on_or_after", "yesterday"),
+        ("created_at_on_or_after", ""),
+        ("created_at_on_or_after", 1.8e9),
+        ("created_at_on_or_after", []),
+        ("created_at_on_or_after", "2026-13-01"),
+        ("created_at_on_or_before", "2026-01-01T25:00"),
+    ],
+)
+def test_a_list_is_asked_for_only_by_what_the_api_understands(listing, argument, wrong):
+    with pytest.raises(InvalidInputError, match=f"^{argument}: must be "):
+        listing(**{argument: wrong})
+
+
+@pytest.mark.parametrize("listing", [calls.list_directories, calls.list_configurations])
+def test_the_length_of_a_page_is_a_number_in_every_list(listing):
+    with pytest.raises(
+        InvalidInputError, match=r"^page_size: must be a whole number from 1 to 10000, not '5'"
+    ):
+        listing(page_size="5")
+
+
+@pytest.mark.parametrize(
+    "date", ["2026-11-01", "2026-11-01T00:00:00Z", datetime.now(UTC), datetime.now(UTC).date()]
+)
+def test_a_list_is_asked_for_from_a_date_on(date):
+    assert calls.list_batches(created_at_on_or_after=date, status=BatchStatus.RUNNING, page_size=1).query
 
 
 def test_every_list_of_batches_is_bounded_in_bytes():
