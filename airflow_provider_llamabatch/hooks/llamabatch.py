@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_llamabatch.batches.flow import Flow, Send, Step, send
+from airflow_provider_llamabatch.hooks.clients import AsyncClients, count_retries
 from airflow_provider_llamabatch.hooks.twins import awaiting, blocking
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.llamacloud.models import Batch, Configuration, Page
     from airflow_provider_llamabatch.llamacloud.retries import RetryPolicy
-    from airflow_provider_llamabatch.llamacloud.settings import ClientSettings
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient, Client
 
 T = TypeVar("T")
@@ -45,8 +44,7 @@ class LlamaBatchHook(BaseHook):
         super().__init__(**kwargs)
         self.llamabatch_conn_id = llamabatch_conn_id
         self._client: Client | None = None
-        self._aclients: list[AsyncClient] = []  # the last one is in use, see _open
-        self._opening = asyncio.Lock()
+        self._aclients = AsyncClients()
 
     def __enter__(self) -> LlamaBatchHook:
         return self
@@ -91,10 +89,8 @@ class LlamaBatchHook(BaseHook):
             client.close()
 
     async def aclose(self) -> None:
-        """Close the asynchronous connections."""
-        clients, self._aclients = self._aclients, []
-        for client in clients:
-            await client.close()
+        """Close the asynchronous connections of the running event loop."""
+        await self._aclients.close()
 
     def send(self, call: Call[T], policy: RetryPolicy | None = None, *, within: float | None = None) -> T:
         """
@@ -335,42 +331,8 @@ class LlamaBatchHook(BaseHook):
         from airflow_provider_llamabatch.hooks.connections import settings_of
         from airflow_provider_llamabatch.llamacloud.transport import Client
 
-        _count_retries()
+        count_retries()
         return Client(settings_of(self, self.llamabatch_conn_id))
 
     async def _open(self, *, refused: AsyncClient | None) -> AsyncClient:
-        """
-        Return the asynchronous client, made from the connection when first asked for.
-
-        One that was ``refused`` is replaced once the connection holds something else; until the hook is closed it
-        is kept open, since other calls may still be under way on it.
-        """
-        from airflow_provider_llamabatch.hooks.connections import asettings_of
-
-        newest = self._aclients[-1] if self._aclients else None
-        if newest is not None and newest is not refused:
-            return newest
-        async with self._opening:
-            newest = self._aclients[-1] if self._aclients else None
-            if newest is not None and newest is not refused:
-                return newest
-            settings = await asettings_of(self, self.llamabatch_conn_id)
-            if newest is not None and newest.settings == settings:
-                return newest
-            self._aclients.append(await asyncio.to_thread(_async_client, settings))
-            return self._aclients[-1]
-
-
-def _async_client(settings: ClientSettings) -> AsyncClient:
-    """Return a client; the imports and the CA bundle take tens of milliseconds, so not on the event loop."""
-    from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
-
-    _count_retries()
-    return AsyncClient(settings)
-
-
-def _count_retries() -> None:
-    from airflow_provider_llamabatch import metrics
-    from airflow_provider_llamabatch.llamacloud import retries
-
-    retries.observe(metrics.retried)
+        return await self._aclients.open(self, refused=refused)

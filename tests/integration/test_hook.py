@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 from dataclasses import replace
 from typing import Any
@@ -121,6 +123,38 @@ async def test_the_asynchronous_twins_do_the_same(hook, emulator, make_directory
         assert (await twin.acancel_batch(batch.id)).id == batch.id
         emulator.control.advance(60)
         assert (await twin.acancel_batch(batch.id)).status == "CANCELLED"
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # what the first loop leaves behind
+def test_a_hook_goes_on_in_a_new_event_loop_where_its_first_has_ended(connection, make_directory, emulator):
+    hook, made = LlamaBatchHook(), []
+
+    async def create() -> str:
+        batch = await hook.acreate_batch(
+            source_directory_id=directory_id, configuration_id="cfg-PARSE_AGENTIC"
+        )
+        return batch.id
+
+    directory_id = make_directory()
+    made = [asyncio.run(create()), asyncio.run(create())]
+    asyncio.run(hook.aclose())
+    gc.collect()
+
+    assert len(set(made)) == emulator.control.counters()["batches"] == 2
+
+
+def test_a_hook_serves_two_event_loops_at_once_and_is_closed_in_each(emulator, connect):
+    connect(password=emulator.api_key, host=emulator.url, extra={"timeout_seconds": 2, "max_attempts": 1})
+    hook = LlamaBatchHook()
+
+    async def count() -> int:
+        return len([batch async for batch in hook.alist_batches()])
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        assert [loop.run(count()) for loop in (first, second, first, second)] == [0] * 4
+        first.run(hook.aclose())
+        assert second.run(count()) == 0
+        second.run(hook.aclose())
 
 
 def test_a_read_is_tried_again_after_trouble_and_a_submission_is_not(
