@@ -193,7 +193,7 @@ class BatchPollMixin(LineageMixin):
 
     def _decide_fate(self, result: PollResult, polled: PolledBatch) -> str:
         """Cancel the batch at its deadline if that is asked for, and say what became of it."""
-        from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+        from airflow_provider_llamabatch.hooks.connections import explained
 
         state = polled.state
         seen = f"is still {state.status}" if state.status else "could not be polled even once"
@@ -206,8 +206,8 @@ class BatchPollMixin(LineageMixin):
             return f"{still} it was left running (cancel_on_timeout=False), so it goes on and is billed."
         try:
             status = polled.cancel().status
-        except LlamaCloudError as error:
-            return f"{still} cancelling it failed, so it may still run: {error}"
+        except Exception as error:  # some are Airflow's own
+            return f"{still} cancelling it failed, so it may still run: {explained(error)}"
         return f"{still} it was asked to cancel (cancel_on_timeout=True) and is {status}."
 
 
@@ -254,13 +254,13 @@ class PolledBatch:
 
     def kill(self, log: Logger) -> None:
         """Cancel the batch from a signal handler, and say what became of it."""
-        from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+        from airflow_provider_llamabatch.hooks.connections import explained
 
         try:
             batch = self.cancel()
             log.info("Asked to cancel batch %s since the task was killed; it is %s", batch.id, batch.status)
-        except LlamaCloudError as error:
-            log.warning("Batch %s was not cancelled, it may still run: %s", self.state.key, error)
+        except Exception as error:  # some are Airflow's own
+            log.warning("Batch %s was not cancelled, it may still run: %s", self.state.key, explained(error))
 
 
 def read_result(event: Any) -> tuple[str, PollResult, float | None]:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_llamabatch.hooks.connections import asettings_of
+from airflow_provider_llamabatch.hooks.connections import asettings_again, asettings_of
 
 if TYPE_CHECKING:
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
@@ -46,7 +46,8 @@ class AsyncClients:
             newest = here.newest
             if newest is not None and newest is not refused:
                 return newest
-            settings = await asettings_of(hook, hook.llamabatch_conn_id)
+            look_up = asettings_of if newest is None else asettings_again
+            settings = await look_up(hook, hook.llamabatch_conn_id)
             if newest is not None and newest.settings == settings:
                 return newest
             here.clients.append(await asyncio.to_thread(_async_client, settings))

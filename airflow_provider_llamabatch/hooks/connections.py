@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
+import threading
 import warnings
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
@@ -22,18 +26,57 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _abandoned: set[asyncio.Task[ClientSettings | LlamaCloudError]] = set()
+_lookups: WeakKeyDictionary[BaseHook, Future[ClientSettings | LlamaCloudError]] = WeakKeyDictionary()
 
 
 def settings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
     """Return the settings in connection ``conn_id``; raises ``InvalidInputError``."""
     _check(conn_id)
-    read = _read(hook, conn_id)
-    if isinstance(read, Exception):
-        raise read
-    mask(read)
-    # What goes wrong after this, such as a refused key, says "the connection": here is which one.
-    log.info("Connection %s leads to %s", conn_id, read.base_url)
-    return read
+    return _taken(conn_id, _read(hook, conn_id))
+
+
+def settings_again(hook: BaseHook, conn_id: str, seconds: float | None) -> ClientSettings:
+    """
+    Return the settings in a connection that was read before; raises ``LlamaCloudError``, and nothing else.
+
+    What goes wrong may pass, so it is a ``NoResponseError``, also after ``seconds`` (``defaults.CONNECTION_TIMEOUT`` at
+    most). A look-up that takes longer is left alone on its thread, and is the one that is waited for the next time.
+    """
+    lookup = _lookups.get(hook)
+    if lookup is None or lookup.done():
+        lookup = _lookups[hook] = Future()
+        in_context = contextvars.copy_context().run
+        arguments = (_look_up, lookup, hook, conn_id)
+        threading.Thread(target=in_context, args=arguments, name="llamabatch-connection", daemon=True).start()
+    limit = CONNECTION_TIMEOUT if seconds is None else min(seconds, CONNECTION_TIMEOUT)
+    wait((lookup,), timeout=limit)
+    problem = _problem_of(lookup) if lookup.done() else _too_slow(conn_id, limit)
+    if problem is not None:
+        raise problem
+    return _taken(conn_id, lookup.result())
+
+
+async def asettings_again(hook: BaseHook, conn_id: str) -> ClientSettings:
+    """Return the same without blocking the event loop."""
+    try:
+        return await asettings_of(hook, conn_id)
+    except Exception as error:
+        problem = explained(error)
+    raise problem
+
+
+def explained(error: Exception) -> LlamaCloudError:
+    """
+    Return an error of a call as one of this package.
+
+    Any other is Airflow's own trouble in reading the connection, which may pass. What a secrets backend says may hold a
+    secret, so it is not repeated.
+    """
+    from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError, NoResponseError
+
+    if isinstance(error, LlamaCloudError):
+        return error
+    return NoResponseError(f"the connection could not be read ({type(error).__name__})", reached_server=False)
 
 
 def mask(settings: ClientSettings) -> None:
@@ -49,21 +92,45 @@ async def asettings_of(hook: BaseHook, conn_id: str) -> ClientSettings:
     Raises ``InvalidInputError``, and ``NoResponseError`` after ``defaults.CONNECTION_TIMEOUT`` seconds. A look-up that
     takes longer is left alone, not cancelled: Airflow reads the answers on its channel in the order of the questions.
     """
-    from airflow_provider_llamabatch.llamacloud.errors import NoResponseError
-
     _check(conn_id)
     task = asyncio.create_task(_aread(hook, conn_id))
     _abandoned.add(task)
     task.add_done_callback(_forget)
     done, _ = await asyncio.wait({task}, timeout=CONNECTION_TIMEOUT)
     if not done:
-        raise NoResponseError(
-            f"The Airflow connection {conn_id!r} could not be looked up within {CONNECTION_TIMEOUT:.0f} s",
-            reached_server=False,
-        )
+        raise _too_slow(conn_id, CONNECTION_TIMEOUT)
     read = task.result()
     if isinstance(read, Exception):
         raise read
+    return read
+
+
+def _look_up(lookup: Future[ClientSettings | LlamaCloudError], hook: BaseHook, conn_id: str) -> None:
+    try:
+        lookup.set_result(_read(hook, conn_id))
+    except BaseException as error:
+        lookup.set_exception(error)
+
+
+def _problem_of(lookup: Future[ClientSettings | LlamaCloudError]) -> BaseException | None:
+    """Return what to raise of a look-up that has ended; a frame that raises holds nothing of what a backend says."""
+    error = lookup.exception()
+    return explained(error) if isinstance(error, Exception) else error
+
+
+def _too_slow(conn_id: str, seconds: float) -> LlamaCloudError:
+    from airflow_provider_llamabatch.llamacloud.errors import NoResponseError
+
+    said = f"The Airflow connection {conn_id!r} could not be looked up within {seconds:.0f} s"
+    return NoResponseError(said, reached_server=False)
+
+
+def _taken(conn_id: str, read: ClientSettings | LlamaCloudError) -> ClientSettings:
+    if isinstance(read, Exception):
+        raise read
+    mask(read)
+    # What goes wrong after this, such as a refused key, says "the connection": here is which one.
+    log.info("Connection %s leads to %s", conn_id, read.base_url)
     return read
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_llamabatch.batches.flow import Flow, Send, Step, send
+from airflow_provider_llamabatch.defaults import MIN_REQUEST_SECONDS
 from airflow_provider_llamabatch.hooks.clients import AsyncClients, count_retries
 from airflow_provider_llamabatch.hooks.twins import awaiting, blocking
 
@@ -79,7 +81,11 @@ class LlamaBatchHook(BaseHook):
     def get_conn(self) -> Client:
         """Return the synchronous client, made from the connection when first asked for."""
         if self._client is None:
-            self._client = self._connect()
+            from airflow_provider_llamabatch.hooks.connections import settings_of
+            from airflow_provider_llamabatch.llamacloud.transport import Client
+
+            count_retries()
+            self._client = Client(settings_of(self, self.llamabatch_conn_id))
         return self._client
 
     def close(self) -> None:
@@ -99,21 +105,22 @@ class LlamaBatchHook(BaseHook):
         ``policy`` replaces the connection's rule for retries; ``within`` bounds the whole call in seconds, retries and
         pauses included.
         """
+        from airflow_provider_llamabatch.hooks.connections import settings_again
         from airflow_provider_llamabatch.llamacloud.errors import AuthenticationError
+        from airflow_provider_llamabatch.llamacloud.transport import Client
 
-        client = self.get_conn()
+        client, began = self.get_conn(), time.monotonic()
         try:
             return client.send(call, policy, within=within)
         except AuthenticationError as error:
             if not (call.repeatable or error.from_api):  # a gateway's: it may have been carried out
                 raise
-            renewed = self._connect()
-            if renewed.settings == client.settings:
-                renewed.close()
+            settings = settings_again(self, self.llamabatch_conn_id, _left(within, began))
+            if settings == client.settings:
                 raise
             self.close()
-            self._client = renewed
-            return renewed.send(call, policy, within=within)
+            self._client = Client(settings)
+            return self._client.send(call, policy, within=_left(within, began))
 
     async def asend(
         self, call: Call[T], policy: RetryPolicy | None = None, *, within: float | None = None
@@ -121,7 +128,7 @@ class LlamaBatchHook(BaseHook):
         """Send any call of ``llamacloud.calls`` without blocking the event loop; the twin of ``send``."""
         from airflow_provider_llamabatch.llamacloud.errors import AuthenticationError
 
-        client = await self._open(refused=None)
+        client, began = await self._open(refused=None), time.monotonic()
         try:
             return await client.send(call, policy, within=within)
         except AuthenticationError as error:
@@ -130,7 +137,7 @@ class LlamaBatchHook(BaseHook):
             renewed = await self._open(refused=client)
             if renewed is client:
                 raise
-            return await renewed.send(call, policy, within=within)
+            return await renewed.send(call, policy, within=_left(within, began))
 
     async def arequest_gap(self) -> float:
         """Return how many seconds lie between two requests of the asynchronous client, 0 without a limit."""
@@ -327,12 +334,12 @@ class LlamaBatchHook(BaseHook):
         assert isinstance(step, Send)
         return await self.asend(step.call)
 
-    def _connect(self) -> Client:
-        from airflow_provider_llamabatch.hooks.connections import settings_of
-        from airflow_provider_llamabatch.llamacloud.transport import Client
-
-        count_retries()
-        return Client(settings_of(self, self.llamabatch_conn_id))
-
     async def _open(self, *, refused: AsyncClient | None) -> AsyncClient:
         return await self._aclients.open(self, refused=refused)
+
+
+def _left(within: float | None, began: float) -> float | None:
+    """Return what is left of the seconds for a call, enough to send it once more with another key."""
+    if within is None:
+        return None
+    return min(within, max(MIN_REQUEST_SECONDS, began + within - time.monotonic()))
