@@ -208,7 +208,9 @@ def webhook_secrets(webhooks: Sequence[Mapping[str, Any]] | None) -> tuple[str, 
                 webhook.get("webhook_signing_secret"),
                 *(headers.values() if isinstance(headers, dict) else ()),
             ]
-            found += [value for value in values if isinstance(value, str) and value]
+            # A number is echoed as JSON writes it; a boolean is no secret.
+            numbers_too = [str(one) if type(one) in (int, float) else one for one in values]
+            found += [value for value in numbers_too if isinstance(value, str) and value]
             found += _secrets_in_url(webhook.get("webhook_url"))
     return tuple(found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from typing import Any
 
@@ -64,6 +65,16 @@ def test_what_refuses_a_batch_holds_no_secret_of_its_webhooks(wrong, argument):
     assert [frame.name for frame in frames] == ["create_batch"]
     assert SECRET not in str(frames[0].locals)
     assert SECRET not in str(raised.value)
+
+
+def test_headers_that_are_numbers_are_hidden_as_they_are_written():
+    headers = {"X-A": 987654321987, "X-B": 1.5e300, "X-C": True, "X-D": None}
+    found = calls.webhook_secrets([{"webhook_headers": headers, "webhook_signing_secret": 4711}])
+
+    assert found == ("4711", "987654321987", "1.5e+300")
+    assert Redactor(found).redact(json.dumps(headers)) == (
+        '{"X-A": ***, "X-B": ***, "X-C": true, "X-D": null}'
+    )
 
 
 @pytest.mark.parametrize("wrong", [5, "https://example.com", HOOK, {1}, [5]])
