@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_llamabatch.batches.flow import Flow, Send, Step, send
 from airflow_provider_llamabatch.defaults import MIN_REQUEST_SECONDS
 from airflow_provider_llamabatch.hooks.clients import AsyncClients, count_retries
-from airflow_provider_llamabatch.hooks.twins import awaiting, blocking
+from airflow_provider_llamabatch.hooks.twins import Hidden, awaiting, blocking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -179,11 +179,13 @@ class LlamaBatchHook(BaseHook):
         """
         from airflow_provider_llamabatch.llamacloud import calls
 
+        webhooks = Hidden(webhook_configurations)
+        del webhook_configurations
         call = calls.create_batch(
             source_directory_id=source_directory_id,
             configuration_id=configuration_id,
             job_type=job_type,
-            webhook_configurations=webhook_configurations,
+            webhook_configurations=webhooks.value,
             webhook_configuration_ids=webhook_configuration_ids,
             project_id=project_id,
             organization_id=organization_id,

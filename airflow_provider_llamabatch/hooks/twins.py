@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from airflow_provider_llamabatch.batches.flow import Flow, adrive, drive
 
@@ -16,13 +16,24 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class Hidden(Generic[T]):
+    """Holds what may be a secret: a traceback with local variables shows what the frames hold, but not this."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+
+
 def blocking(
     flow: Callable[Concatenate[LlamaBatchHook, P], Flow[T]],
 ) -> Callable[Concatenate[LlamaBatchHook, P], T]:
     """Return a method that carries the flow out and blocks until it is done."""
 
     def method(self: LlamaBatchHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return drive(flow(self, *args, **kwargs), self._perform)
+        given = Hidden((args, kwargs))
+        del args, kwargs
+        return drive(_begun(flow, self, given), self._perform)
 
     _present(method, flow, prefix="")
     return method
@@ -34,10 +45,17 @@ def awaiting(
     """Return the asynchronous twin."""
 
     async def method(self: LlamaBatchHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await adrive(flow(self, *args, **kwargs), self._aperform)
+        given = Hidden((args, kwargs))
+        del args, kwargs
+        return await adrive(_begun(flow, self, given), self._aperform)
 
     _present(method, flow, prefix="a")
     return method
+
+
+def _begun(flow: Callable[..., Flow[T]], hook: LlamaBatchHook, given: Hidden[Any]) -> Flow[T]:
+    """Return the flow with the arguments of its method, which raises where they are not its own."""
+    return flow(hook, *given.value[0], **given.value[1])
 
 
 def _present(method: Any, flow: Any, prefix: str) -> None:
