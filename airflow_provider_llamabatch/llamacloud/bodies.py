@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_llamabatch.defaults import MAX_BYTES_ON_LOOP, MAX_SMALL_CHUNKS, SMALL_CHUNK_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
 
 CHUNKS_PER_TURN = 16  # of the event loop; what has arrived is given out without one
@@ -28,15 +28,22 @@ class Body:
         if self._decoder is None and encoding not in ("", "identity"):
             self._problem = "a content encoding that was not asked for"
 
-    async def read(self, chunks: AsyncIterator[bytes], keep: Callable[[bytes], object]) -> str | None:
-        """Give ``keep`` the content, a piece at a time; returns what is wrong with it, None where nothing is."""
+    async def read(
+        self, chunks: AsyncIterator[bytes], keep: Callable[[bytes], Awaitable[object] | None]
+    ) -> str | None:
+        """
+        Give ``keep`` the content, a piece at a time; returns what is wrong with it, None where nothing is.
+
+        Where ``keep`` returns something to wait for, it is waited for before the next piece.
+        """
         if self._problem is None:
             async for chunk in chunks:
                 self._count(chunk)
                 if self._chunks % CHUNKS_PER_TURN == 0:
                     await asyncio.sleep(0)
                 for piece in self._pieces(chunk):
-                    keep(piece)
+                    if (kept := keep(piece)) is not None:
+                        await kept
                     # More may come of this chunk: others have a turn before.
                     if len(piece) == MAX_BYTES_ON_LOOP:
                         await asyncio.sleep(0)

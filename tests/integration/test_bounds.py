@@ -13,7 +13,7 @@ import time
 import traceback
 from dataclasses import replace
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
@@ -97,11 +97,19 @@ def test_a_compressed_body_is_read(raw, client):
     assert client.send(GET).status == "RUNNING"
 
 
+class OffTheLoop(BytesIO):
+    """A file whose disk may be slow."""
+
+    def write(self, piece: Any, /) -> int:
+        assert threading.current_thread() is not threading.main_thread()
+        return super().write(piece)
+
+
 async def downloaded(raw: Raw, seconds: float = 20) -> bytes:
     """Fetch what the server gives as what is behind a presigned URL; the event loop never stands still for long."""
     settings = settings_from_connection("c", password=KEY, host=raw.url, extra={"timeout_seconds": seconds})
     async with AsyncClient(settings) as client:
-        file, longest = BytesIO(), 0.0
+        file, longest = OffTheLoop(), 0.0
         task = asyncio.create_task(client.download(f"{raw.url}/signed", file))
         while not task.done():
             began = asyncio.get_running_loop().time()
