@@ -19,7 +19,8 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_llamabatch import defaults, metrics
 from airflow_provider_llamabatch.batches.polling import PollState
-from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, LlamaCloudError, NoResponseError
+from airflow_provider_llamabatch.hooks.connections import explained
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.llamacloud.retries import ONCE, POLL
 from airflow_provider_llamabatch.polling.entries import Entry
 from airflow_provider_llamabatch.polling.pace import Pace
@@ -319,13 +320,8 @@ class PollLoop:
                 # Two paces would drift apart, and lists be given up before they are sent.
                 policy = POLL if self._pace.gap else ONCE
                 value = await self._hook.asend(ask.call, policy, within=defaults.POLL_TIMEOUT)
-        except LlamaCloudError as error:
-            take = partial(schedule.on_error, ask, error)
-        except Exception as error:  # Airflow's own trouble, in reading the connection: waited out as well
-            # What a secrets backend says may hold a secret, and this becomes part of an event.
-            said = f"the connection could not be read ({type(error).__name__})"
-            trouble = NoResponseError(said, reached_server=False)
-            take = partial(schedule.on_error, ask, trouble)
+        except Exception as error:  # Airflow's own trouble, in reading the connection, is waited out as well
+            take = partial(schedule.on_error, ask, explained(error))
         else:
             take = partial(schedule.on_item if ask.walk is None else schedule.on_page, ask, value)
             if not self._is_pace_known:  # the connection could not be read in time
