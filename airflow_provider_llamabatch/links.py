@@ -8,7 +8,8 @@ Airflow 2 calls ``get_link`` when somebody looks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Collection
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
@@ -17,6 +18,8 @@ from airflow_provider_llamabatch import configuration, xcom
 from airflow_provider_llamabatch.airflow_compat import has_views, opens_views_anywhere
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
 
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
@@ -110,16 +113,31 @@ def _push(context: Context, url: str) -> None:
         xcom.push(context, xcom.LINK, url)
 
 
-def _links_of_batch(task: object) -> tuple[BaseOperatorLink, ...]:
-    links = _links_of(task)
-    return (*links, BatchPageLink()) if links and has_views() else links
+class _Links(Collection[BaseOperatorLink]):
+    """
+    What a class has as ``operator_extra_links``: counted anew each time, as the deployment says then.
+
+    A link that leads nowhere leaves an empty heading on Airflow 3's page, so there is none where none is wanted. It is
+    a collection and no property: a mapped task holds what its operator's class has, and Airflow 3 iterates over that.
+    """
+
+    def __init__(self, *, of_batch: bool = False) -> None:
+        self._of_batch = of_batch
+
+    def _wanted(self) -> list[BaseOperatorLink]:
+        if configuration.ui_host() == configuration.NO_LINKS:
+            return []
+        return [LlamaCloudProjectLink(), *([BatchPageLink()] if self._of_batch and has_views() else [])]
+
+    def __iter__(self) -> Iterator[BaseOperatorLink]:
+        return iter(self._wanted())
+
+    def __len__(self) -> int:
+        return len(self._wanted())
+
+    def __contains__(self, link: object) -> bool:
+        return link in self._wanted()
 
 
-def _links_of(_: object) -> tuple[BaseOperatorLink, ...]:
-    return () if configuration.ui_host() == configuration.NO_LINKS else (LlamaCloudProjectLink(),)
-
-
-# Of a class, for ``operator_extra_links``: asked for when a DAG is serialized, as Airflow allows. A link that leads
-# nowhere leaves an empty heading on Airflow 3's page, so there is none where none is wanted.
-OPERATOR_LINKS: Any = property(_links_of)
-BATCH_LINKS: Any = property(_links_of_batch)  # the same, with the page in Airflow's UI
+OPERATOR_LINKS = _Links()
+BATCH_LINKS = _Links(of_batch=True)  # the same, with the page in Airflow's UI
