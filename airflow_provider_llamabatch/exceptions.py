@@ -9,6 +9,7 @@ How a task fails: one class per reason, the same whether it waited deferred, on 
     ├── ResultsMissingError      COMPLETED, but its results stayed null
     ├── WaitFailedError          the batch can no longer be looked at: not found, not permitted, ...
     ├── RequestRefusedError      an argument, the connection or the request is at fault
+    ├── WrongArgumentError       a constant of the DAG file is at fault; of a mapped task it shows when the task is made
     └── DocumentsRefusedError    there are documents that cannot be processed, or too many, or none
     AirflowException (retried as the task's ``retries`` say)
     ├── BatchTimeoutError        the deadline passed before the batch ended
@@ -29,6 +30,8 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
 )
+
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +66,10 @@ class WaitFailedError(AirflowFailException):
 
 class RequestRefusedError(AirflowFailException):
     """An argument, the connection or the request is at fault: another try cannot help."""
+
+
+class WrongArgumentError(InvalidInputError, AirflowFailException):
+    """A constant argument cannot be used: an import error of the DAG, and of a mapped task a failure at once."""
 
 
 class DocumentsRefusedError(AirflowFailException):

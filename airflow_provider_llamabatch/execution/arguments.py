@@ -2,17 +2,20 @@
 Checks of a task's arguments when the DAG is read, so that a wrong one is an import error and not a failed run.
 
 A template and the output of another task are not known then; they pass, and are checked when the task runs. Each check
-raises an ``InvalidInputError`` that names the argument, the value and what may be there.
+raises a ``WrongArgumentError`` that names the argument, the value and what may be there.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.defaults import JOB_TYPES, MAX_SECONDS
+from airflow_provider_llamabatch.exceptions import WrongArgumentError
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import timedelta
 
 
@@ -66,16 +69,18 @@ def check_ids(**ids: Any) -> None:
     """Check constant ids for what is the id of something else; whether they are ids at all shows at run time."""
     from airflow_provider_llamabatch.llamacloud.call import check_kind
 
-    for argument, value in ids.items():
-        if isinstance(value, str):
-            check_kind(argument, value)
+    with _of_the_dag_file():
+        for argument, value in ids.items():
+            if isinstance(value, str):
+                check_kind(argument, value)
 
 
 def check_conn_id(value: Any) -> None:
     """Check that no API key is given as the name of the connection; it is not shown."""
     from airflow_provider_llamabatch.llamacloud import call
 
-    call.check_conn_id("llamabatch_conn_id", value)
+    with _of_the_dag_file():
+        call.check_conn_id("llamabatch_conn_id", value)
 
 
 def check_words(argument: str, value: Any, words: Sequence[str]) -> None:
@@ -151,15 +156,19 @@ def check_batch(
     check_word("job_type", job_type, JOB_TYPES, templated=True)
     check_count("max_file_attempts", max_file_attempts)
     if retry_configuration_id not in (None, "") and max_file_attempts < 2:
-        from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
-
-        raise InvalidInputError(
+        raise WrongArgumentError(
             "retry_configuration_id",
             f"{retry_configuration_id!r:.100} is for further attempts, so it needs max_file_attempts=2 or more",
         )
 
 
 def _wrong(argument: str, wanted: str, value: Any) -> Exception:
-    from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+    return WrongArgumentError(argument, f"must be {wanted}, not {value!r:.100}")
 
-    return InvalidInputError(argument, f"must be {wanted}, not {value!r:.100}")
+
+@contextlib.contextmanager
+def _of_the_dag_file() -> Iterator[None]:
+    try:
+        yield
+    except InvalidInputError as error:
+        raise WrongArgumentError(error.argument, error.problem) from None

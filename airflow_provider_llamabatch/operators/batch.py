@@ -12,7 +12,7 @@ from airflow_provider_llamabatch.airflow_compat import mask_secret, timed_out_by
 from airflow_provider_llamabatch.batches.polling import PollResult, Reason
 from airflow_provider_llamabatch.batches.record import RECORD_KEY
 from airflow_provider_llamabatch.batches.submission import Action, Decision
-from airflow_provider_llamabatch.exceptions import fail_fast_on_permanent_errors
+from airflow_provider_llamabatch.exceptions import WrongArgumentError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.execution.arguments import (
     check_batch,
     check_booleans,
@@ -157,13 +157,13 @@ class CreateBatchOperator(RoundsMixin, BaseOperator):
         self.webhook_configurations = webhook_configurations
         self.webhook_configuration_ids = webhook_configuration_ids
         if max_file_attempts > 1 and not wait_for_jobs:
-            raise ValueError(f"max_file_attempts={max_file_attempts!r} needs wait_for_jobs=True")
+            raise WrongArgumentError("max_file_attempts", f"{max_file_attempts!r} needs wait_for_jobs=True")
         self.wait_for_completion = wait_for_completion
         self.wait_for_jobs = wait_for_jobs
         self.max_file_attempts = max_file_attempts
         if only_new and not wait_for_jobs:
-            raise ValueError(
-                "only_new=True needs wait_for_jobs=True: what was processed is known at the batch's end"
+            raise WrongArgumentError(
+                "only_new", "needs wait_for_jobs=True: what was processed is known at the batch's end"
             )
         self.retry_configuration_id = retry_configuration_id
         self.only_new = only_new

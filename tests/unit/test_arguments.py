@@ -6,7 +6,7 @@ import inspect
 from datetime import timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, XComArg
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, XComArg
 
 from airflow_provider_llamabatch.airflow_compat import has_partitions
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
@@ -94,6 +94,7 @@ def test_a_wrong_constant_is_named(make, argument, value):
     with pytest.raises(InvalidInputError) as raised:
         make(**{argument: value})
 
+    assert isinstance(raised.value, AirflowFailException)  # of a mapped task it shows at run time: no retry
     assert str(raised.value).startswith(f"{argument}: must be ")
     assert repr(value) in str(raised.value)
 
@@ -126,8 +127,12 @@ def create_with(**arguments):
     ],
 )
 def test_a_constant_id_of_something_else_is_found_when_the_dag_is_read(make, argument, value):
-    with pytest.raises(InvalidInputError, match=f"^{argument}: must be the id of a .*, not of a .*{value}"):
+    with pytest.raises(
+        InvalidInputError, match=f"^{argument}: must be the id of a .*, not of a .*{value}"
+    ) as raised:
         make(**{argument: value})
+
+    assert isinstance(raised.value, AirflowFailException)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,9 @@ def test_the_page_of_a_project(monkeypatch, base_url, project, ui_host, url):
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.task_type)
 def test_every_operator_and_sensor_has_the_link_unless_none_is_wanted(task, monkeypatch):
-    link, *others = task.operator_extra_links  # as Airflow iterates over it after a run, also of a mapped task
+    link, *others = (
+        task.operator_extra_links
+    )  # as Airflow iterates over it after a run, also of a mapped task
     assert isinstance(link, LlamaCloudProjectLink)
     submits = "CreateBatch" in task.task_type
     assert [type(other) for other in others] == ([BatchPageLink] if submits and has_views() else [])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowSkipException, task
 
+from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.operators.directory import DeleteDirectoryOperator
 from airflow_provider_llamabatch.task_groups import process_directory
 from tests.integration.documents.conftest import fill
@@ -75,3 +76,19 @@ def test_without_directories_there_is_nothing_to_leave_alone(context):
 
     with pytest.raises(AirflowSkipException, match="There is no directory to delete"):
         delete.execute(context)
+
+
+def test_a_mapped_task_of_a_wrong_constant_fails_at_once_and_its_callback_is_told(run_dag):
+    told: list[str] = []
+    with DAG("wrong_constant", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        CreateBatchOperator.partial(
+            task_id="create",
+            configuration_id="cfg-1",
+            timeout="1h",  # seen only when a task is made of it
+            retries=2,
+            on_failure_callback=lambda context: told.append(str(context["exception"])),
+        ).expand(source_directory_id=["dir-1"])
+
+    assert run_dag(dag).tasks == {"create[0]": "failed"}
+    assert len(told) == 1
+    assert "timeout: must be a number of seconds above 0" in told[0]
