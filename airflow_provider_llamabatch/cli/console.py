@@ -10,7 +10,8 @@ import os
 import sys
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from airflow_provider_llamabatch.defaults import MAX_RETRY_SECONDS
 from airflow_provider_llamabatch.documents.manifest import ManifestUnreadableError
@@ -34,7 +35,7 @@ def command(function: Callable[[Namespace], int], *, failed: int = 1) -> Callabl
     Make a function into a command: it ends the process with the code that the function returns.
 
     What the function raises on purpose is said in one sentence, and ends with ``failed``. Logs and warnings are left
-    out, for what is printed to be nothing but the answer, unless ``--verbose`` is given.
+    out, unless ``--verbose`` is given: then they are on stderr. What is printed on stdout is nothing but the answer.
     """
 
     @functools.wraps(function)
@@ -43,7 +44,7 @@ def command(function: Callable[[Namespace], int], *, failed: int = 1) -> Callabl
         if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the output's encoding lacks ends nothing
             sys.stdout.reconfigure(errors="replace")
         try:
-            with contextlib.nullcontext() if options.verbose else _quiet(), _retries_told():
+            with _logs_on_stderr() if options.verbose else _quiet(), _retries_told():
                 code = function(options)
                 sys.stdout.flush()
         except BrokenPipeError:  # who reads what is printed has enough of it, such as ``head``
@@ -139,7 +140,7 @@ def _as_text(row: dict[str, Any], output: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, _structlog_to(nowhere):
         warnings.simplefilter("ignore")
         before = logging.root.manager.disable
         logging.disable(logging.CRITICAL)
@@ -147,3 +148,55 @@ def _quiet() -> Iterator[None]:
             yield
         finally:
             logging.disable(before)
+
+
+@contextlib.contextmanager
+def _logs_on_stderr() -> Iterator[None]:
+    with contextlib.ExitStack() as moved, _structlog_to(sys.stderr):
+        for logger in (logging.root, *logging.root.manager.loggerDict.values()):
+            for handler in getattr(logger, "handlers", ()):
+                if getattr(handler, "stream", None) is sys.stdout:
+                    moved.enter_context(_replaced(cast("logging.Logger", logger), handler))
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
+    """Let a handler's logs be on stderr; it may be one of Airflow 2 that takes no other stream."""
+    other = logging.StreamHandler(sys.stderr)
+    other.setLevel(handler.level)
+    other.setFormatter(handler.formatter)
+    other.filters = list(handler.filters)
+    logger.removeHandler(handler)
+    logger.addHandler(other)
+    try:
+        yield
+    finally:
+        logger.removeHandler(other)
+        logger.addHandler(handler)
+
+
+@contextlib.contextmanager
+def _structlog_to(stream: TextIO) -> Iterator[None]:
+    """
+    Let what Airflow 3 logs past ``logging``, such as a provider's hook, go to a stream.
+
+    Its loggers take the ``sys.stdout`` of the moment in which they are made; those of this time are made for it alone.
+    """
+    try:
+        import structlog
+    except ImportError:  # Airflow 2
+        yield
+        return
+    before = structlog.get_config()
+    make = before["logger_factory"]
+
+    def made(*arguments: Any) -> Any:
+        with contextlib.redirect_stdout(stream):
+            return make(*arguments)
+
+    structlog.configure(logger_factory=made, cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)

@@ -7,7 +7,7 @@ import json
 import warnings
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,9 @@ from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import calls, retries
 from tests.support.raw_server import Raw
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 AIRFLOW_3 = importlib.util.find_spec("airflow.sdk") is not None
 
@@ -172,3 +175,36 @@ def next_try():
             ti.max_tries = ti.try_number - 1 + ti.task.retries
 
     return move_on
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An empty bucket ``documents``, reached through the Airflow connection ``storage``; a boto3 client."""
+    import boto3  # type: ignore[import-untyped]
+
+    extra = {"endpoint_url": s3_server, "region_name": "us-east-1"}
+    connection = {"conn_type": "aws", "login": "moto-key", "password": "moto-secret", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps(connection))
+    client = boto3.client(
+        "s3",
+        aws_access_key_id="moto-key",
+        aws_secret_access_key="moto-secret",
+        endpoint_url=s3_server,
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket="documents")
+    yield client
+    for entry in client.list_objects_v2(Bucket="documents").get("Contents", ()):
+        client.delete_object(Bucket="documents", Key=entry["Key"])
+    client.delete_bucket(Bucket="documents")

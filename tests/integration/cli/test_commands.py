@@ -103,6 +103,16 @@ class TestProcesses:
         assert "pages: 3" in shown.stdout
         assert emulator.control.requests() == []
 
+    @pytest.mark.parametrize("more", [[], ["--verbose"]])
+    def test_what_another_provider_logs_is_not_in_the_answer(self, s3, emulator, connection, more):
+        s3.put_object(Bucket="documents", Key="in/a.txt", Body=b"one")
+        url = "s3://documents/in"
+
+        shown = started("plan", url, "--source-conn-id", "storage", "--output", "json", *more)
+
+        assert json.loads(shown.stdout)["summary"]["files"] == 1
+        assert ("AWS Connection" in shown.stderr) == bool(more)
+
     def test_a_pipe_that_nobody_reads_any_more_ends_it_quietly(self, source):
         reading, writing = os.pipe()
         os.close(reading)

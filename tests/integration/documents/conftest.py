@@ -19,7 +19,7 @@ from airflow_provider_llamabatch.operators.directory import UploadDirectoryOpera
 from airflow_provider_llamabatch.operators.results import SaveBatchResultsOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[3]
 LATER = 3600.0  # seconds; longer than any of the emulator's defaults
@@ -191,36 +191,3 @@ def attach_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
         return tmp_path / "buckets" / "documents"
 
     return attach
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An empty bucket ``documents``, reached through the Airflow connection ``storage``; a boto3 client."""
-    import boto3  # type: ignore[import-untyped]
-
-    extra = {"endpoint_url": s3_server, "region_name": "us-east-1"}
-    connection = {"conn_type": "aws", "login": "moto-key", "password": "moto-secret", "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps(connection))
-    client = boto3.client(
-        "s3",
-        aws_access_key_id="moto-key",
-        aws_secret_access_key="moto-secret",
-        endpoint_url=s3_server,
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket="documents")
-    yield client
-    for entry in client.list_objects_v2(Bucket="documents").get("Contents", ()):
-        client.delete_object(Bucket="documents", Key=entry["Key"])
-    client.delete_bucket(Bucket="documents")
