@@ -106,6 +106,7 @@ ROWS_PER_CHECKPOINT = 50  # results saved between two checkpoints; a killed save
 PROGRESS_SHARE = 0.05  # of all files, between two lines of progress
 PROGRESS_SECONDS = 30.0  # the longest silence of a task that makes progress
 MAX_LISTED_FILES = 20  # files that one message names
+MAX_LISTED_BEFORE = 10  # files that one message names of those that an earlier run has named already
 MAX_KEPT_RESULTS = 10_000  # of documents that a source no longer has: an inbox has others every night
 MAX_UPLOAD_ATTEMPTS = 3  # of one file or directory whose answers were lost and of which no trace was found
 MIN_FAILURES_IN_A_ROW = 3  # documents, and no fewer than are under way at once, before a task gives up

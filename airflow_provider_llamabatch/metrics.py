@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch.airflow_compat import stats
 from airflow_provider_llamabatch.batches.polling import Reason
+from airflow_provider_llamabatch.documents.manifest import reused_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -61,7 +62,8 @@ WAIT_TIME = Metric("llamabatch.waits.duration", TIMER, {"kind": _KINDS, "reason"
 POLLS = Metric("llamabatch.polls", tags={"request": ("list_page", "get"), "result": ("ok", "error")})
 RETRIES = Metric("llamabatch.requests.retried", tags={"error": _ERRORS})
 FILES = Metric(
-    "llamabatch.files", tags={"result": ("uploaded", "kept", "reused", "skipped", "removed", "without_job")}
+    "llamabatch.files",
+    tags={"result": ("uploaded", "kept", "reused", "failed_before", "skipped", "removed", "without_job")},
 )
 UPLOADED_BYTES = Metric("llamabatch.uploaded_bytes")
 JOBS = Metric("llamabatch.jobs", tags={"status": _JOB_STATUSES})
@@ -146,13 +148,13 @@ def retried(error: BaseException | None) -> None:
     _count(RETRIES, error=next((name for name in names if name in _ERRORS), OTHER))
 
 
-def files_uploaded(uploaded: Uploaded, *, reused: int, skipped: int) -> None:
-    """Count the files of one upload."""
+def files_uploaded(uploaded: Uploaded, *, reused: Iterable[Row], skipped: int) -> None:
+    """Count the files of one upload; ``reused`` are the rows of what an earlier run made."""
     for result, files in (
         ("uploaded", uploaded.uploaded),
         ("kept", uploaded.kept),
         ("removed", uploaded.removed),
-        ("reused", reused),
+        *reused_counts(reused).items(),
         ("skipped", skipped),
     ):
         _count(FILES, files, result=result)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.storage import Storage
 
 NEW, CHANGED, UNCHANGED, EMPTY, UNSUPPORTED = "new", "changed", "unchanged", "empty", "unsupported"
+FAILED_BEFORE = "failed_before"
 
 
 @dataclass(slots=True)
@@ -46,7 +47,9 @@ class Plan:
         states = Counter(self.states.values())
         return {
             "files": len(self.files),
-            **{state: states[state] for state in (NEW, CHANGED, UNCHANGED, UNSUPPORTED, EMPTY)},
+            **{
+                state: states[state] for state in (NEW, CHANGED, UNCHANGED, FAILED_BEFORE, UNSUPPORTED, EMPTY)
+            },
             "bytes": sum(file.size for file in self.sending()),
             "pages": None if self.pages is None else sum(self.pages.values()),
             "directories": self.directories,
@@ -152,7 +155,10 @@ def _compare_with_target(made: Plan, source: Storage, target: Storage, options: 
     reused, _ = reused_rows(found, source, made.sending(), threads=threads)
     before = {row.file for row in rows_in(target, MANIFEST) or ()}
     for file in made.sending():
-        made.states[file.path] = UNCHANGED if file.path in reused else CHANGED if file.path in before else NEW
+        if (row := reused.get(file.path)) is not None:
+            made.states[file.path] = FAILED_BEFORE if row.failed_before else UNCHANGED
+        else:
+            made.states[file.path] = CHANGED if file.path in before else NEW
 
 
 def _compare_with_directory(made: Plan, source: Storage, options: Namespace) -> None:

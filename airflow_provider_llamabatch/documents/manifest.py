@@ -53,8 +53,8 @@ class Row:
     ``source_...`` are the document's own. ``credits`` are what the API reports, None where it reports nothing (yet).
     ``confidence`` is the lowest of all fields extracted from the document, None where the configuration asks for no
     scores. ``configuration`` is the id of the configuration that was asked for and, where it has one, its version (a
-    further attempt may have used another one). ``attempt`` counts from 1; ``reused`` says that an earlier run made
-    the result.
+    further attempt may have used another one). ``attempt`` counts from 1; ``reused`` says that the row is what an
+    earlier run made: a result, or none for a reason that lies in the document.
     """
 
     file: str
@@ -83,6 +83,11 @@ class Row:
     def is_saved(self) -> bool:
         """Say whether the document has a result."""
         return self.path is not None
+
+    @property
+    def failed_before(self) -> bool:
+        """Say whether an earlier run left the document without a result, and this one did not send it again."""
+        return self.reused and not self.is_saved and self.status != SKIPPED
 
     @property
     def outputs(self) -> set[str]:
@@ -228,6 +233,13 @@ def credits_of(rows: Iterable[Row]) -> float | None:
     """Return what the rows that were not reused cost together; None where the API has reported nothing."""
     reported = [row.credits for row in rows if row.credits is not None and not row.reused]
     return sum(reported) if reported else None
+
+
+def reused_counts(rows: Iterable[Row]) -> dict[str, int]:
+    """Count the rows that an earlier run made: those with a result, and those that failed then."""
+    earlier = [row for row in rows if row.reused]
+    before = sum(row.failed_before for row in earlier)
+    return {"reused": len(earlier) - before, "failed_before": before}
 
 
 def statuses_of(rows: Iterable[Row]) -> dict[str, int]:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from airflow_provider_llamabatch.defaults import MAX_KEPT_RESULTS
-from airflow_provider_llamabatch.documents.manifest import NO_RESULT, to_lines
+from airflow_provider_llamabatch.defaults import MAX_KEPT_RESULTS, MAX_LISTED_BEFORE
+from airflow_provider_llamabatch.documents.manifest import NO_RESULT, reused_counts, to_lines
 from airflow_provider_llamabatch.documents.result_plan import KEPT, MANIFEST, SAVES
 from airflow_provider_llamabatch.documents.reuse import Earlier, earlier
 from airflow_provider_llamabatch.exceptions import StorageError
@@ -17,7 +17,9 @@ from airflow_provider_llamabatch.execution.saving import rows_at, rows_in
 from airflow_provider_llamabatch.execution.uploading import hash_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow.sdk.types import Logger
 
     from airflow_provider_llamabatch.documents.manifest import Row
     from airflow_provider_llamabatch.documents.upload_plan import SourceFile
@@ -70,6 +72,28 @@ def reused_rows(
     known = {file.path: sha256 for file, sha256 in zip(candidates, contents, strict=True) if sha256}
     rows = {file.path: found.row_of(file, known[file.path]) for file in candidates if file.path in known}
     return {path: row for path, row in rows.items() if row is not None}, known
+
+
+def report_reused(log: Logger, reused: Iterable[Row], files: int) -> None:
+    """Say of how many files an earlier run's outcome counts."""
+    counts = reused_counts(reused)
+    told = "%s of %s files already have a result and are reused; %s failed before and are not sent again"
+    log.info(told, counts["reused"], files, counts["failed_before"])
+
+
+def report_failed_before(log: Logger, rows: Sequence[Row]) -> None:
+    """Warn of documents without a result that an earlier run has told of, and that are not sent again."""
+    if not rows:
+        return
+    named = [f"  {row.file}: {row.error or row.status}" for row in rows[:MAX_LISTED_BEFORE]]
+    if len(rows) > MAX_LISTED_BEFORE:
+        named.append(f"  and {len(rows) - MAX_LISTED_BEFORE} more")
+    log.warning(
+        "%s documents have no result, since they failed in an earlier run for what is in them. They are not sent again "
+        "unless the document or the configuration changes:\n%s",
+        len(rows),
+        "\n".join(named),
+    )
 
 
 def keep_results(target: Storage, rows: Sequence[Row]) -> None:

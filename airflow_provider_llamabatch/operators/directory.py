@@ -8,6 +8,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 
 from airflow_provider_llamabatch import configuration, metrics, xcom
 from airflow_provider_llamabatch.defaults import DIRECTORY_TYPES, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
+from airflow_provider_llamabatch.documents.manifest import reused_counts
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS
 from airflow_provider_llamabatch.exceptions import (
     DocumentsRefusedError,
@@ -187,7 +188,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             self._refuse_surprises(source, sending)
             identity = upload_plan.identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index))
             uploaded = self._upload(hook, source, sending, known, identity, ti.try_number > ti.max_tries)
-            metrics.files_uploaded(uploaded, reused=len(reused), skipped=len(refused))
+            metrics.files_uploaded(uploaded, reused=reused.values(), skipped=len(refused))
             self.note(written=uploaded.directory_ids, files=uploaded.uploaded, bytes=uploaded.bytes)
             for row in uploaded.rows.values():
                 row.configuration = key  # as it is now: somebody may change it before the results are saved
@@ -220,7 +221,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         self, hook: LlamaBatchHook, source: Storage, target: Storage | None, files: list[SourceFile]
     ) -> tuple[dict[str, Row], dict[str, str], str | None]:
         """Return the rows of files that need not be sent, the SHA-256 of all that were read, and the configuration."""
-        from airflow_provider_llamabatch.execution.reusing import earlier_results, reused_rows
+        from airflow_provider_llamabatch.execution.reusing import earlier_results, report_reused, reused_rows
         from airflow_provider_llamabatch.execution.saving import configuration_of
 
         if not self.reuse or target is None:
@@ -229,7 +230,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         key = configuration_of(hook, self.configuration_id or "", **scope, must_exist=True)
         earlier = earlier_results(target, key, self.outputs, threads=self.max_concurrency)
         reused, known = reused_rows(earlier, source, files, threads=self.max_concurrency)
-        self.log.info("%s of %s files already have a result and are reused", len(reused), len(files))
+        report_reused(self.log, reused.values(), len(files))
         return reused, known, key
 
     def _refuse_surprises(self, source: Storage, files: list[SourceFile]) -> None:
@@ -303,7 +304,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             "files": len(uploaded.rows),
             "uploaded": uploaded.uploaded,
             "kept": uploaded.kept,
-            "reused": len(reused),
+            **reused_counts(reused.values()),
             "skipped": len(skipped),
             "removed": uploaded.removed,
             "bytes": uploaded.bytes,

@@ -49,9 +49,9 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
     A document's result is under its own relative path, made safe, and written whole or not at all. The manifest
     (``manifest.jsonl``; ``manifest-N.jsonl`` of a mapped task) says of every document what became of it, where its
     result is and what it cost. With extraction there are also all records in ``records.jsonl``. A retry goes on where
-    the last try was. Returns ``{"manifest", "saved", "failed", "credits", "reused", "skipped", "doubtful",
-    "statuses"}``, the same as XCom ``summary``, which is there too when the task fails because of its documents.
-    Raises ``ValueError`` for a wrong constant.
+    the last try was. Returns ``{"manifest", "saved", "failed", "credits", "reused", "failed_before",
+    "skipped", "doubtful", "statuses"}``, the same as XCom ``summary``, which is there too when the task fails because
+    of its documents. Raises ``ValueError`` for a wrong constant.
 
     :param job_references: what ``BatchSensor`` or ``BatchJobsSensor`` returned; several such lists are fine too.
     :param target: the folder for the results: a local path, or a URL of any storage that Airflow reaches.
@@ -70,8 +70,9 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
     :param partitions: an asset of which each document that this run saves becomes a partition (Airflow 3.3 and newer),
         under the document's ``file``: a DAG scheduled by ``PartitionedAssetTimetable`` runs once per document. It
         becomes an outlet of the task; use an asset of its own, since other schedules never see its events.
-    :param fail_on_partial_error: fail, after saving, when any document has no result. Without it the task fails only
-        when documents were uploaded and no batch says anything about them.
+    :param fail_on_partial_error: fail, after saving, when any document has no result, also one that failed in an
+        earlier run and is not sent again. Without it the task fails only when documents were uploaded and no batch says
+        anything about them.
     :param project_id: the project, the connection's where None.
     :param organization_id: the organization, the connection's where None.
     :param llamabatch_conn_id: the Airflow connection with the API key.
@@ -195,6 +196,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
                 self._configuration(hook),
                 is_complete=self.upload is not None,
             )
+            hopeless = [row for row in documents if row.failed_before]
             if self.keep_earlier:
                 documents = rows.with_earlier(documents, self._earlier(target), known)
             path = result_plan.manifest_name(ti.map_index)
@@ -208,7 +210,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             if failures:  # another try asks for these again, and a later run need not pay for the others
                 raise failures[0]
             checkpoints.clear()
-            return self._conclude(context, documents, target.url_of(path))
+            return self._conclude(context, documents, hopeless, target.url_of(path))
 
     def _recorded(self, target: Storage) -> list[Row]:
         """Return what the upload recorded below the target."""
@@ -331,8 +333,12 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             schema = recording.schema_of(hook, self.configuration_id, scope)
             recording.write_parquet(target, rows, schema, threads=self.max_concurrency)
 
-    def _conclude(self, context: Context, documents: list[Row], manifest_url: str) -> dict[str, Any]:
+    def _conclude(
+        self, context: Context, documents: list[Row], hopeless: list[Row], manifest_url: str
+    ) -> dict[str, Any]:
+        """Tell what came of the documents; ``hopeless`` are those of this run that failed in an earlier one."""
         from airflow_provider_llamabatch.documents import manifest, rows, usage
+        from airflow_provider_llamabatch.execution.reusing import report_failed_before
         from airflow_provider_llamabatch.execution.saving import unsaved
 
         failed = unsaved(documents)
@@ -342,7 +348,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             "saved": sum(row.is_saved and not row.reused for row in documents),
             "failed": len(failed),
             "credits": manifest.credits_of(documents),
-            "reused": sum(row.reused for row in documents),
+            **manifest.reused_counts(documents),
             "skipped": sum(row.status == manifest.SKIPPED for row in documents),
             "doubtful": len(doubtful),
             "statuses": manifest.statuses_of(documents),
@@ -359,13 +365,15 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         if self.min_confidence is not None:
             listed = [{"file": row.file, "confidence": row.confidence, "path": row.path} for row in doubtful]
             xcom.push(context, xcom.DOUBTFUL, listed[:MAX_FILES_PER_DIRECTORY])
-        counts = [f"{summary[name]} {name}" for name in ("saved", "reused", "skipped", "failed", "doubtful")]
+        counted = ("saved", "reused", "skipped", "failed", "failed_before", "doubtful")
+        counts = [f"{summary[name]} {name.replace('_', ' ')}" for name in counted]
         self.log.info("Wrote %s: %s", manifest_url, ", ".join(counts))
         if failed:
             named = "\n".join(
                 f"  {row.file}: {row.status} {row.error or ''}" for row in failed[:MAX_LISTED_FILES]
             )
             self.log.warning("%s of %s documents have no result:\n%s", len(failed), len(documents), named)
+        report_failed_before(self.log, hopeless)
         if lost := rows.missing(documents):
             before = ", ".join(_failed_before(context)) or "a task before this one"
             raise ResultsMissingError(
@@ -373,10 +381,10 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
                 f"{sum(row.is_saved for row in documents)} have a result. Clear {before} to process them: see "
                 f"{manifest_url}"
             )
-        if failed and self.fail_on_partial_error:
+        if self.fail_on_partial_error and (lacking := len(failed) + len(hopeless)):
             raise ResultsMissingError(
-                f"{len(failed)} of {len(documents)} documents have no result (fail_on_partial_error=True): see "
-                f"{manifest_url}"
+                f"{lacking} of {len(documents)} documents have no result (fail_on_partial_error=True), {len(hopeless)} "
+                f"of them since an earlier run: see {manifest_url}"
             )
         if self.partitions is not None:
             keys = [manifest.partition_key(row) for row in documents if row.is_saved and not row.reused]

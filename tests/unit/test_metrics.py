@@ -125,11 +125,16 @@ def test_retries_are_counted_by_the_kind_of_error(sent):
     assert [tags["error"] for _, _, tags in sent.lines] == ["RateLimitedError", "other"]
 
 
+DONE = Row("a.pdf", "COMPLETED", path="/out/a.pdf.md", reused=True)
+FAILED = Row("b.pdf", "FAILED", error="PDF_IS_BROKEN", reused=True)
+
+
 def test_an_upload_counts_its_files_and_leaves_out_what_is_nothing(sent):
-    metrics.files_uploaded(Uploaded(uploaded=3, kept=0, bytes=70), reused=1, skipped=0)
+    metrics.files_uploaded(Uploaded(uploaded=3, kept=0, bytes=70), reused=[DONE, FAILED], skipped=0)
     assert sent.lines == [
         ("llamabatch.files", 3, {"result": "uploaded"}),
         ("llamabatch.files", 1, {"result": "reused"}),
+        ("llamabatch.files", 1, {"result": "failed_before"}),
         ("llamabatch.uploaded_bytes", 70, {}),
     ]
 

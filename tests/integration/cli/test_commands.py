@@ -344,6 +344,24 @@ class TestPlan:
         states = {state: summary[state] for state in ("new", "changed", "unchanged")}
         assert (code, states) == (0, {"new": 0, "changed": 1, "unchanged": 1})
 
+    def test_what_failed_for_its_content_is_not_called_unchanged(self, command, source, tmp_path, hook):
+        target = tmp_path / "out"
+        target.mkdir()
+        row = manifest.Row(
+            "b.txt",
+            "FAILED",
+            error="NO_DATA_FOUND_IN_FILE",
+            source_sha256=hashlib.sha256((source / "b.txt").read_bytes()).hexdigest(),
+            configuration=configuration_of(hook, "cfg-PARSE_AGENTIC", None, None),
+        )
+        (target / "manifest.jsonl").write_bytes(b"".join(manifest.to_lines([row])))
+
+        _, summary, _ = self.plan(
+            command, source, "--target", target, "--configuration-id", "cfg-PARSE_AGENTIC"
+        )
+
+        assert (summary["failed_before"], summary["unchanged"], summary["new"]) == (1, 0, 1)
+
     @pytest.mark.parametrize(
         ("arguments", "problem"),
         [

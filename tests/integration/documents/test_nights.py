@@ -53,3 +53,32 @@ def test_a_night_whose_batch_fails_keeps_what_there_was_and_says_what_is_missing
         "b.txt": ("COMPLETED", True),
         "c.txt": ("NO_JOB", False),
     }
+
+
+def test_a_document_that_failed_for_its_content_is_told_of_every_night_and_not_sent_again(
+    llamacloud, run_dag, source: Path, target: Path, capfd: pytest.CaptureFixture[str]
+):
+    fill(source, {"a.txt": b"alpha", "broken.pdf": b"no pdf"})
+    first = run_dag(night(1, source, target)).xcom("process_directory.save_results")
+    assert (first["saved"], first["failed"], first["failed_before"]) == (1, 1, 0)
+    capfd.readouterr()
+
+    second = run_dag(night(2, source, target))
+    summary = second.xcom("process_directory.save_results")
+    uploaded = second.xcom("process_directory.upload", key="upload")
+
+    assert (summary["reused"], summary["failed"], summary["failed_before"]) == (1, 0, 1)
+    assert (uploaded["reused"], uploaded["failed_before"]) == (1, 1)
+    said = capfd.readouterr()
+    assert "1 of 2 files already have a result and are reused; 1 failed before" in said.out + said.err
+    assert "not sent again unless the document or the configuration changes" in said.out + said.err
+    assert llamacloud.control.counters()["batches"] == 1
+
+
+def test_every_night_in_which_a_document_has_no_result_fails_where_that_is_asked_for(
+    run_dag, source: Path, target: Path
+):
+    fill(source, {"a.txt": b"alpha", "broken.pdf": b"no pdf"})
+    for number in (1, 2):
+        ran = run_dag(night(number, source, target, fail_on_partial_error=True))
+        assert ran.tasks["process_directory.save_results"] == "failed", f"night {number}"
