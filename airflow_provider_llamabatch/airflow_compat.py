@@ -106,20 +106,36 @@ def has_xcom(reference: Any, context: Context) -> bool:
 
 
 def states_before(context: Context) -> dict[str, str]:
-    """Return the states of all tasks before this one in its run, by id; empty where Airflow does not tell them."""
+    """
+    Return the states of all tasks before this one in its run; empty where Airflow does not tell them.
+
+    They are by id, those of a mapped task by ``id[map index]``.
+    """
     ti = context["ti"]
     try:
         ids = sorted(ti.task.get_flat_relative_ids(upstream=True))
         if AIRFLOW_3:
             found = ti.get_task_states(dag_id=ti.dag_id, task_ids=ids, run_ids=[ti.run_id])
-            return {name: str(state) for of_run in found.values() for name, state in of_run.items()}
+            return {
+                _with_index(name, ids): str(state)
+                for of_run in found.values()
+                for name, state in of_run.items()
+            }
         of_airflow_2: Any = context["dag_run"]
         return {
-            one.task_id: str(one.state) for one in of_airflow_2.get_task_instances() if one.task_id in ids
+            one.task_id if one.map_index < 0 else f"{one.task_id}[{one.map_index}]": str(one.state)
+            for one in of_airflow_2.get_task_instances()
+            if one.task_id in ids
         }
     except Exception:  # they are only for a message
         log.debug("Airflow does not tell the states of the tasks before this one", exc_info=True)
         return {}
+
+
+def _with_index(name: str, ids: list[str]) -> str:
+    """Return ``create[0]`` for what Airflow 3 calls ``create_0``, unless there is a task of that name."""
+    task_id, _, index = name.rpartition("_")
+    return f"{task_id}[{index}]" if name not in ids and task_id in ids else name
 
 
 def asset_state(context: Context, uri: str) -> Any:

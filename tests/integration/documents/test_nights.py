@@ -39,14 +39,17 @@ def test_a_night_without_a_new_document_succeeds_and_pays_for_nothing(
 
 
 def test_a_night_whose_batch_fails_keeps_what_there_was_and_says_what_is_missing(
-    llamacloud, run_dag, source: Path, target: Path
+    llamacloud, run_dag, source: Path, target: Path, capfd: pytest.CaptureFixture[str]
 ):
     fill(source, {"a.txt": b"alpha", "b.txt": b"beta"})
     run_dag(night(1, source, target))
     fill(source, {"c.txt": b"gamma"})
     llamacloud.control.change(final_status="FAILED")
+    capfd.readouterr()
     ran = run_dag(night(2, source, target, default_args={"retries": 0}))
 
+    said = capfd.readouterr()
+    assert "Clear process_directory.create_batch[0] to process them" in said.out + said.err
     assert (ran.state, ran.tasks["process_directory.save_results"]) == ("failed", "failed")
     assert {file: (row.status, row.reused) for file, row in rows_of(target).items()} == {
         "a.txt": ("COMPLETED", True),
