@@ -7,18 +7,22 @@ from typing import Any
 
 import pyarrow as pa
 
+from airflow_provider_llamabatch.documents.results import name_beside_file
+
 _SCALARS = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
 
 
 def schema_from(schema: dict[str, Any]) -> pa.Schema:
     """
-    Return a column per property, and ``file`` first.
+    Return a column per property, and ``file``, the document's path, first.
 
     What has no single type in the schema (a union, an object without properties) is JSON text.
     """
     definitions = schema.get("$defs") or schema.get("definitions") or {}
     properties = schema.get("properties") or {}
-    columns = [(name, _type(of, definitions, 0)) for name, of in properties.items() if name != "file"]
+    columns = [
+        (name_beside_file(name, properties), _type(of, definitions, 0)) for name, of in properties.items()
+    ]
     return pa.schema([("file", pa.string()), *columns])
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from airflow_provider_llamabatch.llamacloud.models import ExtractJob, ParseResult
 
 PARSE_OUTPUTS = ("markdown", "text", "items")
 RECORDS = "records"
 PARQUET = "parquet"
+RECORD_FILE = "record_file"
 OUTPUTS = (*PARSE_OUTPUTS, RECORDS)
 ALL_OUTPUTS = (*OUTPUTS, PARQUET)  # what ``outputs`` may name
 
@@ -95,12 +96,27 @@ def credits_in(usage: dict[str, Any] | None) -> float | None:
 
 
 def records_in(content: bytes, file: str) -> list[dict[str, Any]]:
-    """Return the records of one document's written result, each with the document's path under ``file``."""
+    """
+    Return the records of one document's written result, each with the document's path under ``file``.
+
+    A field ``file`` of a record's own is called as ``name_beside_file`` says.
+    """
     value = json.loads(content)
     records = value if isinstance(value, list) else [value]
     return [
-        {"file": file} | {name: held for name, held in record.items() if name != "file"} for record in records
+        {"file": file} | {name_beside_file(name, record): held for name, held in record.items()}
+        for record in records
     ]
+
+
+def name_beside_file(name: str, names: Container[str]) -> str:
+    """Return what a field of a schema is called where ``file`` is the document's path; ``names`` are all its fields."""
+    if name != "file":
+        return name
+    other = RECORD_FILE
+    while other in names:
+        other += "_"
+    return other
 
 
 def _count(found: JobResult, pages: int, bad: list[str]) -> None:

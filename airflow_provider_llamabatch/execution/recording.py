@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.documents.result_plan import MANIFEST, PARQUET, RECORDS
-from airflow_provider_llamabatch.documents.results import records_in
+from airflow_provider_llamabatch.documents.results import RECORD_FILE, records_in
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.storage import chunks_of
@@ -20,17 +21,27 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
     from airflow_provider_llamabatch.storage import Storage
 
+log = logging.getLogger(__name__)
+
 DOCUMENTS_AT_ONCE = 64  # read ahead of what is written
 
 
 def write_jsonl(target: Storage, rows: Sequence[Row], *, threads: int) -> None:
     """Write one line per record, with the document's path under ``file``."""
-    lines = (
-        json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-        for records in _batches(target, rows, threads)
-        for record in records
-    )
-    target.write(RECORDS, lines)
+    renamed = False
+
+    def lines() -> Iterator[bytes]:
+        nonlocal renamed
+        for records in _batches(target, rows, threads):
+            for record in records:
+                renamed = renamed or RECORD_FILE in record
+                yield json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+    target.write(RECORDS, lines())
+    if renamed:
+        log.info(
+            "The schema has a field 'file' of its own: it is %r, since 'file' is the document", RECORD_FILE
+        )
 
 
 def write_parquet(target: Storage, rows: Sequence[Row], schema: dict[str, Any], *, threads: int) -> None:

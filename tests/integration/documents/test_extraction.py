@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -30,6 +31,7 @@ SCHEMA = {
         "positions": {"type": "integer"},
     },
 }
+FILED = {"type": "object", "properties": {"file": {"type": "string"}}}
 
 
 @pytest.fixture
@@ -119,6 +121,23 @@ def test_a_row_of_the_manifest_whose_result_is_called_otherwise_is_named(
         RequestRefusedError, match=r"^target: .*manifest\.jsonl: path of 'a\.txt' is '.*other\.json', "
     ):
         save.execute(line.context("save_again"))
+
+
+def test_a_field_called_file_is_kept_beside_the_documents_path_and_that_is_said(
+    line: Line, source: Path, target: Path, hook: LlamaBatchHook, caplog: pytest.LogCaptureFixture
+):
+    fill(source, {"a.txt": b"File: deed-7\n", "b.txt": b"File: deed-8\n"})
+    parameters = {"product_type": "extract_v2", "data_schema": FILED}
+    configuration_id = hook.send(calls.create_configuration(name="deeds", parameters=parameters)).id
+    line.process(line.upload(source=str(source), target=str(target)), configuration_id, "extract_v2")
+
+    with caplog.at_level(logging.INFO):
+        line.save(target, outputs=("records", "parquet"), configuration_id=configuration_id)
+
+    expected = [{"file": "a.txt", "record_file": "deed-7"}, {"file": "b.txt", "record_file": "deed-8"}]
+    assert [json.loads(text) for text in (target / "records.jsonl").read_text().splitlines()] == expected
+    assert pq.read_table(target / "records.parquet").to_pylist() == expected
+    assert caplog.text.count("has a field 'file' of its own") == 1
 
 
 def test_invoices_that_have_their_records_are_not_paid_for_again(

@@ -73,9 +73,9 @@ def test_definitions_may_have_their_older_name():
     assert schema_from(schema).field("x").type == pa.int64()
 
 
-def test_the_file_is_the_documents_own_whatever_the_schema_says_of_one():
+def test_a_property_called_file_has_a_column_beside_the_documents_own():
     schema = schema_from({"properties": {"file": {"type": "integer"}, "x": {"type": "integer"}}})
-    assert schema == pa.schema([("file", pa.string()), ("x", pa.int64())])
+    assert schema == pa.schema([("file", pa.string()), ("record_file", pa.int64()), ("x", pa.int64())])
 
 
 def test_a_list_has_its_values_and_nothing_else_is_one():

@@ -163,7 +163,11 @@ def test_credits_are_a_number_or_not_known_yet(usage, credited):
     ("content", "records"),
     [
         (b'{"a": 1}', [{"file": "x.pdf", "a": 1}]),
-        (b'{"a": 1, "file": "told"}', [{"file": "x.pdf", "a": 1}]),
+        (b'{"a": 1, "file": "told"}', [{"file": "x.pdf", "a": 1, "record_file": "told"}]),
+        (
+            b'{"file": "told", "record_file": "taken"}',
+            [{"file": "x.pdf", "record_file_": "told", "record_file": "taken"}],
+        ),
         (b'[{"a": 1}, {"a": 2}]', [{"file": "x.pdf", "a": 1}, {"file": "x.pdf", "a": 2}]),
         (b"[]", []),
     ],
