@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import json
 import logging
 import os
 import threading
@@ -184,8 +186,23 @@ def _read_again(hook: BaseHook, conn_id: str) -> ClientSettings | LlamaCloudErro
         return InvalidInputError("llamabatch_conn_id", _no_connection(conn_id))
 
 
+def _variable(conn_id: str) -> str:
+    return f"AIRFLOW_CONN_{conn_id.upper()}"
+
+
+def _is_of_no_use(conn_id: str, connection: Connection) -> bool:
+    """Say whether Airflow made a connection of a variable that holds none, such as a key alone: it has no type then."""
+    text = os.environ.get(_variable(conn_id))
+    if text is None or connection.conn_type or connection.password:
+        return False
+    with contextlib.suppress(ValueError):
+        held = json.loads(text)
+        return not (isinstance(held, dict) and held)
+    return True
+
+
 def _no_connection(conn_id: str) -> str:
-    variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+    variable = _variable(conn_id)
     if variable in os.environ:
         return (
             f"the environment variable {variable} is set, but no Airflow connection can be read from it; it must be "
@@ -207,6 +224,8 @@ def settings_in(conn_id: str, connection: Connection) -> ClientSettings | LlamaC
     from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
     from airflow_provider_llamabatch.llamacloud.settings import settings_or_problem
 
+    if _is_of_no_use(conn_id, connection):
+        return InvalidInputError("llamabatch_conn_id", _no_connection(conn_id))
     try:
         default_host = configuration.api_host()
         defaults = {

@@ -308,7 +308,18 @@ def test_the_log_names_the_connection_before_the_first_request(emulator, connect
     assert f"Connection of_a_team leads to {emulator.url}" in caplog.messages
 
 
-@pytest.mark.parametrize("text", ['{"conn_type": "llamabatch", "password": "llx-1234567890",}', ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"conn_type": "llamabatch", "password": "llx-1234567890",}',
+        "",
+        "llx-1234567890",
+        "llx-1234567890{",
+        '["llx-1234567890"]',
+        "{}",
+        "null",
+    ],
+)
 def test_a_variable_that_holds_no_readable_connection_is_named_and_not_shown(text, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_BROKEN", text)
 
@@ -316,6 +327,32 @@ def test_a_variable_that_holds_no_readable_connection_is_named_and_not_shown(tex
         LlamaBatchHook("broken").get_conn()
 
     assert "llx-1234567890" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ['{"conn_type": "llamabatch"}', '{"password": ""}', "llamabatch://"])
+def test_a_variable_that_holds_a_connection_without_a_key_is_told_of_the_key(text, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_KEYLESS", text)
+
+    with pytest.raises(e.InvalidInputError, match="connection 'keyless', password: is empty"):
+        LlamaBatchHook("keyless").get_conn()
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "project"),
+    [
+        ("llamabatch://:llx-1234567890@eu/?project_id=prj-1", "https://api.cloud.eu.llamaindex.ai", "prj-1"),
+        ("llamabatch://:llx-1234567890@http%3A%2F%2F127.0.0.1:8791", "http://127.0.0.1:8791", None),
+        (
+            '{"conn_type": "llamabatch", "password": "llx-1234567890", "host": "http://127.0.0.1:8791"}',
+            "http://127.0.0.1:8791",
+            None,
+        ),
+    ],
+)
+def test_the_variables_in_the_page_on_connections_are_read(text, url, project, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_WRITTEN", text)
+    settings = LlamaBatchHook("written").get_conn().settings
+    assert (settings.base_url, settings.project_id) == (url, project)
 
 
 @pytest.mark.skipif(not AIRFLOW_3, reason="a script of Airflow 2 reads the database")
