@@ -19,6 +19,7 @@ from airflow_provider_llamabatch.cli.checks import (
     of_triggerers,
 )
 from airflow_provider_llamabatch.cli.console import command, connected, show
+from airflow_provider_llamabatch.hooks.connections import NOT_THERE
 from airflow_provider_llamabatch.llamacloud.errors import (
     InvalidInputError,
     LlamaCloudError,
@@ -102,9 +103,37 @@ def _service(options: Namespace) -> Iterator[Finding]:
             yield of_clock(client.last_date, now)
             return
     except LlamaCloudError as error:
-        yield Finding(left[0], FAIL, str(error), _advice(error))
+        yield (_unread_database(error) if left[0] == "connection" else None) or Finding(
+            left[0], FAIL, str(error), _advice(error)
+        )
     for name in left[1:]:
         yield Finding(name, UNKNOWN, "not asked, since the check before failed")
+
+
+def _unread_database(error: LlamaCloudError) -> Finding | None:
+    """Return that the metadata database cannot be read, where Airflow therefore says that there is no connection."""
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    if not isinstance(error, InvalidInputError) or not error.problem.startswith(NOT_THERE):
+        return None
+    try:
+        with create_session() as session:
+            session.scalar(select(Connection.conn_id).limit(1))
+    except Exception as problem:  # whatever the driver raises
+        return Finding(
+            "connection",
+            FAIL,
+            f"the metadata database cannot be read: {_in_short(problem)}; elsewhere {error.problem.partition(';')[0]}",
+            "correct [database] sql_alchemy_conn, or run `airflow db migrate` where the database was never migrated",
+        )
+    return None
+
+
+def _in_short(error: Exception) -> str:
+    reason = str(error).strip().splitlines()
+    return type(error).__name__ + (f": {reason[0]}" if reason else "")
 
 
 def _advice(error: LlamaCloudError) -> str:
@@ -160,10 +189,9 @@ def _attempt(name: str, check: Callable[[], Finding]) -> Finding:
     except LlamaCloudError as error:
         return Finding(name, FAIL, str(error), "correct the configuration, as docs/configuration.md says")
     except Exception as error:  # such as a metadata database that is not there: whatever the driver raises
-        reason = str(error).strip().splitlines()
         return Finding(
             name,
             UNKNOWN,
-            f"could not be checked here: {type(error).__name__}{f': {reason[0]}' if reason else ''}",
+            f"could not be checked here: {_in_short(error)}",
             "run this where the scheduler runs, with its configuration",
         )

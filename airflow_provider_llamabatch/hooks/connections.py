@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
     from airflow_provider_llamabatch.llamacloud.settings import ClientSettings
 
+NOT_THERE = "there is no Airflow connection"
+
 log = logging.getLogger(__name__)
 
 _abandoned: set[asyncio.Task[ClientSettings | LlamaCloudError]] = set()
@@ -210,9 +212,9 @@ def _no_connection(conn_id: str) -> str:
         )
     created = "create one of type llamabatch with the API key as password"
     if not sees_only_the_environment():
-        return f"there is no Airflow connection {conn_id!r}; {created}"
+        return f"{NOT_THERE} {conn_id!r}; {created}"
     return (
-        f"there is no Airflow connection {conn_id!r} here: outside a task Airflow 3 reads connections only from the "
+        f"{NOT_THERE} {conn_id!r} here: outside a task Airflow 3 reads connections only from the "
         f"environment ({variable}) and from secrets backends, not from its database; set it "
         f"there, or run this in a task. If it is in neither, {created}"
     )

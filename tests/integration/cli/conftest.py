@@ -1,14 +1,24 @@
-"""A command run within the test's process."""
+"""A command run within the test's process, or as one of its own."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
 from airflow_provider_llamabatch.__main__ import main
 
 KEY = "llx-integration-key"
+COMMAND = [sys.executable, "-m", "airflow_provider_llamabatch"]
+
+
+def started(*arguments, **options):
+    """Run a command as a process and return what came of it."""
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=100, **options
+    )
 
 
 @pytest.fixture

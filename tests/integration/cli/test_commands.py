@@ -22,17 +22,9 @@ from airflow_provider_llamabatch.documents import manifest
 from airflow_provider_llamabatch.execution.saving import configuration_of
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.operators.directory import UploadDirectoryOperator
-from tests.integration.cli.conftest import KEY
+from tests.integration.cli.conftest import COMMAND, KEY, started
 
-COMMAND = [sys.executable, "-m", "airflow_provider_llamabatch"]
 HAS_COMMANDS_OF_PROVIDERS = tuple(map(int, version("apache-airflow").split(".")[:2])) >= (3, 2)
-
-
-def started(*arguments, **options):
-    """Run a command as a process and return what came of it."""
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=100, **options
-    )
 
 
 @pytest.fixture

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
+
+from tests.integration.cli.conftest import started
 
 
 class TestDoctor:
@@ -85,3 +88,19 @@ class TestDoctor:
 
         assert (code, found["configuration"]["result"]) == (1, "fail")
         assert "poll_interval" in found["configuration"]["found"]
+
+    @pytest.mark.long
+    @pytest.mark.parametrize("database", ["/nonexistent/x.db", "{tmp_path}/not_migrated.db"])
+    def test_a_database_that_cannot_be_read_is_named(self, tmp_path, database):
+        url = f"sqlite:///{database.format(tmp_path=tmp_path)}"
+        environment = {
+            **os.environ,
+            "AIRFLOW_HOME": str(tmp_path),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+        }
+        shown = started("doctor", "--conn-id", "nope", "--output", "json", env=environment)
+
+        found = {row["check"]: row for row in json.loads(shown.stdout)}["connection"]
+        assert (shown.returncode, found["result"]) == (1, "fail")
+        assert "the metadata database cannot be read: OperationalError: " in found["found"]
+        assert "airflow db migrate" in found["what to do"]
