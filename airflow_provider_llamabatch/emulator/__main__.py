@@ -8,11 +8,14 @@ import math
 import signal
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from airflow_provider_llamabatch.emulator import DEMO_API_KEY, LlamaCloudEmulator, Settings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = Settings().changed(**dict(options.set)).faster(options.speed)
     except ValidationError as error:
-        parser.error("; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()))
+        parser.error("; ".join(map(_said, error.errors())))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         # A shell lets what runs in its background ignore Ctrl-C, and nohup lets it go on without its terminal.
@@ -69,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
         help="a setting, its value as JSON or plain text; may be repeated",
     )
     return parser
+
+
+def _said(problem: ErrorDetails) -> str:
+    name, message = ".".join(map(str, problem["loc"])), problem["msg"]
+    if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
+        message = f"there is no such setting; there are {', '.join(Settings.model_fields)}"
+    return f"{name}: {message}"
 
 
 def _positive(text: str) -> float:

@@ -59,8 +59,9 @@ def check_sensor_timeout(kwargs: dict[str, Any]) -> None:
 
 
 def check_word(argument: str, value: Any, words: Sequence[str], *, templated: bool = False) -> None:
-    """Check an argument that takes one of a few words; of one that may be templated only a plain text."""
-    known_later = not isinstance(value, str) or not value or "{{" in value or "{%" in value
+    """Check an argument that takes one of a few words; one that may be templated also the output of another task."""
+    is_text = isinstance(value, str)
+    known_later = not value or "{{" in value or "{%" in value if is_text else hasattr(value, "resolve")
     if value not in words and not (templated and known_later):
         raise _wrong(argument, f"one of {', '.join(words)}", value)
 

@@ -13,6 +13,7 @@ from airflow_provider_llamabatch.batches.evidence import unless_gone
 from airflow_provider_llamabatch.defaults import (
     DOWNLOAD_ATTEMPTS,
     INLINE_RESULT_BYTES,
+    MAX_LISTED_FILES,
     RESULT_PAUSES,
     ROWS_PER_CHECKPOINT,
 )
@@ -362,3 +363,10 @@ def rows_at(target: Storage, paths: Iterable[str]) -> list[Row]:
 def unsaved(rows: Iterable[Row]) -> list[Row]:
     """Return the rows of documents that were to have a result and have none."""
     return [row for row in rows if not row.is_saved and not row.reused and row.status != manifest.SKIPPED]
+
+
+def report_unsaved(log: Logger, rows: Sequence[Row], documents: int) -> None:
+    """Warn of documents that were to have a result and have none."""
+    if rows:
+        named = "\n".join(f"  {row.file}: {row.status} {row.error or ''}" for row in rows[:MAX_LISTED_FILES])
+        log.warning("%s of %s documents have no result:\n%s", len(rows), documents, named)

@@ -161,9 +161,10 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         check_pattern(pattern)
         check_limit("max_files", max_files)
         check_limit("max_pages", max_pages)
-        if mirror and directory_id is None:
+        if (mirror or changed_only) and directory_id is None:
+            named = "mirror" if mirror else "changed_only"
             raise ValueError(
-                "mirror=True needs directory_id: what is no longer in the source is removed there"
+                f"{named}=True needs directory_id: it is about what that directory holds already"
             )
         if reuse and (target is None or configuration_id is None):
             raise ValueError("reuse=True needs target and configuration_id: where results are, and of what")

@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 
 from airflow_provider_llamabatch import configuration, metrics, xcom
 from airflow_provider_llamabatch.airflow_compat import add_partitions, has_partitions, has_xcom, states_before
-from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
+from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS, PARQUET, outputs_for
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
 from airflow_provider_llamabatch.execution.arguments import (
@@ -18,6 +18,7 @@ from airflow_provider_llamabatch.execution.arguments import (
     check_booleans,
     check_conn_id,
     check_count,
+    check_ids,
     check_outputs,
     check_share,
     check_words,
@@ -143,6 +144,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         check_words("outputs", outputs, ALL_OUTPUTS)
         check_count("max_concurrency", self.max_concurrency)
         check_share("min_confidence", min_confidence)
+        check_ids(source_directory_id=source_directory_id)
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render; where the upload never ran, end at once: Airflow would fail over its XCom in many words and retry."""
@@ -252,12 +254,17 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         from airflow_provider_llamabatch.defaults import PAGE_SIZE
         from airflow_provider_llamabatch.documents.rows import from_directory_file
         from airflow_provider_llamabatch.llamacloud import calls
+        from airflow_provider_llamabatch.llamacloud.call import checked_id
 
         given = self.source_directory_id
+        ids = [
+            checked_id("source_directory_id", one)
+            for one in ([given] if isinstance(given, str) else given or ())
+        ]
         more |= {"project_id": self.project_id, "organization_id": self.organization_id}
         return {
             file.id: from_directory_file(file, directory_id)
-            for directory_id in ([given] if isinstance(given, str) else given or ())
+            for directory_id in ids
             for file in hook.iterate(calls.list_directory_files(directory_id, page_size=PAGE_SIZE, **more))
         }
 
@@ -339,7 +346,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         """Tell what came of the documents; ``hopeless`` are those of this run that failed in an earlier one."""
         from airflow_provider_llamabatch.documents import manifest, rows, usage
         from airflow_provider_llamabatch.execution.reusing import report_failed_before
-        from airflow_provider_llamabatch.execution.saving import unsaved
+        from airflow_provider_llamabatch.execution.saving import report_unsaved, unsaved
 
         failed = unsaved(documents)
         doubtful = manifest.doubtful(documents, below=self.min_confidence)
@@ -368,11 +375,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         counted = ("saved", "reused", "skipped", "failed", "failed_before", "doubtful")
         counts = [f"{summary[name]} {name.replace('_', ' ')}" for name in counted]
         self.log.info("Wrote %s: %s", manifest_url, ", ".join(counts))
-        if failed:
-            named = "\n".join(
-                f"  {row.file}: {row.status} {row.error or ''}" for row in failed[:MAX_LISTED_FILES]
-            )
-            self.log.warning("%s of %s documents have no result:\n%s", len(failed), len(documents), named)
+        report_unsaved(self.log, failed, len(documents))
         report_failed_before(self.log, hopeless)
         if lost := rows.missing(documents):
             before = ", ".join(_failed_before(context)) or "a task before this one"

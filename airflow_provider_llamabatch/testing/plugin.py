@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from airflow_provider_llamabatch.emulator import LlamaCloudEmulator
     from airflow_provider_llamabatch.testing.running import DagResult
@@ -20,7 +20,9 @@ CONNECTION = "AIRFLOW_CONN_LLAMABATCH_DEFAULT"
 class Directory(Protocol):
     """Makes a directory of the emulator from files."""
 
-    def __call__(self, files: dict[str, bytes | str] | str | Path, *more: str | Path) -> str:
+    def __call__(
+        self, files: dict[str, bytes | str] | str | Path | Sequence[str | Path], *more: str | Path
+    ) -> str:
         """Upload contents by name, or files by path, and return the directory's id."""
 
 
@@ -56,12 +58,13 @@ def llamacloud_directory(llamacloud: LlamaCloudEmulator) -> Directory:
 
     headers = {"Authorization": f"Bearer {llamacloud.api_key}"}
 
-    def make(files: dict[str, bytes | str] | str | Path, *more: str | Path) -> str:
-        contents = (
-            [*files.items()]
-            if isinstance(files, dict)
-            else [(Path(one).name, Path(one).read_bytes()) for one in (files, *more)]
-        )
+    def make(files: dict[str, bytes | str] | str | Path | Sequence[str | Path], *more: str | Path) -> str:
+        contents: list[tuple[str, bytes | str]]
+        if isinstance(files, dict):
+            contents = [*files.items()]
+        else:
+            first = [files] if isinstance(files, str | Path) else files
+            contents = [(Path(one).name, Path(one).read_bytes()) for one in (*first, *more)]
         with httpx.Client(base_url=f"{llamacloud.url}/api/v1/beta", headers=headers) as client:
             made = (
                 client.post("directories", json={"name": "test", "type": "ephemeral"})

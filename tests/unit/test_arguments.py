@@ -49,6 +49,8 @@ def group(**arguments):
     ("make", "argument", "value"),
     [
         (create, "job_type", "parse"),
+        (create, "job_type", None),
+        (create, "job_type", 2),
         (create, "poll_interval", 0),
         (create, "timeout", "1h"),
         (create, "timeout", timedelta(0)),
@@ -124,6 +126,7 @@ def create_with(**arguments):
         (create_with, "retry_configuration_id", "dir-123"),
         (cancel, "batch_id", "dir-1"),
         (wait, "batch_id", "pjb-1"),
+        (save, "source_directory_id", "bat-1"),
     ],
 )
 def test_a_constant_id_of_something_else_is_found_when_the_dag_is_read(make, argument, value):
@@ -163,6 +166,7 @@ def test_the_task_group_finds_it_too():
     ("make", "arguments", "problem"),
     [
         (upload, {"mirror": True}, "mirror=True needs directory_id"),
+        (upload, {"changed_only": True}, "changed_only=True needs directory_id"),
         (create, {"retry_configuration_id": "r"}, "needs max_file_attempts=2 or more"),
         (group, {"retry_configuration_id": "r"}, "needs max_file_attempts=2 or more"),
         (group, {"source": None}, "process_directory takes .* and neither was given"),

@@ -87,7 +87,12 @@ def test_a_folder_that_was_done_already_sends_and_pays_nothing(
     tuesday = new_line("tuesday")
     assert tuesday.upload(**arguments) == []
     summary = tuesday.save(target, configuration_id="cfg-PARSE_AGENTIC")
-    assert (summary["saved"], summary["reused"], summary["credits"]) == (0, 3, None)
+    assert (summary["saved"], summary["reused"], summary["failed_before"], summary["credits"]) == (
+        0,
+        2,
+        1,
+        None,
+    )
     after = rows_of(target)
     assert {name: (row.status, row.path) for name, row in after.items()} == {
         name: (row.status, row.path) for name, row in before.items()
@@ -307,6 +312,13 @@ def test_what_are_no_file_errors_is_named(line: Line, target: Path):
         RequestRefusedError, match=r"^file_errors: must be the list in XCom file_errors .*'dfl-1'"
     ):
         save.execute(line.context("save"))
+
+
+def test_an_id_in_a_list_of_directories_is_named_by_the_argument_that_holds_it(line: Line, target: Path):
+    with pytest.raises(
+        RequestRefusedError, match=r"^source_directory_id: must be the id of a directory, not of a"
+    ):
+        line.save(target, source_directory_id=["bat-1"])
 
 
 def test_an_empty_folder_does_what_was_asked_for(line: Line, source: Path):

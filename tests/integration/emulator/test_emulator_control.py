@@ -247,6 +247,12 @@ def test_the_program_refuses_options_that_make_no_sense(options: tuple[str, ...]
     assert "error:" in err.splitlines()[-1]  # below the usage
 
 
+def test_a_setting_that_there_is_not_is_answered_with_those_there_are() -> None:
+    _, err = start_program("--set", "batch_runing_seconds=1").communicate(timeout=20)
+    assert "batch_runing_seconds: there is no such setting; there are " in err
+    assert all(name in err for name in Settings.model_fields)
+
+
 def test_a_port_that_is_none_is_said_in_one_line() -> None:
     program = start_program("--port", "99999")
     out, err = program.communicate(timeout=20)

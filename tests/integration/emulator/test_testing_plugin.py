@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 
-def test_files_of_one_name_in_two_folders_are_two_documents(llamacloud, llamacloud_directory, tmp_path):
+@pytest.mark.parametrize("as_list", [True, False])
+def test_files_of_one_name_in_two_folders_are_two_documents(
+    llamacloud, llamacloud_directory, tmp_path, as_list
+):
     paths = [tmp_path / folder / "invoice.md" for folder in ("march", "april")]
     for path in paths:
         path.parent.mkdir()
         path.write_text(f"# {path.parent.name}")
-    llamacloud_directory(*paths)
+    llamacloud_directory(paths) if as_list else llamacloud_directory(*paths)
     (directory,) = llamacloud.control.state()["directories"]
     assert directory["files"] == 2
 
