@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOTHING = "Nothing was uploaded, so there is nothing to save: find_configuration failed"
-TIMES_SAID = 1 if importlib.util.find_spec("airflow.sdk") else 3  # what a task fails with, by Airflow 3 and 2
+AIRFLOW_3 = importlib.util.find_spec("airflow.sdk") is not None
+TIMES_SAID = 1 if AIRFLOW_3 else 3  # what a task fails with, by Airflow 3 and 2
 
 # Airflow's own, when a task of a test's DAG is a function.
 pytestmark = [
@@ -90,5 +91,6 @@ def test_a_mapped_task_of_a_wrong_constant_fails_at_once_and_its_callback_is_tol
         ).expand(source_directory_id=["dir-1"])
 
     assert run_dag(dag).tasks == {"create[0]": "failed"}
-    assert len(told) == 1
-    assert "timeout: must be a number of seconds above 0" in told[0]
+    if AIRFLOW_3:  # Airflow 2 calls nobody where the task cannot be made
+        assert len(told) == 1
+        assert "timeout: must be a number of seconds above 0" in told[0]
