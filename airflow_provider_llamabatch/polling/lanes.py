@@ -12,6 +12,7 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     InvalidInputError,
     RateLimitedError,
     StatusError,
+    UnavailableError,
 )
 from airflow_provider_llamabatch.polling.backoff import Backoff
 from airflow_provider_llamabatch.polling.pace import Pace
@@ -109,9 +110,10 @@ class Lanes:
     not says little of the next, which asks for something else, so several of them try whether trouble is over.
     """
 
-    __slots__ = ("gets", "lists", "retries")
+    __slots__ = ("accepted_at", "gets", "lists", "retries")
 
     def __init__(self, random: Callable[[], float], pace: Pace) -> None:
+        self.accepted_at = float("-inf")  # when a request was last answered, so with a key that is accepted
         self.lists = Lane(MAX_LISTS, LIST_TRIALS, Health(random), pace)
         self.gets, self.retries = (
             Lane(MAX_GETS, MAX_GETS, Health(random, GETS_GROW_FOR), pace) for _ in range(2)
@@ -121,6 +123,17 @@ class Lanes:
     def failures(self) -> int:
         """The failures in a row of the lane that fares worst."""
         return max(lane.health.failures for lane in (self.lists, self.gets, self.retries))
+
+    def news(self, lane: Lane | None, request: Any, error: Exception) -> Exception:
+        """
+        Return what an error says now. A refusal comes late, after another look at the connection.
+
+        Where a request that was sent later has been answered since, it is no news of the key, but trouble.
+        """
+        sent = lane.started_at.get(request, self.accepted_at) if lane is not None else self.accepted_at
+        if isinstance(error, AuthenticationError) and sent < self.accepted_at:
+            return UnavailableError(str(error), status_code=error.status_code, retry_after=error.retry_after)
+        return error
 
     def on_success(self, lane: Lane | None) -> None:
         """Take in a request that was answered."""

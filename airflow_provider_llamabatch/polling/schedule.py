@@ -103,9 +103,7 @@ class Schedule:
         # A tick at that very moment counts: a little before it, and by more than what a tick's own rounding takes.
         first = self._agenda.tick(max(entry.not_before, now) - 2e-6 * gap, gap)
         self._agenda.put(entry, first)
-        if (
-            entry.created_at is not None
-        ):  # who knows its age has just been read; the others are dated by a list soon
+        if entry.created_at is not None:  # it has just been read; the others are dated by a list soon
             entry.recheck_at = first + RECHECK_GAPS / 2 * gap
         return min(first, entry.state.deadline)
 
@@ -147,7 +145,7 @@ class Schedule:
         """Take in a page of a list."""
         assert ask.walk is not None
         assert ask.sweep is not None
-        self._answered(ask)
+        self._answered(ask, now)
         walk, sweep = ask.walk, ask.sweep
         sweep.pages += 1
         sweep.moved_at = now
@@ -177,7 +175,7 @@ class Schedule:
 
     def on_item(self, ask: Ask, value: Any, now: float) -> list[Update]:
         """Take in the response to a GET."""
-        self._answered(ask)
+        self._answered(ask, now)
         row = self.source.row(value)
         updates = self._on_row(row, now)
         self._schedule_all(self.entries.get(ask.key, ()), now)
@@ -185,6 +183,7 @@ class Schedule:
 
     def on_error(self, ask: Ask, error: Exception, now: float) -> list[Update]:
         """Take in a request that failed."""
+        error = self.lanes.news(ask.lane, ask, error)
         self._end(ask)
         if isinstance(error, (AuthenticationError, InvalidInputError)):
             self.lanes.on_error(ask.lane, now, error)
@@ -369,9 +368,10 @@ class Schedule:
     def _everybody(self) -> Iterable[Entry]:
         return (entry for of_key in self.entries.values() for entry in of_key)
 
-    def _answered(self, ask: Ask) -> None:
+    def _answered(self, ask: Ask, now: float) -> None:
         """Take in that a request succeeded: its lane is sound, and the key is accepted."""
         self._end(ask)
+        self.lanes.accepted_at = now
         self.lanes.on_success(ask.lane)
         if self._is_refused:
             self._is_refused = False

@@ -297,3 +297,19 @@ def test_no_look_is_taken_while_more_have_ended_than_go_on(ended, asked):
         schedule.on_page(ask, page(*rows if is_completed else ()), FIRST)
 
     assert [ask.sweep.kind.value for ask in schedule.plan(FIRST).asks if ask.sweep] == asked
+
+
+def test_a_refusal_of_before_the_last_good_answer_says_nothing_of_the_key_now():
+    """The connection is looked up again after a refusal, which may take half a minute."""
+    schedule, one, two = a_schedule(lists=False), an_entry("bat-1"), an_entry("bat-2")
+    for entry in (one, two):
+        schedule.add(entry, 0.0)
+    of_one, of_two = schedule.plan(FIRST).asks
+    schedule.on_item(of_two, row("bat-2"), FIRST + 0.1)
+
+    assert schedule.on_error(of_one, REFUSED_KEY, FIRST + 30.0) == []
+    assert (one.state.doubted, two.state.doubted) == (None, None)
+
+    (again, *_) = (ask for ask in schedule.plan(FIRST + 60.0).asks if ask.key == "bat-1")
+    schedule.on_error(again, REFUSED_KEY, FIRST + 61.0)
+    assert one.state.doubted is Reason.NOT_AUTHENTICATED
