@@ -54,6 +54,6 @@ def test_two_nights(airflow: RealAirflow, emulator: LlamaCloudEmulator, llamaclo
         "delete_directories": "success",
     }
     summary = airflow.api.xcom(DAG_ID, second, "process_directory.save_results")
-    assert (summary["saved"], summary["reused"]) == (0, len(names))
+    assert (summary["saved"], summary["reused"], summary["failed_before"]) == (0, len(names) - 1, 1)
     assert len(llamacloud.client.send(calls.list_batches()).items) == 1
     assert len(manifest.from_lines((target / "manifest.jsonl").read_bytes())) == len(names)
