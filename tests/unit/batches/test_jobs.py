@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_llamabatch.batches.jobs import GONE, NOT_ASKED_FOR, Jobs, problem_with
+from airflow_provider_llamabatch.batches.jobs import (
+    GONE,
+    NOT_ASKED_FOR,
+    NOT_TOLD,
+    Jobs,
+    is_untold,
+    problem_with,
+)
 from airflow_provider_llamabatch.llamacloud.models import JobStatusRow
 
 
@@ -96,3 +103,19 @@ def test_a_reference_to_what_cannot_be_asked_for_is_not_waited_for_and_says_so(j
     assert jobs.have_ended
     [outcome] = jobs.outcomes(late="late")
     assert (outcome["status"], outcome["error_message"]) == ("UNKNOWN", NOT_ASKED_FOR)
+
+
+def test_jobs_that_could_not_be_read_say_why_and_may_have_ended_well():
+    jobs = Jobs([reference(1), reference(2), reference(3, status="COMPLETED")])
+    assert jobs.are_unread is False
+    jobs.unread({"job-1": "503"})
+    assert jobs.are_unread is True
+
+    one, two, three = jobs.outcomes(late="too late")
+    assert [one["error_message"], two["error_message"]] == [f"{NOT_TOLD}503", "too late"]
+    assert [is_untold(outcome) for outcome in (one, two, three)] == [True, False, False]
+    assert jobs.outcomes()[0]["error_message"] is None
+
+    jobs.unread({})
+    assert jobs.are_unread is False
+    assert jobs.outcomes(late="too late")[0]["error_message"] == "too late"

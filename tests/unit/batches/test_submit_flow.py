@@ -336,9 +336,10 @@ def test_fresh_asks_for_a_new_batch_whatever_is_recorded():
 
 
 def test_a_record_that_cannot_be_read_ends_the_try():
-    play, error = played(stored="not readable")
+    play, error = played(task=replace(RETRY, record_key="of_its_own"), stored="not readable")
 
     assert isinstance(error, RecordUnreadableError)
+    assert "(key 'of_its_own')" in str(error)
     assert play.steps == ["load"]
 
 

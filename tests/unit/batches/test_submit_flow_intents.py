@@ -203,7 +203,16 @@ def test_without_a_record_nothing_is_paid_while_a_batch_of_the_run_does_not_say_
     play, error = played(task=task, lists=[[batch(**told)]] * 20)
 
     assert isinstance(error, SubmissionUndecidedError)
+    assert "bat-1 is listed without saying surely what it runs" in str(error)
     assert "POST" not in "".join(play.steps)
+
+
+def test_without_a_record_one_that_completed_before_a_clear_is_none_to_be_unsure_about():
+    task = TaskFacts(2, 2, "me", keeps_record=False, run_started=AT - 50, cleared=True)
+    made = batch(status="COMPLETED", config=None)
+    _, result = played(task=task, lists=[[made]] * 20, posts=[batch("bat-2")])
+
+    assert result.batch_id == "bat-2"
 
 
 @pytest.mark.parametrize("told", UNCLEAR)
@@ -213,3 +222,18 @@ def test_a_recorded_batch_that_is_read_without_what_it_runs_is_rejoined_by_an_ol
 
     assert (result.batch_id, result.decision.action) == ("bat-1", Action.REJOIN)
     assert "POST" not in "".join(play.steps)
+
+
+def test_a_record_of_the_first_version_is_read_and_taken_over():
+    old = {
+        "version": 1,
+        "fingerprint": "0" * 64,
+        "seen": ["bat-old"],
+        "max_tries": 2,
+        "intended_at": AT,
+        "batch_id": "",
+    }
+    play, result = played(task=RETRY, stored=old, lists=[[batch()]], gets=[batch()])
+
+    assert (result.batch_id, result.decision.action) == ("bat-1", Action.REJOIN)
+    assert play.saved[-1]["version"] > 1

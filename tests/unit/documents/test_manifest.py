@@ -303,3 +303,9 @@ def test_what_cannot_be_used_again_hides_nothing_behind_it():
     found = manifest.reusable(rows, configuration="cfg-1@v2", outputs=())
     assert found == {("c.pdf", "s1"): rows[2]}
     assert manifest.reusable(rows, configuration="cfg-1@v2", outputs=["text"]) == {}
+
+
+def test_what_an_earlier_run_made_is_counted_apart_from_what_failed_then():
+    done = replace(DONE, reused=True)
+    failed = Row("b", "FAILED", reused=True)
+    assert manifest.reused_counts([DONE, done, done, failed]) == {"reused": 2, "failed_before": 1}

@@ -103,3 +103,11 @@ def test_every_list_of_batches_is_bounded_in_bytes():
     ]
 
     assert [call.max_bytes for call in lists] == [defaults.MAX_STATUS_PAGE_BYTES] * 3
+
+
+@pytest.mark.parametrize("size", [1, defaults.MAX_PAGE_ITEMS])
+def test_a_page_may_be_as_large_as_what_is_read_of_one(size: int):
+    assert calls.list_batches(page_size=size).query == (("page_size", str(size)),)
+    for wrong in (0, defaults.MAX_PAGE_ITEMS + 1, True):
+        with pytest.raises(InvalidInputError, match="page_size"):
+            calls.list_batches(page_size=wrong)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_llamabatch.llamacloud import errors as e
-from airflow_provider_llamabatch.polling.lanes import MAX_SLOW, Health, Lane
+from airflow_provider_llamabatch.polling.lanes import MAX_SLOW, Health, Lane, Lanes
+from airflow_provider_llamabatch.polling.pace import Pace
 
 NEVER = float("inf")
 
@@ -153,3 +154,22 @@ def test_what_is_meant_for_all_is_tried_by_a_single_request(error, trials):
     lane.health.on_error(0.0, error)
 
     assert lane.free(60.0) == trials
+
+
+REFUSED = e.AuthenticationError("no", status_code=401, from_api=True, retry_after=7.0)
+
+
+def test_a_refusal_of_a_request_that_was_sent_before_the_last_answer_is_trouble():
+    lanes = Lanes(lambda: 1.0, Pace())
+    lanes.lists.start("early", 1.0)
+    lanes.gets.start("late", 2.0)
+    assert lanes.news(lanes.lists, "early", REFUSED) is REFUSED  # nothing was answered yet
+    lanes.accepted_at = 2.0
+
+    told = lanes.news(lanes.lists, "early", REFUSED)
+    assert isinstance(told, e.UnavailableError)
+    assert (str(told), told.status_code, told.retry_after) == ("no", 401, 7.0)
+    for lane, request in ((lanes.gets, "late"), (lanes.gets, "another"), (None, "late")):
+        assert lanes.news(lane, request, REFUSED) is REFUSED
+    down = e.UnavailableError("503", status_code=503)
+    assert lanes.news(lanes.lists, "early", down) is down

@@ -134,6 +134,7 @@ def test_what_an_heir_takes_over_lies_never_ahead_of_its_own_look(since: float):
     [
         ([(None, "a"), ("dir-a", "b")], ["a", "b"]),
         ([(None, "a"), ("dir-a", "b"), ("dir-b", "c")], ["b"]),
+        ([("dir-b", "c"), (None, "a"), ("dir-a", "b")], ["b"]),
     ],
 )
 def test_a_row_without_a_directory_is_of_the_one_that_was_asked_for_unless_others_are_listed_too(
