@@ -83,13 +83,18 @@ class Failures:
 
 def with_new_key(hook: LlamaBatchHook, work: Callable[[], T]) -> T:
     """Do work that takes the settings of ``hook``; once more where its key is refused and was changed meanwhile."""
-    from airflow_provider_llamabatch.llamacloud.calls import list_batches
-
     try:
         return work()
     except AuthenticationError:
-        hook.send(list_batches(page_size=1))  # takes a key that was changed; raises where there is none
+        _take_new_key(hook)
         return work()
+
+
+def _take_new_key(hook: LlamaBatchHook, within: float | None = None) -> None:
+    """Have a hook read its connection again where its key is refused; raises where there is no other that is taken."""
+    from airflow_provider_llamabatch.llamacloud.calls import list_batches
+
+    hook.send(list_batches(page_size=1), within=within)
 
 
 def send_all(hook: LlamaBatchHook, calls: Sequence[Call[T]], *, within: float | None = None) -> list[T]:
@@ -115,7 +120,7 @@ def send_each(
     told = run(_send_all(hook.get_conn().settings, calls, within, keep_errors=True), threads=1)
     refused = [number for number, one in enumerate(told) if isinstance(one, AuthenticationError)]
     if refused:
-        hook.send(calls[refused[0]], within=within)
+        _take_new_key(hook, within)
         again = [calls[number] for number in refused]
         renewed = run(_send_all(hook.get_conn().settings, again, within, keep_errors=True), threads=1)
         for number, one in zip(refused, renewed, strict=True):

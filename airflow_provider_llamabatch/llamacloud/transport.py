@@ -15,7 +15,7 @@ import time
 import weakref
 from concurrent.futures import CancelledError
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -38,7 +38,7 @@ from airflow_provider_llamabatch.llamacloud.downloads import download
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, NoResponseError
 from airflow_provider_llamabatch.llamacloud.exchange import Exchange
 from airflow_provider_llamabatch.llamacloud.redaction import Redactor
-from airflow_provider_llamabatch.llamacloud.responses import decipher
+from airflow_provider_llamabatch.llamacloud.responses import Response, decipher
 from airflow_provider_llamabatch.llamacloud.retries import RetryPolicy, retrying
 from airflow_provider_llamabatch.llamacloud.settings import is_loopback
 from airflow_provider_llamabatch.polling.pace import Pace
@@ -122,11 +122,11 @@ class AsyncClient:
         if isinstance(result, Exception):
             raise result
         self.last_date = result.headers.get("date")
-        result = replace(result, body=self._redactor.blank(result.body))
+        read = partial(_read, call, result, redactor, self._redactor)
         if len(result.body) > MAX_BYTES_ON_LOOP:
             async with self._thread:
-                return await asyncio.to_thread(decipher, call, result, redactor)
-        return decipher(call, result, redactor)
+                return await asyncio.to_thread(read)
+        return read()
 
     def _seconds_for(self, call: Call[Any], deadline: float | None) -> float:
         """Return the seconds that one attempt may take."""
@@ -176,6 +176,11 @@ class Client:
         self._client = AsyncClient(self.settings, self._policy)
         self._loop = BackgroundLoop(self._client.close)
         self._finalizer = weakref.finalize(self, self._loop.close)
+
+
+def _read(call: Call[T], response: Response, redactor: Redactor, own: Redactor) -> T:
+    """Return what a response carries, without the connection's ``own`` secrets."""
+    return decipher(call, replace(response, body=own.blank(response.body)), redactor)
 
 
 class _Bearer(httpx.Auth):

@@ -27,6 +27,14 @@ INTENT = Record(
     REQUEST.fingerprint, "other", 1, 2, posted_at=AT - 10, floor=AT - 60, seen=("old",), unknown=1
 )
 SUBMITTED = INTENT.submitted("bat-1", unknown=0, max_tries=2)
+VERSION_1 = {  # a record as the first version wrote it, of an intent without a batch
+    "version": 1,
+    "fingerprint": "0" * 64,
+    "seen": ["bat-old"],
+    "max_tries": 2,
+    "intended_at": AT,
+    "batch_id": "",
+}
 ASK = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 5.0)  # pauses before the lists that look for a lost batch
 SUBMITTING = ["load", "save", "load", "POST", "load", "save", "list"]
 CAREFULLY = ["load", "save", "sleep 5", "load", "POST", "load", "save", "list"]

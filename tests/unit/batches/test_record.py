@@ -11,20 +11,13 @@ import pytest
 from airflow_provider_llamabatch.batches import submission
 from airflow_provider_llamabatch.batches.record import Record, RecordUnreadableError, read_record
 from airflow_provider_llamabatch.batches.submission import Action, Request
+from tests.support.submit_play import VERSION_1
 
 AT = 1_800_000_000.0
 REQUEST = Request("dir-1", "cfg-1", "parse_v2", "llamabatch_default")
 INTENT = Record(REQUEST.fingerprint, "nonce", 1, 2, posted_at=AT, floor=AT - 60, seen=("bat-old",), unknown=1)
 SUBMITTED = INTENT.submitted("bat-1", unknown=0, max_tries=3)
 VALUE = INTENT.to_json()
-VERSION_1 = {
-    "version": 1,
-    "fingerprint": "0" * 64,
-    "seen": ["bat-old"],
-    "max_tries": 2,
-    "intended_at": AT,
-    "batch_id": "",
-}
 
 
 def read(value: Any) -> Record:

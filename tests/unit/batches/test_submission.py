@@ -11,6 +11,7 @@ from airflow_provider_llamabatch.batches import submission as s
 from airflow_provider_llamabatch.batches.record import Record, read_record
 from airflow_provider_llamabatch.batches.submission import Action, Decision, Request, TaskFacts
 from airflow_provider_llamabatch.llamacloud.models import Batch
+from tests.support.submit_play import VERSION_1
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 AT = NOW.timestamp()
@@ -18,14 +19,6 @@ REQUEST = Request("dir-1", "cfg-1", "parse_v2", "llamabatch_default")
 TASK = TaskFacts(1, 2, "nonce", keeps_record=True)
 INTENT = Record(REQUEST.fingerprint, "nonce", 1, 2, posted_at=AT, floor=AT - 60, seen=("bat-old",), unknown=1)
 SUBMITTED = INTENT.submitted("bat-1", unknown=0, max_tries=2)
-VERSION_1 = {
-    "version": 1,
-    "fingerprint": "0" * 64,
-    "seen": ["bat-old"],
-    "max_tries": 2,
-    "intended_at": AT,
-    "batch_id": "",
-}
 
 
 def read(value):

@@ -24,6 +24,7 @@ from tests.support.submit_play import (
     LOST,
     REQUEST,
     RETRY,
+    VERSION_1,
     asked,
     batch,
     played,
@@ -225,15 +226,7 @@ def test_a_recorded_batch_that_is_read_without_what_it_runs_is_rejoined_by_an_ol
 
 
 def test_a_record_of_the_first_version_is_read_and_taken_over():
-    old = {
-        "version": 1,
-        "fingerprint": "0" * 64,
-        "seen": ["bat-old"],
-        "max_tries": 2,
-        "intended_at": AT,
-        "batch_id": "",
-    }
-    play, result = played(task=RETRY, stored=old, lists=[[batch()]], gets=[batch()])
+    play, result = played(task=RETRY, stored=VERSION_1, lists=[[batch()]], gets=[batch()])
 
     assert (result.batch_id, result.decision.action) == ("bat-1", Action.REJOIN)
     assert play.saved[-1]["version"] > 1
