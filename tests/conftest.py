@@ -43,6 +43,7 @@ HERE = Path(__file__).parent
 # that fewer of them start at once.
 LONG = ("system", "pages", "postgres", "chaos")
 SHARING = ("tests/system/", "tests/postgres/")  # all files of each share a real Airflow
+SPREAD = "tests/simulation/test_simulation.py"  # its tests share nothing
 
 
 def pytest_collection_finish() -> None:
@@ -59,12 +60,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each file to one process, and all files that share a real Airflow to the same."""
+    """Give each file but one to one process, and all files that share a real Airflow to the same."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # untyped
         def _split_scope(self, nodeid: str) -> str:
             file: str = super()._split_scope(nodeid)
+            if file == SPREAD:
+                return nodeid
             return next((folder for folder in SHARING if file.startswith(folder)), file)
 
     return Scheduling(config, log)

@@ -73,12 +73,13 @@ KINDS = (*ANY, *READ, *LIST, *POST)
 
 @dataclass(slots=True)
 class Outage:
-    """A time in which every request of a class meets with one fault. ``what``: get, list, post or any."""
+    """A time in which a share of the requests of a class meets with one fault. ``what``: get, list, post or any."""
 
     begins: float
     ends: float
     what: str
     fault: str
+    share: float = 1.0
 
 
 @dataclass
@@ -205,8 +206,8 @@ class Network:
                 return detail(429, "slow down", {"retry-after": wait})
             case "gateway 401" | "gateway 403" | "gateway 404":
                 return gateway(int(fault[-3:]))
-            case "api 429 for a day":
-                return detail(429, "slow down", {"retry-after": "86400"})
+            case "api 429 for a day" | "api 429 for a minute":
+                return detail(429, "slow down", {"retry-after": "86400" if fault.endswith("day") else "60"})
             case "api 400 with a NUL":
                 return detail(400, "no\0pe \x1b[31m")
             case "gateway 429":
@@ -305,7 +306,10 @@ class Network:
 
     def _refusal(self, call: Call[Any], key: str, fault: str) -> Response | None:
         """Return what is said to a POST that makes nothing."""
-        if fault in ("gateway 404", "gateway", "problem", "api 5xx", "api 429", "gateway 429", "broken"):
+        if (
+            fault in ("gateway 404", "gateway", "problem", "api 5xx", "gateway 429", "broken")
+            or "api 429" in fault
+        ):
             return self._say_of_any(call, key, fault)
         if fault[:5] == "api 4" and fault[4:].isdecimal():
             return detail(int(fault[4:]), "no")
@@ -369,7 +373,8 @@ class Network:
         is_list = call.path.endswith("/batches") and call.method == "GET"
         what = "post" if call.method == "POST" else "list" if is_list else "get"
         for outage in self.outages:
-            if outage.begins <= now < outage.ends and outage.what in ("any", what):
+            is_on = outage.begins <= now < outage.ends and outage.what in ("any", what)
+            if is_on and (outage.share >= 1.0 or self.choices.chance(outage.share)):
                 return self.choices.pick(("", "api 401")) if outage.fault == FLAPS else outage.fault
         if self.choices.chance(self.rate):
             kinds = {"post": (*ANY, *POST), "get": (*ANY, *READ), "list": (*ANY, *READ, *LIST)}[what]

@@ -1,4 +1,4 @@
-"""Some hundreds of random histories, the same ones each time, and that the simulator itself is deterministic."""
+"""Two thousand random histories, the same ones each time, and that the simulator itself is deterministic."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tests.simulation.choices import Choices
 from tests.simulation.history import play
 from tests.simulation.playing import collected_rarely
 
-HISTORIES = 600
-PARTS = 6
+HISTORIES = 2000
+PARTS = 20
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -153,8 +153,11 @@ class Worker:
         is_moment = self.froze_at is not None or world.now - self.loaded_at < MOMENT
         self.raced = is_moment and instance.acted_since(self.loaded_at, self)
         value = step.value if isinstance(step, flow.SaveRecord) else None
-        instance.was_overwritten |= self.raced
+        # Who writes over a record with an intent doubts it then; one more that stood still cannot know.
+        stood_still_too = self.was_frozen and self.number < instance.try_number
+        instance.was_lost |= instance.was_overwritten and stood_still_too
         instance.was_lost |= self.raced and not self._will_doubt(value)
+        instance.was_overwritten |= self.raced
         instance.acts.append((world.now, self))
         world.check_clean("the record", value)
         instance.stored = None if value is None else json.dumps(value)

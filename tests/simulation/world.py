@@ -15,6 +15,7 @@ from tests.simulation.service import Made, Service
 if TYPE_CHECKING:
     from tests.simulation.choices import Choices
 
+TROUBLED = 3600.0  # virtual seconds after which all trouble is over
 EXCUSED = "excused: "
 MOMENT = "two tries at the same moment"
 CLEARED = "a try that stood still and submitted after its task was cleared"
@@ -168,7 +169,7 @@ class World:
                     self.counts[f"{EXCUSED}{CLEARED}"] += (
                         1  # the later try's log names it, as any finished batch
                     )
-                elif self._was_lost(made) and not (earlier.risky or made.risky):
+                elif self._was_lost(made):
                     self.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1  # what it said is gone, so nobody can know
                 elif earlier.is_late and not self._was_shown(earlier, made.poster):
                     self.counts[f"{EXCUSED}{LATE}"] += 1
