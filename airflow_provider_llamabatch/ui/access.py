@@ -3,6 +3,7 @@ Who may see and do what: Airflow's own rights, asked of its auth manager.
 
     see anything of a connection        GET on the connection
     see a batch that a DAG run made     and GET on the DAG's runs: without it the batch does not exist
+    see one of unknown origin           and PUT on the connection, while it may be of a DAG run that cannot be told
     cancel such a batch                 PUT on the DAG's runs
     cancel a batch of unknown origin    PUT on the connection
     process failed files again          POST on the runs of the DAG that does it, and what is needed to see the batch
@@ -24,6 +25,7 @@ from fastapi import Depends
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from airflow_provider_llamabatch.ui.runs import Made, Runs
 
@@ -35,7 +37,7 @@ class Viewer:
     """The user of a request; what was asked of the auth manager is remembered for as long."""
 
     user: Any
-    _known: dict[tuple[str, str], bool] = field(default_factory=dict)
+    _known: dict[tuple[str, ...], bool] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -56,25 +58,35 @@ class Viewer:
 
     def may_with(self, method: Method, connection_id: str) -> bool:
         """Say whether the user may do this to a connection."""
-        details = ConnectionDetails(conn_id=connection_id, **_team_of_connection(connection_id))
-        return get_auth_manager().is_authorized_connection(method=method, details=details, user=self.user)
+        key = (method, "connection", connection_id)
+        if key not in self._known:
+            details = ConnectionDetails(conn_id=connection_id, **_team_of_connection(connection_id))
+            self._known[key] = get_auth_manager().is_authorized_connection(
+                method=method, details=details, user=self.user
+            )
+        return self._known[key]
 
-    def may_see(self, connection_id: str, batch_id: str, runs: Runs) -> bool:
+    def may_see(
+        self, connection_id: str, batch_id: str, runs: Runs, created_at: datetime | None = None
+    ) -> bool:
         """
         Say whether a batch exists for the user.
 
-        One of unknown origin does for whoever may see the connection; but where there were more XComs than the page
-        reads its DAG may be a hidden one, so then it takes the right to change the connection.
+        One of unknown origin does for whoever may see the connection. But its DAG may be a hidden one where not all
+        XComs could be read, or where it is younger than they are: then it takes the right to change the connection.
         """
         made = runs.made.get(batch_id)
         if made is not None:
             return self.may("GET", made.task.dag_id)
-        return runs.is_all or self.may_with("PUT", connection_id)
+        is_young = created_at is not None and runs.told_until is not None and created_at > runs.told_until
+        return (runs.is_all and not is_young) or self.may_with("PUT", connection_id)
 
-    def may_see_directory(self, directory_id: str, runs: Runs) -> bool:
+    def may_see_directory(self, connection_id: str, directory_id: str, runs: Runs) -> bool:
         """Say whether a directory exists for the user: not where all its known batches are of hidden DAGs."""
         dags = {made.task.dag_id for made in runs.made.values() if made.directory_id == directory_id}
-        return not dags or any(self.may("GET", dag_id) for dag_id in dags)
+        if dags:
+            return any(self.may("GET", dag_id) for dag_id in dags)
+        return runs.is_all or self.may_with("PUT", connection_id)
 
     def may_cancel(self, connection_id: str, made: Made | None) -> bool:
         """Say whether the user may cancel a batch that exists for them."""

@@ -13,10 +13,12 @@ REQUEST = 30.0  # one request to LlamaCloud
 DAYS = 30  # how far back batches and DAG runs are shown
 MAX_BATCHES = 5000  # read of one connection
 FULL_READ = 1800.0  # how often all batches are read again; between, only those since the oldest that runs
+LONG = 6 * 3600.0  # batches that were made longer before the newest one are read again only with all
 OVERLAP = 600.0  # how far a read reaches back before the newest batch
 MAX_DIRECTORIES = 1000
 MAX_FILES = 5000  # of one directory
 MAX_XCOMS = 20_000  # read at once
+XCOM_LAG = 60.0  # from a submission to its XCom at most, where nothing goes wrong
 MAX_KEPT = 64  # batches, directories and results kept in the process, each
 THREADS = 4
 

@@ -24,6 +24,7 @@ from airflow_provider_llamabatch.llamacloud.retries import ONCE
 from airflow_provider_llamabatch.llamacloud.statuses import is_terminal
 from airflow_provider_llamabatch.ui import limits
 from airflow_provider_llamabatch.ui.cells import Cell, Cells
+from airflow_provider_llamabatch.ui.views.batch import preview
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,12 +35,11 @@ if TYPE_CHECKING:
         BatchResult,
         Directory,
         DirectoryFile,
-        ExtractJob,
         Page,
-        ParseResult,
     )
     from airflow_provider_llamabatch.llamacloud.settings import ClientSettings
     from airflow_provider_llamabatch.llamacloud.transport import Client
+    from airflow_provider_llamabatch.ui.views.batch import Preview
 
 T = TypeVar("T")
 
@@ -116,9 +116,9 @@ class Reader:
             self._read_detail, lambda one: limits.SLOW_REFRESH if one.has_ended else limits.REFRESH
         )
         self.files: Cells[list[DirectoryFile]] = cells(self._read_files, lambda _: limits.SLOW_REFRESH)
-        self.results: Cells[ParseResult | ExtractJob] = cells(
+        self.results: Cells[Preview] = cells(  # whole results would take gigabytes
             self._read_result,
-            lambda one: limits.RESULT_REFRESH if is_terminal(_job(one).status) else limits.REFRESH,
+            lambda one: limits.RESULT_REFRESH if is_terminal(one.status) else limits.REFRESH,
         )
 
     def cancel(self, batch_id: str) -> Batch:
@@ -179,14 +179,14 @@ class Reader:
         parses = self._send(calls.list_parse_jobs(job_ids=ids, page_size=PAGE_SIZE)).items
         return {job.id: JobState(job.status, job.error_message, job.name) for job in parses}
 
-    def _read_result(self, key: str, _: object) -> ParseResult | ExtractJob:
+    def _read_result(self, key: str, _: object) -> Preview:
         job_type, job_id = key.split("/", 1)
         if job_type == EXTRACT:
-            return self._send_bounded(calls.get_extract_job(job_id, expand=("usage",)))
+            return preview(self._send_bounded(calls.get_extract_job(job_id, expand=("usage",))))
         try:
-            return self._send_bounded(calls.get_parse_job(job_id, expand=("markdown", "usage")))
+            return preview(self._send_bounded(calls.get_parse_job(job_id, expand=("markdown", "usage"))))
         except NotFoundError:  # also said of a job whose results are not there yet, or have expired
-            return self._send_bounded(calls.get_parse_job(job_id, expand=("usage",)))
+            return preview(self._send_bounded(calls.get_parse_job(job_id, expand=("usage",))))
 
     # Sending
 
@@ -255,7 +255,8 @@ def horizon(last: Batches | None, now: float) -> tuple[datetime, bool]:
     """
     Return since when batches are listed, and whether that is all of them.
 
-    What has ended does not change, so between full reads a list since the oldest batch that still runs is enough.
+    What has ended does not change, so between full reads a list since the oldest batch that still runs is enough. One
+    that runs unusually long has to wait for the full read, or it would make each read as long as that.
     """
     first = datetime.fromtimestamp(now, UTC) - timedelta(days=limits.DAYS)
     if last is None or now - last.read_in_full_at >= limits.FULL_READ or not last.by_id:
@@ -264,7 +265,9 @@ def horizon(last: Batches | None, now: float) -> tuple[datetime, bool]:
     if any(at is None for at, _ in dated):
         return first, True
     newest = max(at for at, _ in dated if at)
-    running = [at for at, ended in dated if at and not ended]
+    running = [
+        at for at, ended in dated if at and not ended and at >= newest - timedelta(seconds=limits.LONG)
+    ]
     since = min([*running, newest - timedelta(seconds=limits.OVERLAP)])
     return max(since, first), False
 
@@ -283,7 +286,3 @@ def with_listed(last: Batches | None, listed: Iterable[Batch], now: float, *, in
         new_seen[batch_id] = before
     is_all = len(found) <= limits.MAX_BATCHES and (in_full or last is None or last.is_all)
     return Batches(by_id, new_seen, now if in_full or last is None else last.read_in_full_at, is_all)
-
-
-def _job(result: ParseResult | ExtractJob) -> Any:
-    return getattr(result, "job", result)

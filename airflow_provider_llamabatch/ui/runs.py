@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -73,11 +73,17 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Batches by id and counts by task. ``is_all`` is False where there were more XComs than the page reads."""
+    """
+    Batches by id and counts by task.
+
+    ``is_all`` is False where there were more XComs than the page reads, or one that an XCom backend keeps elsewhere.
+    What was made after ``told_until`` may not have been told of yet.
+    """
 
     made: dict[str, Made] = field(default_factory=dict)
     counts: tuple[Count, ...] = ()
     is_all: bool = True
+    told_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +107,10 @@ class RunsReader:
         """Return what the tasks of the last days said."""
         with self._lock:
             if time.monotonic() - self._read_at >= limits.REFRESH:
-                rows = rows_since(session, datetime.now(UTC) - timedelta(days=limits.DAYS + 1))
-                self._runs = runs_of(rows[: limits.MAX_XCOMS], is_all=len(rows) <= limits.MAX_XCOMS)
+                now = datetime.now(UTC)
+                rows = rows_since(session, now - timedelta(days=limits.DAYS + 1))
+                runs = runs_of(rows[: limits.MAX_XCOMS], is_all=len(rows) <= limits.MAX_XCOMS)
+                self._runs = replace(runs, told_until=now - timedelta(seconds=limits.XCOM_LAG))
                 self._read_at = time.monotonic()
             return self._runs
 
@@ -152,12 +160,11 @@ def runs_of(rows: Iterable[Row], *, is_all: bool = True) -> Runs:
         for count in counts
         for directory_id, credits in count.credits_by_directory.items()
     }
+    submissions = [row for row in given if row.key == xcom.SUBMISSIONS]
+    is_all = is_all and all(isinstance(row.value, list) for row in submissions)
     made: dict[str, Made] = {}
-    for row in reversed(
-        given
-    ):  # the oldest first: a batch that was returned again stays with the newest task
-        if row.key != xcom.SUBMISSIONS or not isinstance(row.value, list):
-            continue
+    # The oldest first: a batch that was returned again stays with the newest task.
+    for row in reversed([row for row in submissions if isinstance(row.value, list)]):
         for number, entry in enumerate(row.value, 1):
             if not isinstance(entry, dict) or not all(isinstance(entry.get(name), str) for name in _ENTRY):
                 continue

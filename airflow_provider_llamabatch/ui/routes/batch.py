@@ -9,21 +9,14 @@ from fastapi.responses import Response
 
 from airflow_provider_llamabatch.llamacloud.call import checked_id
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
-from airflow_provider_llamabatch.llamacloud.models import ExtractJob, ParseResult
 from airflow_provider_llamabatch.ui import limits
 from airflow_provider_llamabatch.ui.access import guard
 from airflow_provider_llamabatch.ui.cells import Reading
 from airflow_provider_llamabatch.ui.forgery import token_for
 from airflow_provider_llamabatch.ui.reading import Detail
 from airflow_provider_llamabatch.ui.routes import actions
-from airflow_provider_llamabatch.ui.routes.visit import QueryDep, Visit, VisitDep
-from airflow_provider_llamabatch.ui.views.batch import (
-    failed_files,
-    files_table,
-    name_of,
-    preview,
-    timeline,
-)
+from airflow_provider_llamabatch.ui.routes.visit import HIDDEN, QueryDep, Visit, VisitDep
+from airflow_provider_llamabatch.ui.views.batch import Preview, failed_files, files_table, name_of, timeline
 from airflow_provider_llamabatch.ui.views.batches import files_bar
 
 router = APIRouter(prefix="/connections/{connection_id}/batches/{batch_id}", dependencies=[guard])
@@ -82,7 +75,7 @@ def show_file(visit: VisitDep, batch_id: str, file_id: str) -> Response:
         raise HTTPException(404, "There is no such file in this batch.")
     file = found[0]
     job = file.job_reference
-    result: Reading[ParseResult | ExtractJob] = Reading(None)
+    result: Reading[Preview] = Reading(None)
     if job is not None:
         result = visit.reader.results[f"{job.type}/{job.id}"].get()
     return visit.page(
@@ -92,7 +85,7 @@ def show_file(visit: VisitDep, batch_id: str, file_id: str) -> Response:
         batch=detail.batch,
         file=file,
         name=name_of(file, detail),
-        preview=preview(result.value) if result.value is not None else None,
+        preview=result.value,
     )
 
 
@@ -104,6 +97,8 @@ def read_detail(visit: Visit, batch_id: str) -> Reading[Detail]:
         raise HTTPException(
             404, f"The batch is older than {limits.DAYS} days. Nobody can tell here whose DAG made it."
         )
+    if reading.value is not None and not visit.sees(reading.value.batch):
+        raise HTTPException(404, HIDDEN)
     return reading
 
 

@@ -31,7 +31,7 @@ def list_batches(visit: VisitDep, query: QueryDep) -> Response:
     reading = visit.reader.batches.get()
     batches = reading.value.by_id.values() if reading.value else ()
     table = batches_table(
-        [batch for batch in batches if visit.sees(batch.id)],
+        [batch for batch in batches if visit.sees(batch)],
         visit.runs.made,
         visit.reader.details.known(),
         query,

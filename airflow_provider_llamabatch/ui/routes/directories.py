@@ -18,7 +18,7 @@ router = APIRouter(prefix="/connections/{connection_id}/directories", dependenci
 def list_directories(visit: VisitDep, query: QueryDep) -> Response:
     """Show the directories."""
     reading = visit.reader.directories.get()
-    found = [one for one in reading.value or () if visit.viewer.may_see_directory(one.id, visit.runs)]
+    found = [one for one in reading.value or () if visit.sees_directory(one.id)]
     table = directories_table(found, query, visit.now)
     return visit.page("directories.html", "directories", reading, table=table, query=query)
 
@@ -30,7 +30,7 @@ def show_directory(visit: VisitDep, directory_id: str, query: QueryDep) -> Respo
         checked_id("directory_id", directory_id)
     except InvalidInputError:
         raise HTTPException(404, "There is no such directory.") from None
-    if not visit.viewer.may_see_directory(directory_id, visit.runs):
+    if not visit.sees_directory(directory_id):
         raise HTTPException(404, "There is no such directory, or you may not see the DAG that uses it.")
     reading = visit.reader.files[directory_id].get()
     known = visit.reader.directories.peek() or []
@@ -46,6 +46,6 @@ def show_directory(visit: VisitDep, directory_id: str, query: QueryDep) -> Respo
         batches=[
             batch
             for batch in (batches.by_id.values() if batches else ())
-            if batch.source_directory_id == directory_id and visit.sees(batch.id)
+            if batch.source_directory_id == directory_id and visit.sees(batch)
         ],
     )

@@ -26,7 +26,7 @@ def show_overview(visit: VisitDep) -> Response:
             if (count.task.dag_id, count.task.run_id) in runs_of_connection
             and visit.viewer.may("GET", count.task.dag_id)
         ],
-        [batch for batch in batches if visit.sees(batch.id)],
+        [batch for batch in batches if visit.sees(batch)],
         visit.now,
     )
     return visit.page("overview.html", "overview", reading, view=view, days=DAYS)

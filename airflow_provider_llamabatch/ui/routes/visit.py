@@ -18,8 +18,11 @@ from airflow_provider_llamabatch.ui.views.tables import Query
 if TYPE_CHECKING:
     from fastapi.responses import HTMLResponse
 
+    from airflow_provider_llamabatch.llamacloud.models import Batch
     from airflow_provider_llamabatch.ui.cells import Reading
     from airflow_provider_llamabatch.ui.runs import Made
+
+HIDDEN = "There is no such batch, or you may not see the DAG that made it."
 
 
 @dataclass(slots=True)
@@ -34,14 +37,18 @@ class Visit:
     connections: list[str]
     now: datetime
 
-    def sees(self, batch_id: str) -> bool:
+    def sees(self, batch: Batch) -> bool:
         """Say whether a batch exists for the user."""
-        return self.viewer.may_see(self.connection_id, batch_id, self.runs)
+        return self.viewer.may_see(self.connection_id, batch.id, self.runs, batch.created_at)
+
+    def sees_directory(self, directory_id: str) -> bool:
+        """Say whether a directory exists for the user."""
+        return self.viewer.may_see_directory(self.connection_id, directory_id, self.runs)
 
     def made(self, batch_id: str) -> Made | None:
         """Return what is known of where a batch comes from; raises 404 where the batch does not exist for the user."""
-        if not self.sees(batch_id):
-            raise HTTPException(404, "There is no such batch, or you may not see the DAG that made it.")
+        if not self.viewer.may_see(self.connection_id, batch_id, self.runs):
+            raise HTTPException(404, HIDDEN)
         return self.runs.made.get(batch_id)
 
     def page(self, template: str, tab: str, reading: Reading[Any], **values: Any) -> HTMLResponse:

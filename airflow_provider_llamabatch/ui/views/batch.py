@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch.documents.results import RECORDS, of_extract_job, of_parse_job
 from airflow_provider_llamabatch.llamacloud.models import ExtractJob
@@ -64,12 +64,10 @@ class Preview:
     more: str
 
 
-def files_table(
-    detail: Detail, query: Query, results: Mapping[str, ParseResult | ExtractJob]
-) -> Table[FileRow]:
-    """Return the files that match by their names, those that failed first; ``results`` are by job id."""
+def files_table(detail: Detail, query: Query, previews: Mapping[str, Preview]) -> Table[FileRow]:
+    """Return the files that match by their names, those that failed first; ``previews`` are by job id."""
     rows = sorted(
-        (_file_row(result, detail, results) for result in detail.files or ()),
+        (_file_row(result, detail, previews) for result in detail.files or ()),
         key=lambda row: (row.status not in FAILED, row.name.lower(), row.id),
     )
     found = [row for row in rows if query.matches(row.name, row.id, row.error, row.status)]
@@ -152,13 +150,10 @@ def preview(result: ParseResult | ExtractJob) -> Preview:
     )
 
 
-def _file_row(
-    result: BatchResult, detail: Detail, results: Mapping[str, ParseResult | ExtractJob]
-) -> FileRow:
+def _file_row(result: BatchResult, detail: Detail, previews: Mapping[str, Preview]) -> FileRow:
     status, error = status_and_error(result, detail)
     job = result.job_reference
-    opened: Any = results.get(job.id) if job is not None else None
-    known = preview(opened) if opened is not None else None
+    known = previews.get(job.id) if job is not None else None
     return FileRow(
         result.source_directory_file_id,
         name_of(result, detail),

@@ -30,6 +30,7 @@ OVERLAP = timedelta(seconds=limits.OVERLAP)
         ([], 15, MONTH, True),
         ([batch("a")], 15, NOW - timedelta(hours=1) - OVERLAP, False),
         ([batch("a"), batch("b", hours=5)], 15, NOW - timedelta(hours=1) - OVERLAP, False),
+        ([batch("a"), batch("b", "RUNNING", hours=600)], 15, NOW - timedelta(hours=1) - OVERLAP, False),
         ([batch("a"), batch("b", "RUNNING", 5)], 15, NOW - timedelta(hours=5), False),
         ([batch("a"), batch("b", "WHATEVER", 5)], 15, NOW - timedelta(hours=5), False),
         ([batch("a"), batch("b", hours=None)], 15, MONTH, True),

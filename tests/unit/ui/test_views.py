@@ -156,7 +156,7 @@ def test_pages_and_credits_of_files_that_were_opened_are_in_the_table():
             "markdown": {"pages": [{"page_number": 1, "markdown": "x"}, {"page_number": 2, "markdown": "y"}]},
         }
     )
-    rows = {row.name: row for row in files_table(DETAIL, Query(), {"pjb-1": opened}).rows}
+    rows = {row.name: row for row in files_table(DETAIL, Query(), {"pjb-1": preview(opened)}).rows}
     assert (rows["a.pdf"].pages, rows["a.pdf"].credits) == ("2", "30")
     assert (rows["b.pdf"].pages, rows["b.pdf"].credits) == (words.NOTHING, words.NOTHING)
 
