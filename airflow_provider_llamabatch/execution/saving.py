@@ -39,6 +39,7 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     RefusedError,
     ResponseTooLargeError,
 )
+from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 from airflow_provider_llamabatch.storage import chunks_of
 
 if TYPE_CHECKING:
@@ -214,10 +215,7 @@ class Saver:
 
     async def _fetch(self, row: Row, wanted: tuple[str, ...]) -> JobResult:
         """Return a job's result; one that is not there just after the job completed is asked for again."""
-        failed = row.status not in {
-            manifest.COMPLETED,
-            manifest.UPLOADED,
-        }  # known from the wait: there is no result
+        failed = row.status in FAILED_STATUSES  # a job that the wait left behind may have ended since
         for pause in (*RESULT_PAUSES, None):
             try:
                 return await self._ask(row, () if failed else wanted)

@@ -116,3 +116,12 @@ def test_a_reference_that_nobody_can_ask_for_keeps_no_other_from_its_outcome(
         "its type or its id is none that this version can ask for"
     }
     assert [one["credits"] for one in outcomes] == [None, None, 10.0, 10.0, 10.0]
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "UNKNOWN"])
+def test_the_result_of_a_job_that_ended_after_the_wait_is_saved(
+    references: list[Any], line: Line, target: Path, status: str
+):
+    references[0] |= {"status": status, "error_message": "it had not ended when the wait was over"}
+    summary = line.save(target)
+    assert (summary["saved"], summary["statuses"]) == (3, {"COMPLETED": 3})
