@@ -25,12 +25,14 @@ class Processed:
     What is known of a directory. ``done`` holds the version of each file that got a job, by the file's id.
 
     ``pending`` holds, by follow-up directory, the versions of files whose batch was not yet seen to end, and
-    ``taken_at`` when that was noted, in epoch seconds by the worker's clock.
+    ``taken_at`` when that was noted, in epoch seconds by the worker's clock. ``refused`` holds the version in which a
+    file last got no job.
     """
 
     done: dict[str, str] = field(default_factory=dict)
     pending: dict[str, dict[str, str]] = field(default_factory=dict)
     taken_at: dict[str, float] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, text: str | None) -> Processed:
@@ -40,11 +42,11 @@ class Processed:
         try:
             value = json.loads(text)
             done, pending = value["done"], value.get("pending") or {}
-            taken_at = value.get("taken_at") or {}
-            versions = [version for files in (done, *pending.values()) for version in files.values()]
+            taken_at, refused = value.get("taken_at") or {}, value.get("refused") or {}
+            versions = [version for files in (done, refused, *pending.values()) for version in files.values()]
             are_times = all(isinstance(time, (int, float)) for time in taken_at.values())
             if are_times and all(isinstance(version, str) for version in versions):
-                return cls(done, pending, taken_at)
+                return cls(done, pending, taken_at, refused)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             pass
         raise ValueError(f"holds {text!r:.100}, which is not what was processed of a directory")
@@ -52,19 +54,24 @@ class Processed:
     def to_json(self) -> str:
         """Return it as text."""
         value: dict[str, Any] = {"done": self.done, "pending": self.pending}
-        if self.taken_at:
-            value["taken_at"] = self.taken_at
+        value |= {name: held for name in ("taken_at", "refused") if (held := getattr(self, name))}
         return json.dumps(value, separators=(",", ":"))
 
     def new(self, files: Iterable[DirectoryFile]) -> list[DirectoryFile]:
-        """Return the files that no run has processed in their present version, the oldest first, at most 1,000."""
+        """
+        Return the files that no run has processed in their present version, at most 1,000.
+
+        The oldest come first, but those that got no job last, or a thousand of them would keep out all others for ever.
+        """
         under_way = {(id_, version) for batch in self.pending.values() for id_, version in batch.items()}
         new = [
             file
             for file in files
             if self.done.get(file.id) != version_of(file) and (file.id, version_of(file)) not in under_way
         ]
-        new.sort(key=lambda file: (str(file.updated_at), file.id))
+        new.sort(
+            key=lambda file: (self.refused.get(file.id) == version_of(file), str(file.updated_at), file.id)
+        )
         return new[:MAX_FILES_PER_DIRECTORY]
 
     def take(self, directory_id: str, files: Iterable[DirectoryFile], *, at: float | None = None) -> None:
@@ -85,13 +92,19 @@ class Processed:
     def ended(self, directory_id: str, with_job: Iterable[str] | None) -> None:
         """Take in that a batch has ended: files ``with_job`` (None: all of them) are done, the others are new again."""
         versions = self.let_go(directory_id)
-        ids = versions if with_job is None else with_job
-        self.done.update({id_: versions[id_] for id_ in ids if id_ in versions})
+        ids = set(versions) if with_job is None else set(with_job)
+        self.done.update({id_: version for id_, version in versions.items() if id_ in ids})
+        self.refused.update({id_: version for id_, version in versions.items() if id_ not in ids})
 
     def prune(self, files: Sequence[DirectoryFile]) -> None:
         """Let go of files that the directory no longer has."""
         there = {file.id for file in files}
         self.done = {id_: version for id_, version in self.done.items() if id_ in there}
+        self.refused = {
+            id_: version
+            for id_, version in self.refused.items()
+            if id_ in there and self.done.get(id_) != version
+        }
 
 
 def version_of(file: DirectoryFile) -> str:

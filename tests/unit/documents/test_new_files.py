@@ -129,3 +129,29 @@ def test_a_batch_that_nobody_took_note_of_changes_nothing_when_it_ends():
 def test_a_file_without_a_date_is_told_apart_by_its_content_alone():
     assert version_of(DirectoryFile(id="dfl-1", file_id="file-1")) == "file-1@"
     assert version_of(file(1)) == "file-1@2026-01-01T01:00:00+00:00"
+
+
+def test_what_got_no_job_comes_last_and_keeps_nobody_out():
+    state = Processed()
+    refused, good = [file(number) for number in range(1000)], [file(number) for number in range(2000, 2050)]
+    state.take("dir-1", state.new(refused + good))
+    state.ended("dir-1", [])
+    assert ids(state.new(refused + good))[:50] == ids(good)
+    assert ids(Processed.from_json(state.to_json()).new(refused + good))[:50] == ids(good)
+
+
+def test_a_new_version_of_what_got_no_job_comes_in_its_turn_again():
+    state = Processed()
+    state.take("dir-1", [file(1)])
+    state.ended("dir-1", [])
+    assert ids(state.new([file(1), file(2)])) == ["dfl-2", "dfl-1"]
+    assert ids(state.new([file(1, changed=5), file(2)])) == ["dfl-1", "dfl-2"]
+
+
+def test_what_gets_a_job_after_all_or_is_gone_is_remembered_as_refused_no_longer():
+    state = Processed()
+    for with_job in ([], ["dfl-1"]):
+        state.take("dir-1", [file(1), file(2)])
+        state.ended("dir-1", with_job)
+    state.prune([file(1)])
+    assert (state.done, state.refused) == ({"dfl-1": version_of(file(1))}, {})
