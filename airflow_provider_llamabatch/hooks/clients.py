@@ -14,14 +14,29 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
 
+# Seconds for which one that was replaced is kept open: other calls may still be under way on it, retries included.
+KEPT_OPEN = 900.0
+
+
 @dataclass
 class _OfLoop:
     clients: list[AsyncClient] = field(default_factory=list)  # the last one is in use, see AsyncClients.open
+    replaced_at: list[float] = field(default_factory=list)  # when each of the others was, by the loop's clock
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def newest(self) -> AsyncClient | None:
         return self.clients[-1] if self.clients else None
+
+    async def replace(self, client: AsyncClient) -> None:
+        """Put a client to use, and close those that were replaced long ago."""
+        now = asyncio.get_running_loop().time()
+        if self.clients:
+            self.replaced_at.append(now)
+        self.clients.append(client)
+        while self.replaced_at and self.replaced_at[0] < now - KEPT_OPEN:
+            del self.replaced_at[0]
+            await self.clients.pop(0).close()
 
 
 class AsyncClients:
@@ -34,8 +49,7 @@ class AsyncClients:
         """
         Return the running loop's client, made from the connection when first asked for.
 
-        One that was ``refused`` is replaced once the connection holds something else; until the hook is closed it
-        is kept open, since other calls may still be under way on it.
+        One that was ``refused`` is replaced once the connection holds something else.
         """
         self._forget_ended_loops()
         here = self._of_loops.setdefault(asyncio.get_running_loop(), _OfLoop())
@@ -50,8 +64,9 @@ class AsyncClients:
             settings = await look_up(hook, hook.llamabatch_conn_id)
             if newest is not None and newest.settings == settings:
                 return newest
-            here.clients.append(await asyncio.to_thread(_async_client, settings))
-            return here.clients[-1]
+            client = await asyncio.to_thread(_async_client, settings)
+            await here.replace(client)
+            return client
 
     async def close(self) -> None:
         """Close those of the running loop; those of another one can be closed only there."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
+from airflow_provider_llamabatch.hooks import clients
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud import errors as e
@@ -19,6 +20,8 @@ from tests.integration.test_secrets import everything_about
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
 SECRET = "s.vault-token-never-shown"
 REFUSED = {"kind": "status", "status": 401, "detail": "Invalid API key", "path": "/batches/"}
@@ -159,3 +162,22 @@ def test_a_cancel_at_the_deadline_that_fails_outside_of_this_package_is_told_wit
         sensor(batch_id, timeout=0.001, cancel_on_timeout=True).execute(context)
     assert UNREADABLE in str(raised.value)
     assert SECRET not in everything_about(raised.value)
+
+
+@pytest.mark.parametrize(("kept_open", "open_ones"), [(900.0, 4), (-1.0, 1)])
+async def test_clients_of_earlier_keys_are_closed_some_time_after_they_were_replaced(
+    hook, emulator, connect, monkeypatch, kept_open, open_ones
+):
+    monkeypatch.setattr(clients, "KEPT_OPEN", kept_open)
+    made: list[AsyncClient] = []
+    make = clients._async_client
+    monkeypatch.setattr(clients, "_async_client", lambda settings: made.append(make(settings)) or made[-1])
+    for number in range(4):
+        emulator.control.set_api_key(f"llx-key-{number}")
+        connect(password=f"llx-key-{number}", host=emulator.url)
+        await hook.asend(calls.list_directories())
+
+    assert sum(not client._http.is_closed for client in made) == open_ones
+
+    await hook.aclose()
+    assert all(client._http.is_closed for client in made)
