@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import logging
+import shutil
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.documents.upload_plan import SourceFile
     from airflow_provider_llamabatch.storage import Storage
+
+MAX_IN_MEMORY = 4 * 1024 * 1024  # bytes of a PDF; a larger one is read from the disk
 
 
 def pages_by_path(source: Storage, files: Iterable[SourceFile], *, threads: int) -> dict[str, int]:
@@ -35,11 +38,13 @@ def count_pages(source: Storage, path: str) -> int:
             "max_pages", "needs pypdf: pip install 'airflow-provider-llamabatch[pages]'"
         ) from None
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it reports every oddity of a broken file
-    try:
-        content = io.BytesIO(source.read_bytes(path) or b"")
-    except StorageError:
-        return 0
-    try:
-        return len(PdfReader(content).pages)
-    except Exception:  # a broken file makes pypdf raise nearly anything
-        return 0
+    with tempfile.SpooledTemporaryFile(MAX_IN_MEMORY) as content:  # pypdf jumps to and fro in it
+        try:
+            with source.reading(path) as file:
+                shutil.copyfileobj(file, content)
+        except (StorageError, FileNotFoundError):
+            return 0
+        try:
+            return len(PdfReader(content).pages)
+        except Exception:  # a broken file makes pypdf raise nearly anything
+            return 0

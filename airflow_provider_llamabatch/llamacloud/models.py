@@ -8,80 +8,38 @@ hostile passes: texts are cleaned (see ``text.py``), ids are safe in a path, a d
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     model_validator,
 )
 
-from airflow_provider_llamabatch.defaults import MAX_NAME_CHARACTERS, MAX_PAGE_ITEMS
-from airflow_provider_llamabatch.llamacloud.statuses import is_terminal
-from airflow_provider_llamabatch.llamacloud.text import (
-    clean_content,
-    clean_document,
-    clean_metadata,
-    clean_text,
-    clean_word,
+from airflow_provider_llamabatch.defaults import MAX_PAGE_ITEMS
+from airflow_provider_llamabatch.llamacloud.fields import (
+    Content,
+    Date,
+    Document,
+    Extracted,
+    Id,
+    Metadata,
+    Name,
+    Text,
+    Token,
+    Word,
+    or_none,
+    without_malformed,
 )
+from airflow_provider_llamabatch.llamacloud.statuses import is_terminal
+from airflow_provider_llamabatch.llamacloud.text import clean_content, clean_metadata
 
 T = TypeVar("T")
-
-
-def _clean_name(value: str) -> str:
-    return clean_text(value, MAX_NAME_CHARACTERS)
-
-
-def _date_or_none(value: Any, validate: ValidatorFunctionWrapHandler) -> datetime | None:
-    """Read a date; without a zone it is UTC, and one that is unreadable or from another age is None."""
-    try:
-        date: datetime | None = validate(value)
-        if date is None or not 1970 < date.year < 9999:
-            return None
-        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _without_malformed(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """Read a list of rows; those that are malformed are left out, and do not spoil the others."""
-    try:
-        return validate(value)
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
-        if not isinstance(value, list) or any(not problem["loc"] for problem in problems):
-            raise
-        bad = {problem["loc"][0] for problem in problems}
-        return validate([row for number, row in enumerate(value) if number not in bad])
-
-
-def _or_none(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """Read what no decision needs; what is malformed is None, and does not spoil the rest."""
-    try:
-        return validate(value)
-    except ValidationError:
-        return None
-
-
-Id: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_\-]{1,200}$")]
-Token: TypeAlias = Annotated[str, StringConstraints(max_length=4096)]  # it becomes part of a URL
-Name: TypeAlias = Annotated[str, AfterValidator(_clean_name)]
-Text: TypeAlias = Annotated[str, AfterValidator(clean_text)]
-Word: TypeAlias = Annotated[str, AfterValidator(clean_word)]
-Document: TypeAlias = Annotated[str, AfterValidator(clean_document)]
-Metadata: TypeAlias = Annotated[dict[str, Any], AfterValidator(clean_metadata)]
-Content: TypeAlias = Annotated[dict[str, Any], AfterValidator(clean_content)]
-Extracted: TypeAlias = Annotated[dict[str, Any] | list[dict[str, Any]], AfterValidator(clean_content)]
-Date: TypeAlias = Annotated[datetime | None, WrapValidator(_date_or_none)]
 
 
 class ApiModel(BaseModel):
@@ -157,9 +115,9 @@ class Batch(ApiModel):
 
     id: Id
     status: Word
-    project_id: Annotated[Name | None, WrapValidator(_or_none)] = None
-    source_directory_id: Annotated[Name | None, WrapValidator(_or_none)] = None
-    config: Annotated[BatchConfig | None, WrapValidator(_or_none)] = None
+    project_id: Annotated[Name | None, WrapValidator(or_none)] = None
+    source_directory_id: Annotated[Name | None, WrapValidator(or_none)] = None
+    config: Annotated[BatchConfig | None, WrapValidator(or_none)] = None
     created_at: Date = None
     updated_at: Date = None
     results: Results | None = None
@@ -173,7 +131,7 @@ class Batch(ApiModel):
 class PlainBatch(Batch):
     """A batch whose results were not asked for, so that they may be anything."""
 
-    results: Annotated[Results | None, WrapValidator(_or_none)] = None
+    results: Annotated[Results | None, WrapValidator(or_none)] = None
 
 
 class ListedJob(BatchJob):
@@ -193,7 +151,7 @@ class ListedBatch(Batch):
     """A batch on a list page: many are held at once, so unknown fields and results are passed over."""
 
     model_config = ConfigDict(extra="ignore")
-    config: Annotated[ListedConfig | None, WrapValidator(_or_none)] = None
+    config: Annotated[ListedConfig | None, WrapValidator(or_none)] = None
     results: Annotated[None, BeforeValidator(lambda _: None)] = None
 
 
@@ -217,7 +175,7 @@ class Page(ApiModel, Generic[T]):
 
     items: Annotated[list[T], Field(max_length=MAX_PAGE_ITEMS)]
     next_page_token: Token | None = None
-    total_size: Annotated[int | None, WrapValidator(_or_none)] = None
+    total_size: Annotated[int | None, WrapValidator(or_none)] = None
 
 
 class StatusModel(BaseModel):
@@ -262,7 +220,7 @@ class ParseJobStatus(StatusModel):
 class StatusPage(StatusModel, Generic[T]):
     """A page of a list, read for waiting: a malformed row is left out."""
 
-    items: Annotated[list[T], Field(max_length=MAX_PAGE_ITEMS), WrapValidator(_without_malformed)]
+    items: Annotated[list[T], Field(max_length=MAX_PAGE_ITEMS), WrapValidator(without_malformed)]
     next_page_token: Token | None = None
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud import errors as e
+from airflow_provider_llamabatch.llamacloud.models import ExtractJob
 from airflow_provider_llamabatch.llamacloud.redaction import Redactor
 from airflow_provider_llamabatch.llamacloud.responses import Response, decipher
 
@@ -104,3 +105,10 @@ def test_content_that_is_nested_too_deeply_is_refused_and_not_cut():
 def test_what_is_broken_is_refused_at_once(call, body):
     with pytest.raises(e.InvalidResponseError, match="not with what the API documents"):
         decipher(call, Response(200, {}, body), Redactor([]))
+
+
+def test_entries_of_an_extraction_that_are_null_spoil_no_others():
+    job = ExtractJob.model_validate(
+        {"id": "ext-1", "status": "COMPLETED", "extract_result": [{"a": 1}, None]}
+    )
+    assert job.extract_result == [{"a": 1}]
