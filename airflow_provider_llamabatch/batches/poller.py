@@ -86,6 +86,15 @@ class BatchPoller:
         self.state.deadline = max(self.state.deadline, self.clock() + defaults.RESULTS_GRACE)
         return (yield from self._collect())
 
+    def finished(self) -> Flow[Outcome | None]:
+        """Return what became of the files of a batch that was cancelled, read once; None where nothing tells it."""
+        try:
+            batch = yield from self._get(expand_results=True)
+        except LlamaCloudError as error:
+            self.log.warning("Could not read which files of batch %s have jobs: %s", self.state.key, error)
+            return None
+        return None if batch.results is None else outcome_of(batch.results)
+
     def _collect(self) -> Flow[PollResult | Outcome]:
         null_since: float | None = None
         failures = 0

@@ -128,7 +128,11 @@ class BatchPollMixin(LineageMixin):
         )
 
     def conclude_poll(self, context: Context, result: PollResult) -> list[xcom.JobReferenceEntry]:
-        """Return the job references of a completed batch, after pushing ``file_errors`` and ``batch``; or raise."""
+        """
+        Return the job references of a completed batch, after pushing ``file_errors`` and ``batch``; or raise.
+
+        Of a batch that was cancelled ``job_references`` are pushed, as far as they are told.
+        """
         from airflow_provider_llamabatch.batches.poller import ResultsStayedNullError
 
         assert self.polled is not None
@@ -138,8 +142,22 @@ class BatchPollMixin(LineageMixin):
         except ResultsStayedNullError as error:
             raise ResultsMissingError(str(error)) from None
         if isinstance(concluded, PollResult):
-            raise self._failure(concluded, polled)
+            failure = self._failure(concluded, polled)
+            was_cancelled = concluded.reason is Reason.TIMED_OUT and self.cancel_on_timeout
+            if was_cancelled or concluded.reason is Reason.CANCELLED:
+                self._publish_finished(context, polled)
+            raise failure
         return self._published(context, concluded, polled)
+
+    def _publish_finished(self, context: Context, polled: PolledBatch) -> None:
+        """Push the jobs that files of a cancelled batch have: those that have ended are paid for."""
+        outcome = polled.carry_out(polled.poller.finished())
+        if outcome is not None and outcome.job_references:
+            xcom.push_job_references(context, outcome.job_references)
+            self.log.info(
+                "%s of its files have jobs (XCom job_references); those that had ended keep their results",
+                len(outcome.job_references),
+            )
 
     def _published(
         self, context: Context, outcome: Outcome, polled: PolledBatch
@@ -180,7 +198,8 @@ class BatchPollMixin(LineageMixin):
             )
         if result.reason is Reason.CANCELLED:
             return BatchCancelledError(
-                f"Batch {batch_id} ended as CANCELLED; files that had finished by then keep their jobs.{said}"
+                f"Batch {batch_id} ended as CANCELLED; files that had finished by then keep their jobs "
+                f"(XCom job_references).{said}"
             )
         if result.reason is Reason.NOT_FOUND:
             return WaitFailedError(
