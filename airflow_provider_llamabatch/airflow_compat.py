@@ -105,6 +105,11 @@ def has_xcom(reference: Any, context: Context) -> bool:
     return True
 
 
+def failed_before(context: Context) -> list[str]:
+    """Return the ids of the tasks before this one that failed, as far as Airflow tells."""
+    return sorted(name for name, state in states_before(context).items() if state == "failed")
+
+
 def states_before(context: Context) -> dict[str, str]:
     """
     Return the states of all tasks before this one in its run; empty where Airflow does not tell them.

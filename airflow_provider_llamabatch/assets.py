@@ -16,13 +16,19 @@ KINDS = ("directories", "configurations")
 
 
 def directory_uri(directory_id: str) -> str:
-    """Return the asset URI of a directory."""
-    return f"llamacloud://directories/{directory_id}"
+    """Return the asset URI of a directory. Raises ``ValueError`` for what is no id of one."""
+    return f"llamacloud://directories/{_checked('directory_id', directory_id)}"
 
 
 def configuration_uri(configuration_id: str) -> str:
-    """Return the asset URI of a configuration."""
-    return f"llamacloud://configurations/{configuration_id}"
+    """Return the asset URI of a configuration. Raises ``ValueError`` for what is no id of one."""
+    return f"llamacloud://configurations/{_checked('configuration_id', configuration_id)}"
+
+
+def _checked(argument: str, value: str) -> str:
+    from airflow_provider_llamabatch.llamacloud.call import checked_id
+
+    return checked_id(argument, value)
 
 
 def checked_uri(uri: SplitResult) -> SplitResult:

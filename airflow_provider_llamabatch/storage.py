@@ -24,8 +24,9 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_llamabatch.defaults import SMALL_FILE_BYTES, STORAGE_BLOCK_BYTES
 from airflow_provider_llamabatch.documents.result_plan import written_by_us
-from airflow_provider_llamabatch.documents.upload_plan import SourceFile
+from airflow_provider_llamabatch.documents.upload_plan import NO_TEXT, SourceFile
 from airflow_provider_llamabatch.exceptions import StorageError
+from airflow_provider_llamabatch.llamacloud.call import check_conn_id
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, LlamaCloudError
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ _PACKAGES = {
     "gcs": "apache-airflow-providers-google",
     **dict.fromkeys(("abfs", "abfss", "adl"), "apache-airflow-providers-microsoft-azure"),
 }
-_GLOB = re.compile(r"[*?\[]")
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}(-[0-9a-f]{32})?\.part")  # see _local_file
 
 _LINK = (
@@ -72,7 +72,7 @@ class Storage:
 
     def __init__(self, url: Any, conn_id: str | None = None, *, argument: str = "target") -> None:
         url = str(url) if isinstance(url, os.PathLike) else url
-        if not isinstance(url, str) or not url.strip():
+        if not isinstance(url, str) or url.strip() in NO_TEXT:
             raise InvalidInputError(argument, f"must be a path or a URL, not {url!r:.100}")
         # What a manifest says of a local folder has to hold in other working directories too.
         self.url = url.rstrip("/") if "://" in url else os.path.abspath(url)  # noqa: PTH100
@@ -102,7 +102,7 @@ class Storage:
         """
         from fsspec.utils import glob_translate
 
-        if not isinstance(pattern, str) or not pattern.strip():
+        if not isinstance(pattern, str) or pattern.strip() in NO_TEXT:
             raise InvalidInputError("pattern", f"is empty, or no text: {pattern!r:.80}; **/* is every file")
         self._fs.invalidate_cache()
         found: dict[str, dict[str, Any]]
@@ -269,16 +269,6 @@ def files_outside(target: Storage | None, source: Storage, pattern: str) -> list
     return [file for file in files if not file.path.startswith(within)] if within else files
 
 
-def split_pattern(source: Any, pattern: str) -> tuple[Any, str]:
-    """Return folder and pattern of a source that may itself be a glob, such as ``s3://bucket/in/*.pdf``."""
-    parts = str(source).split("/") if isinstance(source, str | os.PathLike) else []
-    first = next((index for index, part in enumerate(parts) if _GLOB.search(part)), None)
-    if first is None:
-        return source, pattern
-    folder = "/".join(parts[:first]) or ("/" if first else ".")  # "*.pdf" has none: not the root of all files
-    return folder, "/".join(parts[first:])
-
-
 def chunks_of(file: IO[bytes], size: int = 1024 * 1024) -> Iterator[bytes]:
     """Read a file in chunks of ``size`` bytes."""
     while chunk := file.read(size):
@@ -392,6 +382,7 @@ def _conn_id_in(url: str) -> str | None:
 def _check_connection(conn_id: str | None, argument: str) -> None:
     if conn_id is None:
         return
+    check_conn_id(argument, conn_id)
     try:
         BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:

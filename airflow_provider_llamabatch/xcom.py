@@ -162,8 +162,9 @@ def push_outcome(context: Context, batch: Batch, outcome: Outcome) -> None:
 
 
 def push_batch(context: Context, batch: Batch) -> None:
-    """Push a batch without its per-file results."""
-    push(context, BATCH, batch.model_dump(mode="json", exclude={"results"}))
+    """Push a batch without its per-file results and without webhooks."""
+    # Should LlamaCloud repeat the webhooks of a request, their signing secrets would be in it.
+    push(context, BATCH, batch.model_dump(mode="json", exclude={"results", "webhook_configurations"}))
 
 
 def push_job_references(context: Context, references: list[JobReferenceEntry]) -> None:

@@ -44,6 +44,8 @@ def _conn_id(text: str) -> str:
 
     with _as_argument_error():
         check_conn_id("--conn-id", text)
+    if not text.strip():
+        raise ArgumentTypeError("is empty")
     return text
 
 
@@ -59,6 +61,12 @@ def _since(text: str) -> datetime:
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"must be a whole number above 0, not {text!r:.100}")
+    return int(text)
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"must be a whole number from 0, not {text!r:.100}")
     return int(text)
 
 
@@ -163,8 +171,8 @@ _PLAN = ActionCommand(
             type=_id_of("directory_id"),
             help="an existing directory: leaves out what it holds unchanged",
         ),
-        Arg(("--max-files",), type=int, help="more files to send than this are an error"),
-        Arg(("--max-pages",), type=int, help="more pages of PDFs to send than this are an error"),
+        Arg(("--max-files",), type=_limit, help="more files to send than this are an error"),
+        Arg(("--max-pages",), type=_limit, help="more pages of PDFs to send than this are an error"),
         Arg(
             ("--max-files-per-directory",),
             type=_files_per_directory,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -85,10 +86,10 @@ class Plan:
 @functools.partial(command, failed=2)
 def plan(options: Namespace) -> int:
     """Print what an upload would do."""
-    from airflow_provider_llamabatch.storage import Storage, files_outside, split_pattern
+    from airflow_provider_llamabatch.storage import Storage, files_outside
 
     _check(options)
-    url, pattern = split_pattern(options.source, options.pattern)
+    url, pattern = upload_plan.split_pattern(options.source, options.pattern)
     source = Storage(url, options.source_conn_id, argument="source")
     target = Storage(options.target, options.target_conn_id) if options.target else None
     made = preflighted(files_outside(target, source, pattern))
@@ -107,6 +108,8 @@ def plan(options: Namespace) -> int:
     if options.output == "table":
         fine = "Every file can be processed." if made.files else "There is no file that matches."
         print("\n".join(f"- {problem}" for problem in problems) or fine)
+    elif problems:
+        print(*problems, sep="\n", file=sys.stderr)
     return int(bool(problems))
 
 

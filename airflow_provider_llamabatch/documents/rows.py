@@ -17,6 +17,7 @@ from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from airflow_provider_llamabatch.documents.upload_plan import Refused
     from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
 
 NOT_IN_ANY_BATCH = "it was uploaded, but no batch says anything about it: its batch failed, or was never made"
@@ -85,6 +86,11 @@ def _is_reference(entry: Mapping[str, Any]) -> bool:
 def _is_error(entry: Mapping[str, Any]) -> bool:
     words = (entry.get("source_directory_file_id"), entry.get("error_message"))
     return "source_directory_file_id" in entry and all(isinstance(word, str | int | None) for word in words)
+
+
+def skipped(refused: Refused) -> Row:
+    """Return the row of a file that was refused before it was sent."""
+    return Row(refused.path, manifest.SKIPPED, error=refused.reason)
 
 
 def from_directory_file(file: DirectoryFile, directory_id: str) -> Row:

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
 
+NO_TEXT = ("", "None")  # what a template gives where there is nothing
 SOURCE_PATH = "source_path"
 SOURCE_SHA256 = "source_sha256"
 SOURCE_VERSION = "source_version"
 
 MAX_DISPLAY_NAME_CHARACTERS = 200
 MAX_EXTENSION_CHARACTERS = 20  # with its dot; what is longer is a part of the name
+_GLOB = re.compile(r"[*?\[]")
 _OUR_ID = re.compile(r"([0-9a-f]{32})-[0-9a-f]{32}(?:-\w+)?\Z")
 
 # What LlamaParse documents as readable; the extension is how LlamaCloud tells the type.
@@ -228,9 +231,20 @@ def display_name(path: str) -> str:
     return clean.removesuffix(suffix)[: MAX_DISPLAY_NAME_CHARACTERS - len(suffix)] + suffix or "file"
 
 
+def split_pattern(source: Any, pattern: str) -> tuple[Any, str]:
+    """Return folder and pattern of a source that may itself be a glob, such as ``s3://bucket/in/*.pdf``."""
+    parts = str(source).split("/") if isinstance(source, str | PathLike) else []
+    first = next((index for index, part in enumerate(parts) if _GLOB.search(part)), None)
+    if first is None:
+        return source, pattern
+    folder = "/".join(parts[:first]) or ("/" if first else ".")  # "*.pdf" has none: not the root of all files
+    return folder, "/".join(parts[first:])
+
+
 def directory_name(name: str, identity: str, number: int) -> str:
     """Return the name of a task instance's ``number``-th directory: it is looked for by it when an answer was lost."""
-    return f"{name[:MAX_DISPLAY_NAME_CHARACTERS]} [{identity}-{number}]"
+    # A template that is rendered to a native object may make a number of it.
+    return f"{str(name)[:MAX_DISPLAY_NAME_CHARACTERS]} [{identity}-{number}]"
 
 
 def identity_of(parts: Iterable[object]) -> str:

@@ -39,6 +39,8 @@ def poll_as_poke(poll_interval: float | timedelta | None, kwargs: dict[str, Any]
     from airflow_provider_llamabatch import configuration
 
     given_to_all = kwargs.get("default_args") or {}
+    if "poke_interval" in kwargs:
+        checked_seconds("poke_interval", kwargs["poke_interval"])
     if poll_interval is None and "poke_interval" in given_to_all:
         return
     seconds = checked_seconds("poll_interval", configuration.poll_interval(poll_interval))
@@ -164,7 +166,10 @@ def check_batch(
 
 
 def _wrong(argument: str, wanted: str, value: Any) -> Exception:
-    return WrongArgumentError(argument, f"must be {wanted}, not {value!r:.100}")
+    from airflow_provider_llamabatch.llamacloud.call import looks_like_key
+
+    shown = "an API key" if looks_like_key(str(value)) else f"{value!r:.100}"
+    return WrongArgumentError(argument, f"must be {wanted}, not {shown}")
 
 
 @contextlib.contextmanager

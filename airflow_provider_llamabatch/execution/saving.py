@@ -19,7 +19,7 @@ from airflow_provider_llamabatch.defaults import (
 )
 from airflow_provider_llamabatch.documents import manifest, reuse
 from airflow_provider_llamabatch.documents.progress import Progress
-from airflow_provider_llamabatch.documents.result_plan import SUFFIXES
+from airflow_provider_llamabatch.documents.result_plan import STATE_FOLDER, SUFFIXES
 from airflow_provider_llamabatch.documents.results import (
     JobResult,
     credits_in,
@@ -334,6 +334,13 @@ def configuration_of(
             raise
         version = None
     return reuse.configuration_key(configuration_id, version)
+
+
+def write_upload(target: Storage, rows: Iterable[Row], identity: str) -> str:
+    """Write down what a task instance has uploaded, for the save; returns where that is below the target."""
+    path = f"{STATE_FOLDER}/uploads/{identity}.jsonl"
+    target.write(path, manifest.to_lines(rows))
+    return path
 
 
 def rows_in(target: Storage, path: str) -> list[Row] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cache
@@ -27,7 +28,7 @@ from airflow_provider_llamabatch.llamacloud.reading import read_json
 from airflow_provider_llamabatch.llamacloud.statuses import BatchStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from airflow_provider_llamabatch.llamacloud.models import Page
 
@@ -128,6 +129,24 @@ def checked_id(argument: str, value: object) -> str:
             f"{value[:100]!r} is not an id: only letters, digits, '-' and '_' may be in it",
         )
     return value
+
+
+def checked_ids(argument: str, value: object) -> list[str]:
+    """Return the ids of an argument that takes one or several, none for None; raises as ``checked_id`` does."""
+    if value is None:
+        return []
+    several: Iterable[object] = [value]
+    if isinstance(value, Iterable) and not isinstance(
+        value, (str, Mapping)
+    ):  # a lazy sequence, where tasks are mapped
+        several = value
+    return [checked_id(argument, one) for one in several]
+
+
+def refuse_nothing(argument: str, value: object) -> None:
+    """Refuse None for an argument that was given."""
+    if value is None:
+        raise InvalidInputError(argument, f"must not be None{NOTHING}")
 
 
 def check_kind(argument: str, value: str) -> None:

@@ -31,7 +31,7 @@ from airflow_provider_llamabatch.tracing import span
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -132,7 +132,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         self.source = source
         self.pattern = pattern
         self.source_conn_id = source_conn_id
-        self.directory_id = directory_id
+        self.directory_id, self._has_directory = directory_id, directory_id is not None
         self.directory_name = directory_name
         self.directory_type = directory_type
         self.max_files_per_directory = max_files_per_directory
@@ -142,7 +142,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         self.on_unsupported = on_unsupported
         self.max_files = max_files
         self.max_pages = max_pages
-        self.target = target
+        self.target, self._has_target = target, target is not None
         self.target_conn_id = target_conn_id
         self.reuse = reuse
         self.configuration_id = configuration_id
@@ -171,14 +171,16 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Look at the source, refuse what is to be refused, upload the rest."""
-        from airflow_provider_llamabatch.documents import upload_plan
-        from airflow_provider_llamabatch.storage import Storage, files_outside, split_pattern
+        from airflow_provider_llamabatch.documents import rows, upload_plan
+        from airflow_provider_llamabatch.execution.saving import write_upload
+        from airflow_provider_llamabatch.storage import Storage, files_outside
 
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             push_link(context, hook, self.project_id)
             ti = context["ti"]
             xcom.push(context, xcom.UPLOAD, {"files": None})  # whoever pulls it after a failure finds this
-            url, pattern = split_pattern(self.source, self.pattern)
+            self._check_rendered()
+            url, pattern = upload_plan.split_pattern(self.source, self.pattern)
             source = Storage(url, self.source_conn_id, argument="source")
             target = Storage(self.target, self.target_conn_id) if self.target is not None else None
             found = files_outside(target, source, pattern)
@@ -193,14 +195,25 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             self.note(written=uploaded.directory_ids, files=uploaded.uploaded, bytes=uploaded.bytes)
             for row in uploaded.rows.values():
                 row.configuration = key  # as it is now: somebody may change it before the results are saved
-            uploaded.rows |= reused | {one.path: _skipped(one) for one in refused}
-            record = _record(target, uploaded.rows.values(), identity) if target is not None else None
-            xcom.push(context, xcom.UPLOAD, self._summary(uploaded, reused, record))
-            if not reused and not uploaded.directory_ids:
-                if uploaded.failures:
-                    raise uploaded.failures[0]
+            uploaded.rows |= reused | {one.path: rows.skipped(one) for one in refused}
+            record = write_upload(target, uploaded.rows.values(), identity) if target is not None else None
+            is_empty = not reused and not uploaded.directory_ids
+            if not is_empty or self.if_empty != "fail":  # which is no summary of nothing to do
+                xcom.push(context, xcom.UPLOAD, self._summary(uploaded, reused, record))
+            if is_empty and uploaded.failures:
+                raise uploaded.failures[0]
+            if is_empty:
                 self._end_empty(len(found))
             return uploaded.directory_ids
+
+    def _check_rendered(self) -> None:
+        """Refuse what was given as a template or an output, and is nothing: it would be as if it were not given."""
+        from airflow_provider_llamabatch.llamacloud.call import refuse_nothing
+
+        if self.reuse or self._has_target:
+            refuse_nothing("target", self.target)
+        if self.mirror or self.changed_only or self._has_directory:
+            refuse_nothing("directory_id", self.directory_id)
 
     def _report(self, files: list[SourceFile], refused: list[Refused]) -> None:
         if not refused:
@@ -365,10 +378,10 @@ class DeleteDirectoryOperator(LineageMixin, BaseOperator):
     def execute(self, context: Context) -> list[str]:
         """Delete the directories."""
         from airflow_provider_llamabatch.batches.evidence import unless_gone
-        from airflow_provider_llamabatch.llamacloud import calls
+        from airflow_provider_llamabatch.llamacloud import call, calls
 
-        given = self.directory_id
-        directory_ids = [given] if isinstance(given, str) else list(given or ())
+        with fail_fast_on_permanent_errors():
+            directory_ids = call.checked_ids("directory_id", self.directory_id)
         self.note(written=directory_ids)
         if not self.only_after:
             if not directory_ids:
@@ -382,18 +395,3 @@ class DeleteDirectoryOperator(LineageMixin, BaseOperator):
                     hook.send(calls.delete_directory(directory_id, **scope))
                 self.log.info("Deleted directory %s", directory_id)
         return directory_ids
-
-
-def _skipped(refused: Refused) -> Row:
-    from airflow_provider_llamabatch.documents.manifest import SKIPPED, Row
-
-    return Row(refused.path, SKIPPED, error=refused.reason)
-
-
-def _record(target: Storage, rows: Iterable[Row], identity: str) -> str:
-    from airflow_provider_llamabatch.documents import manifest
-    from airflow_provider_llamabatch.documents.result_plan import STATE_FOLDER
-
-    path = f"{STATE_FOLDER}/uploads/{identity}.jsonl"
-    target.write(path, manifest.to_lines(rows))
-    return path

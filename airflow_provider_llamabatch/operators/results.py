@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, XComArg
 
 from airflow_provider_llamabatch import configuration, metrics, xcom
-from airflow_provider_llamabatch.airflow_compat import add_partitions, has_partitions, has_xcom, states_before
+from airflow_provider_llamabatch.airflow_compat import (
+    add_partitions,
+    failed_before,
+    has_partitions,
+    has_xcom,
+    states_before,
+)
 from airflow_provider_llamabatch.defaults import MAX_FILES_PER_DIRECTORY
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS, PARQUET, outputs_for
 from airflow_provider_llamabatch.exceptions import ResultsMissingError, fail_fast_on_permanent_errors
@@ -149,7 +155,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render; where the upload never ran, end at once: Airflow would fail over its XCom in many words and retry."""
         if isinstance(self.upload, XComArg) and not has_xcom(self.upload, context):
-            upload, failed = self.upload.operator.task_id, _failed_before(context)  # type: ignore[attr-defined]
+            upload, failed = self.upload.operator.task_id, failed_before(context)  # type: ignore[attr-defined]
             if not failed and states_before(context).get(upload) == "skipped":
                 raise AirflowSkipException(f"{upload} was skipped, so there is no result to save.")
             reason = f"{', '.join(failed)} failed" if failed else f"{upload} did not run or failed early"
@@ -254,13 +260,9 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         from airflow_provider_llamabatch.defaults import PAGE_SIZE
         from airflow_provider_llamabatch.documents.rows import from_directory_file
         from airflow_provider_llamabatch.llamacloud import calls
-        from airflow_provider_llamabatch.llamacloud.call import checked_id
+        from airflow_provider_llamabatch.llamacloud.call import checked_ids
 
-        given = self.source_directory_id
-        ids = [
-            checked_id("source_directory_id", one)
-            for one in ([given] if isinstance(given, str) else given or ())
-        ]
+        ids = checked_ids("source_directory_id", self.source_directory_id)
         more |= {"project_id": self.project_id, "organization_id": self.organization_id}
         return {
             file.id: from_directory_file(file, directory_id)
@@ -332,8 +334,8 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         rows = sorted(
             (row for row in documents if row.job_type == EXTRACT and row.is_saved), key=lambda row: row.file
         )
-        if not rows:
-            return
+        if not any(row.job_type == EXTRACT for row in documents):
+            return  # without a record today the files are written all the same: they may hold those of another run
         recording.write_jsonl(target, rows, threads=self.max_concurrency)
         if PARQUET in outputs:
             scope = {"project_id": self.project_id, "organization_id": self.organization_id}
@@ -377,8 +379,9 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         self.log.info("Wrote %s: %s", manifest_url, ", ".join(counts))
         report_unsaved(self.log, failed, len(documents))
         report_failed_before(self.log, hopeless)
-        if lost := rows.missing(documents):
-            before = ", ".join(_failed_before(context)) or "a task before this one"
+        failed_tasks = failed_before(context) if self.upload is not None else []
+        if (lost := rows.missing(documents)) or failed_tasks:
+            before = ", ".join(failed_tasks) or "a task before this one"
             raise ResultsMissingError(
                 f"{len(lost)} of {len(documents)} documents are in no batch, since {before} failed; "
                 f"{sum(row.is_saved for row in documents)} have a result. Clear {before} to process them: see "
@@ -393,8 +396,3 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             keys = [manifest.partition_key(row) for row in documents if row.is_saved and not row.reused]
             add_partitions(context, self.partitions, keys, {"manifest": manifest_url})
         return summary
-
-
-def _failed_before(context: Context) -> list[str]:
-    """Return the ids of the tasks before this one that failed, as far as Airflow tells."""
-    return sorted(name for name, state in states_before(context).items() if state == "failed")

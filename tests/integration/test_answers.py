@@ -190,6 +190,14 @@ def test_no_word_of_the_service_says_what_airflow_makes_of_an_xcom(answer, sense
     }
 
 
+def test_webhooks_that_the_service_repeats_are_in_no_xcom(answer, sense, context):
+    answer(batch([entry(1)], webhook_configurations=[{"webhook_signing_secret": "whsec-of-somebody"}]))
+
+    sense()
+
+    assert "whsec" not in repr(context["ti"].xcoms)
+
+
 def test_the_api_key_is_in_no_value_that_the_service_repeats_it_in(answer, sense, context):
     said = f"fetched with Bearer {KEY}"
     answer(batch([entry(1), entry(2, job=False, error=said)], debug={"headers": [said]}))

@@ -21,6 +21,7 @@ from tests.integration.test_secrets import everything_about
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_llamabatch.llamacloud.settings import ClientSettings
     from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
 SECRET = "s.vault-token-never-shown"
@@ -171,7 +172,12 @@ async def test_clients_of_earlier_keys_are_closed_some_time_after_they_were_repl
     monkeypatch.setattr(clients, "KEPT_OPEN", kept_open)
     made: list[AsyncClient] = []
     make = clients._async_client
-    monkeypatch.setattr(clients, "_async_client", lambda settings: made.append(make(settings)) or made[-1])
+
+    def making(settings: ClientSettings) -> AsyncClient:
+        made.append(make(settings))
+        return made[-1]
+
+    monkeypatch.setattr(clients, "_async_client", making)
     for number in range(4):
         emulator.control.set_api_key(f"llx-key-{number}")
         connect(password=f"llx-key-{number}", host=emulator.url)

@@ -268,3 +268,15 @@ def test_two_intervals_of_a_sensor_that_differ_are_an_error(make):
 def test_a_sensors_own_poke_interval_wins_over_the_poll_interval_of_all_tasks(make):
     with DAG("intervals", schedule=None, default_args={"poll_interval": 7}):
         assert make(poke_interval=9).poll_interval == 9
+
+
+@pytest.mark.parametrize("make", [batch_sensor, jobs_sensor])
+@pytest.mark.parametrize("value", [0, -1, "5"])
+def test_a_wrong_poke_interval_is_named_as_it_was_given(make, value):
+    with pytest.raises(InvalidInputError, match=r"^poke_interval: must be a number of seconds above 0"):
+        make(poke_interval=value)
+
+
+def test_an_api_key_in_another_argument_is_not_shown():
+    with pytest.raises(InvalidInputError, match=r"^job_type: must be one of .*, not an API key$"):
+        create(job_type="llx-abcdefghijklmnopqrstuvwxyz")

@@ -25,3 +25,10 @@ def test_airflow_takes_them_and_refuses_others():
     from airflow.providers.common.compat.sdk import Asset
 
     assert Asset(directory_uri("dir-1")).uri == directory_uri("dir-1")
+
+
+@pytest.mark.parametrize("wrong", [None, "", "a/b", "bat-1"])
+def test_what_is_no_id_becomes_no_asset(wrong):
+    for uri in (directory_uri, configuration_uri):
+        with pytest.raises(ValueError, match=r"^(directory|configuration)_id: "):
+            uri(wrong)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_llamabatch.documents.upload_plan import split_pattern
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
-from airflow_provider_llamabatch.storage import Storage, split_pattern
+from airflow_provider_llamabatch.storage import Storage
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +64,9 @@ def test_what_is_no_path_is_left_to_the_storage_which_refuses_it(source: object)
     with pytest.raises(InvalidInputError) as raised:
         Storage(source, argument="source")
     assert str(raised.value) == f"source: must be a path or a URL, not {source!r}"
+
+
+def test_an_api_key_as_the_name_of_a_storages_connection_is_refused_and_not_shown():
+    with pytest.raises(InvalidInputError, match=r"^source_conn_id: holds an API key") as raised:
+        Storage("s3://documents/in", "llx-abcdefghijklmnopqrstuvwxyz", argument="source")
+    assert "abcdefgh" not in str(raised.value)

@@ -202,6 +202,8 @@ class TestList:
             (("list", "--conn-id", KEY), "--conn-id: holds an API key"),
             (("show", "dir-123"), "BATCH: must be the id of a batch, not of a directory"),
             (("plan", ".", "--max-files-per-directory", "0"), "must be a whole number above 0"),
+            (("plan", ".", "--max-files", "-1"), "--max-files: must be a whole number from 0"),
+            (("list", "--conn-id", " "), "--conn-id: is empty"),
             (("plan", ".", "--max-files-per-directory", "1001"), "must be at most 1000"),
             (("cancel", "dir-123"), "BATCH: must be the id of a batch, not of a directory"),
         ],
@@ -285,6 +287,7 @@ class TestPlan:
     )
     def test_limits(self, command, source, limit, code):
         assert self.plan(command, source, limit)[0] == code
+        assert ("more than --max" in command("plan", str(source), limit, "--output", "json")[2]) == bool(code)
 
     def test_where_nothing_matches_nothing_is_called_fine(self, command, source):
         code, out, _ = command("plan", str(source), "--pattern", "*.docx")

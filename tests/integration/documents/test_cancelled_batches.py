@@ -51,7 +51,7 @@ class Night:
         )
         with pytest.raises(TaskDeferred) as deferred:
             self.create.execute(self.creates)
-        batch_id: str = deferred.value.trigger.batch_id  # type: ignore[attr-defined]
+        batch_id: str = deferred.value.trigger.batch_id
         return batch_id
 
     def save(self) -> None:

@@ -150,3 +150,24 @@ def test_invoices_that_have_their_records_are_not_paid_for_again(
         ids = line.upload(source=str(source), target=str(target), reuse=True, **arguments)
         line.process(ids, configuration_id, "extract_v2")
         assert line.save(target, **arguments)["reused"] == reused
+
+
+def test_records_of_documents_that_have_none_any_more_do_not_stay(
+    line: Line,
+    new_line: Callable[..., Line],
+    source: Path,
+    target: Path,
+    configuration_id: str,
+    emulator: LlamaCloudEmulator,
+):
+    outputs = ("records", "parquet")
+    for night, content in ((line, b"Invoice number: 1\n"), (new_line("second"), b"Invoice number: 2\n")):
+        fill(source, {"a.txt": content})
+        night.process(night.upload(source=str(source), target=str(target)), configuration_id, "extract_v2")
+        night.save(target, configuration_id=configuration_id, outputs=outputs)
+        if night is line:
+            assert (target / "records.jsonl").read_text()
+            emulator.control.change(file_results={"a.txt": {"error_message": "TIMEOUT: x"}})
+
+    assert (target / "records.jsonl").read_text() == ""
+    assert pq.read_table(target / "records.parquet").num_rows == 0
