@@ -253,8 +253,9 @@ class Worker:
             if instance.was_overwritten:
                 world.counts[f"{EXCUSED}{OVERWRITTEN}"] += 1
                 return
-            # What was young when it first looked counts as young, however long it looks.
-            was_young = self.began_at < made.poster.posted_at + defaults.MISSING_GRACE
+            # What was young when a try first looked counts as young, however long it looks, and then it owns it.
+            since = min(one.began_at for one in instance.workers if one.cleared_at == self.cleared_at)
+            was_young = since < made.poster.posted_at + defaults.MISSING_GRACE
             if was_young and (made.gone_at <= world.now or made.is_late):
                 world.counts[f"{EXCUSED}{YOUNG_AND_GONE}"] += 1
                 del instance.given[made.key]  # it is this task's again
