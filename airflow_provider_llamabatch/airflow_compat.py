@@ -105,20 +105,22 @@ def has_xcom(reference: Any, context: Context) -> bool:
     return True
 
 
-def failed_before(context: Context) -> list[str]:
-    """Return the ids of the tasks before this one that failed, as far as Airflow tells."""
-    return sorted(name for name, state in states_before(context).items() if state == "failed")
+def failed_before(context: Context, *, just: bool = False) -> list[str]:
+    """Return the ids of the tasks before this one, or ``just`` before it, that failed, as far as Airflow tells."""
+    return sorted(name for name, state in states_before(context, just=just).items() if state == "failed")
 
 
-def states_before(context: Context) -> dict[str, str]:
+def states_before(context: Context, *, just: bool = False) -> dict[str, str]:
     """
-    Return the states of all tasks before this one in its run; empty where Airflow does not tell them.
+    Return the states of the tasks before this one in its run, all or those ``just`` before it.
+
+    They are empty where Airflow does not tell them.
 
     They are by id, those of a mapped task by ``id[map index]``.
     """
     ti = context["ti"]
     try:
-        ids = sorted(ti.task.get_flat_relative_ids(upstream=True))
+        ids = sorted(ti.task.upstream_task_ids if just else ti.task.get_flat_relative_ids(upstream=True))
         if AIRFLOW_3:
             found = ti.get_task_states(dag_id=ti.dag_id, task_ids=ids, run_ids=[ti.run_id])
             return {

@@ -379,13 +379,13 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         self.log.info("Wrote %s: %s", manifest_url, ", ".join(counts))
         report_unsaved(self.log, failed, len(documents))
         report_failed_before(self.log, hopeless)
-        failed_tasks = failed_before(context) if self.upload is not None else []
-        if (lost := rows.missing(documents)) or failed_tasks:
-            before = ", ".join(failed_tasks) or "a task before this one"
+        before = failed_before(context, just=True) if self.upload is not None else []
+        if (lost := rows.missing(documents)) or before:
+            which = ", ".join(before) or "a task before this one"
+            what = f"{len(lost)} of {len(documents)} documents are in no batch, since " if lost else ""
             raise ResultsMissingError(
-                f"{len(lost)} of {len(documents)} documents are in no batch, since {before} failed; "
-                f"{sum(row.is_saved for row in documents)} have a result. Clear {before} to process them: see "
-                f"{manifest_url}"
+                f"{what}{which} failed; {sum(row.is_saved for row in documents)} of {len(documents)} documents have a "
+                f"result. Clear {which} to process the others: see {manifest_url}"
             )
         if self.fail_on_partial_error and (lacking := len(failed) + len(hopeless)):
             raise ResultsMissingError(

@@ -52,7 +52,22 @@ def test_a_further_attempt_that_fails_keeps_the_directories_for_a_clear(
     }
     assert rows_of(target)["ok.txt"].is_saved
     said = capfd.readouterr()
-    assert "since process_directory.create_batch[0] failed; 1 have a result" in said.out + said.err
+    assert "process_directory.create_batch[0] failed; 1 of 2 documents have a result" in said.out + said.err
+
+
+def test_what_failed_long_before_is_nothing_to_the_save(run_dag, source: Path, target: Path):
+    fill(source, {"a.txt": b"alpha"})
+
+    def check() -> None:
+        raise ValueError("something that nobody waits for")
+
+    with DAG("checked", schedule=None, start_date=START) as dag:
+        checked: Any = task(check)()
+        begin: Any = task(trigger_rule="all_done", task_id="begin")(lambda: None)()
+        checked >> begin
+        begin >> process_directory(source=str(source), target=str(target), configuration_id=CONFIGURATION)
+
+    assert run_dag(dag).tasks["process_directory.save_results"] == "success"
 
 
 @pytest.mark.parametrize("files", [{}, {"a.exe": b"no document"}])

@@ -55,7 +55,7 @@ def test_a_night_whose_batch_fails_keeps_what_there_was_and_says_what_is_missing
     ran = run_dag(night(2, source, target, default_args={"retries": 0}))
 
     said = caplog.text + "".join(capfd.readouterr())  # the one on Airflow 2, the other on 3
-    assert "Clear process_directory.create_batch[0] to process them" in said
+    assert "Clear process_directory.create_batch[0] to process the others" in said
     assert (ran.state, ran.tasks["process_directory.save_results"]) == ("failed", "failed")
     assert {file: (row.status, row.reused) for file, row in rows_of(target).items()} == {
         "a.txt": ("COMPLETED", True),
