@@ -194,7 +194,8 @@ class Worker:
             self.world.check_clean("an error", str(error))
             self._check_key(error)
             self.world.note(f"{self.name} fails: {type(error).__name__}: {str(error)[:200]}")
-            if self.world.has_no_trouble and self.world.nature.spares_workers:
+            is_calm = self.world.has_no_trouble and not self.world.counts["clocks set"]
+            if is_calm and self.world.nature.spares_workers:
                 self.world.violate("comes to an end", f"{self.name} fails for nothing: {error}")
             self.instance.on_failure(self)
         except asyncio.CancelledError:
