@@ -161,7 +161,8 @@ class SubmitFlow:
     def _decide_by_listing(self, record: Record) -> Flow[tuple[Decision, Record | None, Batch | None]]:
         if self._keeper.overtaken:
             raise SubmissionUndecidedError(OVERTAKEN)  # the later try finds what was made, and owns it
-        our_own = record is self._keeper.own
+        # What was written over another try's record stands for that try's POST too, which may still be under way.
+        our_own = record is self._keeper.own and not self._keeper.stood_still
         if not our_own and not (yield from self._keeper.take_over(record)):
             return (yield from self._decide())
         batch = yield from self._lookups.find(record, our_own=our_own)

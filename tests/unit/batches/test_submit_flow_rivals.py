@@ -138,7 +138,8 @@ def test_a_process_that_stood_still_doubts_its_intent_and_leaves_what_it_finds_t
 def test_a_process_that_stood_still_and_finds_nothing_submits_in_the_end():
     play, result = played(posts=[batch("bat-2", at=AT + 200)], before={5: stand_still(31.0)})
 
-    assert play.steps == ["load", "list", *SUBMITTING[:3], "save", "load", *asked(*ASK), *CAREFULLY]
+    looked = asked(*ASK[:-1], 90, ASK[-1])
+    assert play.steps == ["load", "list", *SUBMITTING[:3], "save", "load", *looked, *CAREFULLY]
     assert result.batch_id == "bat-2"
 
 
@@ -163,6 +164,18 @@ def test_taking_over_an_intent_that_took_long_is_decided_anew(seconds, again):
         assert play.steps == ["load", "save", "save", "load", *asked(0)]
         assert play.saved[1] == {**play.saved[0], "posted_at": AT + seconds}
         assert str(result) == OVERTAKEN
+
+
+def test_a_try_that_stood_still_as_it_took_over_waits_for_the_end_of_the_earlier_ones_post():
+    play, error = played(
+        task=RETRY,
+        stored=INTENT.to_json(),
+        lists=[*[[]] * 8, [batch(at=AT + 49)]],
+        before={2: stand_still(20.0)},
+    )
+
+    assert play.steps == ["load", "save", "save", "load", *asked(*ASK[:-1], 90, ASK[-1])]
+    assert str(error) == OVERTAKEN
 
 
 def test_an_id_that_a_later_try_has_recorded_is_returned_by_the_earlier_one_too():
