@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from airflow_provider_llamabatch.documents.upload_plan import split_pattern
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.storage import Storage
 
@@ -40,27 +37,8 @@ def test_of_another_scheme_only_what_airflow_says_is_told():
         Storage("nope://bucket/in")
 
 
-@pytest.mark.parametrize(
-    ("source", "folder", "pattern"),
-    [
-        ("/data/in", "/data/in", "**/*"),
-        ("/data/in/*.pdf", "/data/in", "*.pdf"),
-        ("/data/[a-c]/**/*.pdf", "/data", "[a-c]/**/*.pdf"),
-        ("s3://bucket/*.pdf", "s3://bucket", "*.pdf"),
-        ("/*.pdf", "/", "*.pdf"),
-        ("in/*.pdf", "in", "*.pdf"),
-        ("*.pdf", ".", "*.pdf"),
-        ("**/*.pdf", ".", "**/*.pdf"),
-        (Path("/data/*.pdf"), "/data", "*.pdf"),
-    ],
-)
-def test_a_glob_begins_at_the_folder_that_it_names(source: str | Path, folder: str, pattern: str):
-    assert split_pattern(source, "**/*") == (folder, pattern)
-
-
 @pytest.mark.parametrize("source", [None, 7, ["in/*.pdf"]])
-def test_what_is_no_path_is_left_to_the_storage_which_refuses_it(source: object):
-    assert split_pattern(source, "**/*") == (source, "**/*")
+def test_what_is_no_path_is_refused_under_the_name_of_its_argument(source: object):
     with pytest.raises(InvalidInputError) as raised:
         Storage(source, argument="source")
     assert str(raised.value) == f"source: must be a path or a URL, not {source!r}"

@@ -271,3 +271,20 @@ def test_a_batch_whose_results_cannot_be_read_by_the_deadline_is_known_to_have_c
 
     assert history.conclude(COMPLETED) != COMPLETED
     assert history.poller.state.status == "COMPLETED"
+
+
+@pytest.mark.parametrize(("results", "jobs"), [(DONE, 1), ([], 0), (None, None)])
+def test_what_the_files_of_a_cancelled_batch_came_to_is_read_once(results, jobs):
+    history = History(("CANCELLED", results))
+
+    outcome = drive(history.poller.finished(), history.perform)
+
+    assert history.calls == [calls.get_batch("bat-1", expand_results=True, **SCOPE)]
+    assert (None if outcome is None else len(outcome.job_references)) == jobs
+
+
+def test_what_is_not_told_of_a_cancelled_batch_is_only_said(caplog):
+    history = History(OUTAGE)
+
+    assert drive(history.poller.finished(), history.perform) is None
+    assert caplog.messages == ["Could not read which files of batch bat-1 have jobs: 503"]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_llamabatch.documents import rows
 from airflow_provider_llamabatch.documents.manifest import Row
+from airflow_provider_llamabatch.documents.upload_plan import Refused
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
 
@@ -311,3 +312,8 @@ def test_a_document_carries_its_id_where_another_one_has_its_name_and_only_there
         "x/a (dfl-4).pdf",
         "b.pdf",
     ]
+
+
+def test_a_file_that_was_refused_before_it_was_sent_is_a_skipped_document():
+    row = rows.skipped(Refused("a.exe", "nothing reads this type"))
+    assert row == Row("a.exe", "SKIPPED", error="nothing reads this type")

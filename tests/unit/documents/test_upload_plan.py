@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from airflow_provider_llamabatch.documents.upload_plan import (
     assign,
     decide,
     preflight,
+    split_pattern,
 )
 from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
 
@@ -205,3 +207,26 @@ def test_an_identity_is_the_same_for_every_try_and_another_for_every_map_index()
     assert upload_plan.identity_of(("d", "t", "r", -1)) == upload_plan.identity_of(("d", "t", "r", -1))
     assert upload_plan.identity_of(("d", "t", "r", 1)) != upload_plan.identity_of(("d", "t", "r", 11))
     assert upload_plan.identity_of(("d", "tr", "", 1)) != upload_plan.identity_of(("d", "t", "r", 1))
+
+
+@pytest.mark.parametrize(
+    ("source", "folder", "pattern"),
+    [
+        ("/data/in", "/data/in", "**/*"),
+        ("/data/in/*.pdf", "/data/in", "*.pdf"),
+        ("/data/[a-c]/**/*.pdf", "/data", "[a-c]/**/*.pdf"),
+        ("s3://bucket/*.pdf", "s3://bucket", "*.pdf"),
+        ("/*.pdf", "/", "*.pdf"),
+        ("in/*.pdf", "in", "*.pdf"),
+        ("*.pdf", ".", "*.pdf"),
+        ("**/*.pdf", ".", "**/*.pdf"),
+        (Path("/data/*.pdf"), "/data", "*.pdf"),
+    ],
+)
+def test_a_glob_begins_at_the_folder_that_it_names(source: str | Path, folder: str, pattern: str):
+    assert split_pattern(source, "**/*") == (folder, pattern)
+
+
+@pytest.mark.parametrize("source", [None, 7, ["in/*.pdf"]])
+def test_what_is_no_path_is_left_to_the_storage_which_refuses_it(source: object):
+    assert split_pattern(source, "**/*") == (source, "**/*")
