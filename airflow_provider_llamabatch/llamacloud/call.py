@@ -136,9 +136,8 @@ def checked_ids(argument: str, value: object) -> list[str]:
     if value is None:
         return []
     several: Iterable[object] = [value]
-    if isinstance(value, Iterable) and not isinstance(
-        value, (str, Mapping)
-    ):  # a lazy sequence, where tasks are mapped
+    # Not a list alone: what mapped tasks return is a lazy sequence.
+    if isinstance(value, Iterable) and not isinstance(value, (str, Mapping)):
         several = value
     return [checked_id(argument, one) for one in several]
 

@@ -210,9 +210,9 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         """Refuse what was given as a template or an output, and is nothing: it would be as if it were not given."""
         from airflow_provider_llamabatch.llamacloud.call import refuse_nothing
 
-        if self.reuse or self._has_target:
+        if self._has_target:
             refuse_nothing("target", self.target)
-        if self.mirror or self.changed_only or self._has_directory:
+        if self._has_directory:
             refuse_nothing("directory_id", self.directory_id)
 
     def _report(self, files: list[SourceFile], refused: list[Refused]) -> None:
