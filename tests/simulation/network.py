@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_llamabatch.llamacloud.errors import NoResponseError
@@ -181,7 +181,7 @@ class Network:
         if common is not None:
             return common
         if fault.startswith("api 4") and fault[4:].isdecimal():
-            return detail(int(fault[4:]), self._text(key) or "no")
+            return self._detail(int(fault[4:]), key, "no")
         said = self.service.answer(call)
         if said.status == 200 and fault:
             value = json.loads(said.body)
@@ -200,7 +200,7 @@ class Network:
                     choices.pick((503, 404, 401)), {"content-type": "application/problem+json"}, body
                 )
             case "api 5xx":
-                return detail(choices.pick((500, 503, 408, 409, 425)), self._text(key) or "trouble")
+                return self._detail(choices.pick((500, 503, 408, 409, 425)), key, "trouble")
             case "api 429":
                 wait = choices.pick(("1", "5", "100", "86400", "-1", "soon", "Wed, 21 Oct 2099 07:28:00 GMT"))
                 return detail(429, "slow down", {"retry-after": wait})
@@ -220,9 +220,13 @@ class Network:
             return detail(401, "Invalid API key")
         return None
 
-    def _text(self, key: str) -> str:
-        """Return what the service says of an error; it may repeat the key."""
-        return self.choices.pick((*TEXTS, f"not with {key}"))
+    def _detail(self, status: int, key: str, otherwise: str) -> Response:
+        """Return an error of the API's, which may repeat the key, as it is or as JSON may write it."""
+        said = detail(status, self.choices.pick((*TEXTS, f"not with {key}")) or otherwise)
+        if self._number % 2:
+            escaped = "".join(f"\\u{ord(character):04x}" for character in key)
+            said = replace(said, body=said.body.replace(key.encode(), escaped.encode()))
+        return said
 
     def _spoil_batch(self, row: dict[str, Any], fault: str, call: Call[Any]) -> None:
         match fault:
