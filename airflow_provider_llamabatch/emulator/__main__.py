@@ -56,7 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default)")
     parser.add_argument(
-        "--api-key", default=DEMO_API_KEY, help="key that clients must send (default: %(default)s)"
+        "--api-key",
+        type=_key,
+        default=DEMO_API_KEY,
+        help="key that clients must send (default: %(default)s)",
     )
     parser.add_argument(
         "--speed", type=_positive, default=1.0, help="run batches and jobs so many times faster"
@@ -79,6 +82,12 @@ def _said(problem: ErrorDetails) -> str:
     if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
         message = f"there is no such setting; there are {', '.join(Settings.model_fields)}"
     return f"{name}: {message}"
+
+
+def _key(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty; leave it out for the demo's key")
+    return text
 
 
 def _positive(text: str) -> float:

@@ -231,12 +231,13 @@ class LlamaBatchHook(BaseHook):
         """
         Return the saved configuration of this name and product; its ``id`` is another one in every project.
 
-        Raises ``InvalidInputError`` where there is none, or more than one.
+        Raises ``InvalidInputError`` where there is none, or more than one, and for a job type that there is not.
         """
         from airflow_provider_llamabatch.llamacloud import calls
-        from airflow_provider_llamabatch.llamacloud.call import Walk
+        from airflow_provider_llamabatch.llamacloud.call import Walk, check_job_type
         from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 
+        check_job_type(job_type)
         walk = Walk(
             calls.list_configurations(
                 name=name,

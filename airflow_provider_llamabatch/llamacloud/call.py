@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
 from pydantic import TypeAdapter
 
 from airflow_provider_llamabatch.defaults import (
+    JOB_TYPES,
     MAX_LIST_ITEMS,
     MAX_LIST_SECONDS,
     MAX_PAGE_ITEMS,
@@ -167,6 +168,12 @@ def check_conn_id(argument: str, value: object) -> None:
             "holds an API key (llx-...), not the name of an Airflow connection; the key belongs into a connection's "
             "password, and should be replaced where others may have seen it",
         )
+
+
+def check_job_type(value: object) -> None:
+    """Refuse what no batch runs."""
+    if value not in JOB_TYPES:
+        raise InvalidInputError("job_type", f"must be one of {', '.join(JOB_TYPES)}, not {value!r}"[:200])
 
 
 def kind_of(value: object) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -37,6 +38,7 @@ DEFAULT_BASE_URL = REGIONS["na"]
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_VERSION = re.compile(r"/api/v\d+/*$")  # as the API's own documentation writes addresses
 
 
 def _key(value: Any) -> ApiKey:
@@ -311,6 +313,11 @@ def _split(text: str) -> SplitResult:
     unusual = url.query or url.fragment or has_two_schemes or any(map(str.isspace, text))
     if url.scheme not in ("http", "https") or not url.hostname or not has_port or unusual:
         raise InvalidInputError("host", _no_base_url(text))
+    if version := _VERSION.search(url.path):
+        raise InvalidInputError(
+            "host",
+            f"{text[:200]!r} ends in {version[0].rstrip('/')}, which every request adds itself; leave it out",
+        )
     return url
 
 

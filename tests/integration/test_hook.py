@@ -81,6 +81,10 @@ async def test_a_configuration_is_found_by_its_name_and_product(hook, emulator):
         e.InvalidInputError, match="there is none for extract_v2 with the name 'invoices of 2025'"
     ):
         hook.find_configuration("invoices of 2025", job_type="extract_v2")
+    with pytest.raises(
+        e.InvalidInputError, match="job_type: must be one of parse_v2, extract_v2, not 'extract'"
+    ):
+        hook.find_configuration("invoices", job_type="extract")
 
 
 def test_a_name_that_a_server_gives_to_two_configurations_finds_neither(connect):

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_llamabatch.defaults import (
-    JOB_TYPES,
     MAX_STATUS_BYTES,
     MAX_STATUS_PAGE_BYTES,
     MAX_WEBHOOK_IDS,
 )
 from airflow_provider_llamabatch.llamacloud import models
-from airflow_provider_llamabatch.llamacloud.call import Call, checked_id, scoped
+from airflow_provider_llamabatch.llamacloud.call import Call, check_job_type, checked_id, scoped
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -70,8 +69,7 @@ def _body(
     webhook_configurations: Sequence[Mapping[str, Any]] | None,
     webhook_configuration_ids: Sequence[str] | None,
 ) -> dict[str, Any]:
-    if job_type not in JOB_TYPES:
-        raise InvalidInputError("job_type", f"must be one of {', '.join(JOB_TYPES)}, not {job_type!r}"[:200])
+    check_job_type(job_type)
     body: dict[str, Any] = {
         "config": {
             "job": {

@@ -230,6 +230,7 @@ def test_the_program_prints_its_url_serves_quietly_and_ends_on_a_signal(number: 
 @pytest.mark.parametrize(
     "options",
     [
+        ("--api-key", ""),
         ("--speed", "0"),
         ("--speed", "inf"),
         ("--speed", "nan"),
