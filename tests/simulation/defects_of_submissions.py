@@ -11,7 +11,7 @@ from airflow_provider_llamabatch.llamacloud import call, models, responses
 from tests.simulation.changes import Change, code, value
 
 
-class _AnyId(models.Batch):
+class _AnyId(models.PlainBatch):
     """A batch whose id is not looked at."""
 
     id: str
@@ -128,7 +128,7 @@ SUBMISSIONS: dict[str, tuple[Change, ...]] = {
             "if at is None or at <= latest:",
         ),
     ),
-    "an empty id is accepted": (value(models, "Batch", _AnyId),),
+    "an empty id is accepted": (value(models, "PlainBatch", _AnyId),),
     "the deferral before the record": (
         code(RecordKeeper, "save_intent", "yield SaveRecord(intent.to_json())\n    late", "late", *_LOOK),
         code(RecordKeeper, "keep_id", *_KEEP),
