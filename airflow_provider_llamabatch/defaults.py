@@ -10,7 +10,9 @@ MAX_SECONDS = 10 * 365 * 24 * 3600.0  # of timeouts and intervals; dates and clo
 MISSING_GRACE = 300.0  # a batch that was just submitted may not be readable yet
 UNKNOWN_GRACE = 20.0  # the same for an id that came from elsewhere: a wrong one is found out soon
 RESULTS_GRACE = 600.0  # how long the results of a COMPLETED batch may still be null
-UNREAD_GRACE = 60.0  # how long jobs that alone cannot be read are asked for again after the wait
+# How long what is missing of single files is asked for again: jobs that cannot be read, entries of a COMPLETED batch
+# with neither a job nor an error.
+UNREAD_GRACE = 60.0
 FIRST_POLL_AFTER = 10.0  # a task resumed sooner after its deferral can be marked failed by the scheduler
 BACKSTOP = 120.0  # how far Airflow's own timeout lies behind the deadline, besides two polls
 

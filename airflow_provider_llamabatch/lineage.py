@@ -155,13 +155,13 @@ def _lineage_of(task: LineageMixin) -> OperatorLineage[Any, Any]:
 
 def _uris(task: LineageMixin, arguments: Iterable[str], directory_ids: Iterable[str]) -> list[str]:
     """Return the URIs in a task's arguments, and those of directories it found out about; each one once."""
-    from airflow_provider_llamabatch.documents.upload_plan import split_pattern
+    from airflow_provider_llamabatch.documents.upload_plan import EVERYTHING, split_pattern
 
     uris: list[str] = []
     for argument in arguments:
         for text in _texts(task, argument):
             if not argument.endswith("directory_id"):
-                uris.append(split_pattern(text, "")[0])
+                uris.append(split_pattern(text, EVERYTHING)[0])
                 continue
             with contextlib.suppress(ValueError):  # what is no id, the task itself refuses
                 uris.append(directory_uri(text))

@@ -142,7 +142,10 @@ def process_directory(
         raise TypeError(f"process_directory() {str(error).rpartition('() ')[2]}") from None
     with group:
         if directory_id is not None:
-            new = CreateBatchOperator(source_directory_id=directory_id, only_new=True, **creating)
+            # A backfill does not count as an active run: its runs at least do not look for new files at once.
+            new = CreateBatchOperator(
+                source_directory_id=directory_id, only_new=True, max_active_tis_per_dag=1, **creating
+            )
             SaveBatchResultsOperator(
                 **_results_of(new), source_directory_id=directory_id, keep_earlier=True, **saving
             )

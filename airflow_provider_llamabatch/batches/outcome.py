@@ -43,6 +43,11 @@ def outcome_of(results: list[BatchResult]) -> Outcome:
     return Outcome(references, errors)
 
 
+def are_told(results: list[BatchResult]) -> bool:
+    """Say whether each entry has a job or an error: one that has neither is not known yet."""
+    return all(result.job_reference is not None or result.error_message is not None for result in results)
+
+
 def problem_with(outcome: Outcome, *, fail_on_partial_error: bool) -> str | None:
     """Return why the outcome counts as a failure, or None. Files without a job always fail it when no file has one."""
     if not outcome.file_errors or (outcome.job_references and not fail_on_partial_error):

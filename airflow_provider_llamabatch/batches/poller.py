@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_llamabatch import defaults
 from airflow_provider_llamabatch.batches.flow import Flow, Sleep, send
-from airflow_provider_llamabatch.batches.outcome import Outcome, outcome_of
+from airflow_provider_llamabatch.batches.outcome import Outcome, are_told, outcome_of
 from airflow_provider_llamabatch.batches.polling import BACKOFF, PollResult, PollState, Reason
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, LlamaCloudError
@@ -114,10 +114,15 @@ class BatchPoller:
                 result = self.state.on_status(self.batch.status, self.clock())
                 if result is not None and result.reason is not Reason.COMPLETED:
                     return result
-                if result is not None and self.batch.results is not None:
-                    return outcome_of(self.batch.results)
-                failures += 1
+                results = self.batch.results
                 null_since = now if null_since is None else null_since
+                if result is not None and results is not None:
+                    if are_told(results) or now >= null_since + defaults.UNREAD_GRACE:
+                        return outcome_of(results)
+                    self.log.info(
+                        "Files of batch %s have neither a job nor an error yet: asked again", self.state.key
+                    )
+                failures += 1
                 if result is not None and now >= null_since + defaults.RESULTS_GRACE:
                     raise ResultsStayedNullError(
                         f"Batch {self.state.key} is COMPLETED, but its results stayed null for "

@@ -75,8 +75,16 @@ class Processed:
         return new[:MAX_FILES_PER_DIRECTORY]
 
     def take(self, directory_id: str, files: Iterable[DirectoryFile], *, at: float | None = None) -> None:
-        """Note, before a batch is submitted over a follow-up directory, which files in which version it holds."""
-        self.pending[directory_id] = {file.id: version_of(file) for file in files}
+        """
+        Note, before a batch is submitted over a follow-up directory, which files in which version it holds.
+
+        A batch of an earlier run that still holds one of them says nothing of it any more, however late it ends.
+        """
+        versions = {file.id: version_of(file) for file in files}
+        for others in self.pending.values():
+            for id_ in versions:
+                others.pop(id_, None)
+        self.pending[directory_id] = versions
         if at is not None:
             self.taken_at[directory_id] = at
 
@@ -96,14 +104,17 @@ class Processed:
         self.done.update({id_: version for id_, version in versions.items() if id_ in ids})
         self.refused.update({id_: version for id_, version in versions.items() if id_ not in ids})
 
-    def prune(self, files: Sequence[DirectoryFile]) -> None:
-        """Let go of files that the directory no longer has."""
-        there = {file.id for file in files}
-        self.done = {id_: version for id_, version in self.done.items() if id_ in there}
+    def missing(self, files: Sequence[DirectoryFile]) -> list[str]:
+        """Return the ids that are known and not among a directory's files: deleted, if the list is whole."""
+        return sorted({*self.done, *self.refused} - {file.id for file in files})
+
+    def prune(self, gone: Iterable[str]) -> None:
+        """Let go of files that the directory no longer has, and of refusals that are history."""
+        for id_ in gone:
+            self.done.pop(id_, None)
+            self.refused.pop(id_, None)
         self.refused = {
-            id_: version
-            for id_, version in self.refused.items()
-            if id_ in there and self.done.get(id_) != version
+            id_: version for id_, version in self.refused.items() if self.done.get(id_) != version
         }
 
 

@@ -28,7 +28,7 @@ SUFFIXES = {
 }
 MANIFEST = "manifest.jsonl"
 RECORDS = "records.jsonl"
-PARQUET = "records.parquet"
+RECORDS_PARQUET = "records.parquet"
 STATE_FOLDER = ".llamabatch"  # checkpoints and upload records; nothing of a document is called like this
 SAVES = f"{STATE_FOLDER}/saves"  # checkpoints, in a folder per save that goes on or was given up
 KEPT = f"{SAVES}/kept.jsonl"  # results of documents that the manifest does not have now
@@ -69,7 +69,7 @@ def plan_paths(documents: Iterable[str], outputs: Sequence[str], taken: Iterable
     """
     claims = _Claims()
     claims.claim([STATE_FOLDER])
-    claims.claim([MANIFEST, RECORDS, PARQUET])
+    claims.claim([MANIFEST, RECORDS, RECORDS_PARQUET])
     for path in taken:
         claims.claim([path])
     suffixes = [SUFFIXES[output] for output in outputs]
@@ -92,9 +92,10 @@ def output_of(path: str, document: str) -> str | None:
     return next((output for _, output in _results_called(path, document)), None)
 
 
-def manifest_name(map_index: int | None) -> str:
-    """Return what the manifest of a task is called; each instance of a mapped task writes its own."""
-    return MANIFEST if map_index is None or map_index < 0 else f"manifest-{map_index}.jsonl"
+def numbered(name: str, map_index: int | None) -> str:
+    """Return what a file of a whole save is called, such as the manifest; a mapped task has one per instance."""
+    stem, dot, suffix = name.partition(".")
+    return name if map_index is None or map_index < 0 else f"{stem}-{map_index}{dot}{suffix}"
 
 
 def written_by_us(paths: Iterable[str]) -> set[str]:

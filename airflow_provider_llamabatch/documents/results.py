@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Collection, Container, Iterator
 
     from airflow_provider_llamabatch.llamacloud.models import ExtractJob, ParseResult
 
@@ -95,16 +95,16 @@ def credits_in(usage: dict[str, Any] | None) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def records_in(content: bytes, file: str) -> list[dict[str, Any]]:
+def records_in(content: bytes, file: str, fields: Collection[str] = ()) -> list[dict[str, Any]]:
     """
     Return the records of one document's written result, each with the document's path under ``file``.
 
-    A field ``file`` of a record's own is called as ``name_beside_file`` says.
+    A field ``file`` of a record's own is called as ``name_beside_file`` says, with the ``fields`` of the schema.
     """
     value = json.loads(content)
     records = value if isinstance(value, list) else [value]
     return [
-        {"file": file} | {name_beside_file(name, record): held for name, held in record.items()}
+        {"file": file} | {name_beside_file(name, {*record, *fields}): held for name, held in record.items()}
         for record in records
     ]
 

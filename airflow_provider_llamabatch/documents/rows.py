@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.documents import manifest
 from airflow_provider_llamabatch.documents.manifest import Row
+from airflow_provider_llamabatch.documents.results import outputs_for
 from airflow_provider_llamabatch.documents.upload_plan import SOURCE_PATH, SOURCE_SHA256, SOURCE_VERSION
 from airflow_provider_llamabatch.llamacloud.call import NOTHING, kind_of, looks_like_key
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,6 +144,13 @@ def rows_of(
     if is_complete:
         rows += [replace(row, status=manifest.NO_JOB, error=NOT_IN_ANY_BATCH) for row in waiting.values()]
     return _told_apart(rows)
+
+
+def is_done(row: Row, outputs: tuple[str, ...]) -> bool:
+    """Say whether an earlier try has settled a row: all its ``outputs`` are written, or its job gives no result."""
+    if row.is_saved:
+        return row.outputs >= {*outputs_for(row.job_type or "", outputs)}
+    return row.status in FAILED_STATUSES
 
 
 def with_earlier(rows: Sequence[Row], earlier: Iterable[Row], known: Iterable[Row]) -> list[Row]:

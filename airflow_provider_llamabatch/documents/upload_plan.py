@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.defaults import MAX_FILE_BYTES
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +32,7 @@ SOURCE_VERSION = "source_version"
 
 MAX_DISPLAY_NAME_CHARACTERS = 200
 MAX_EXTENSION_CHARACTERS = 20  # with its dot; what is longer is a part of the name
+EVERYTHING = "**/*"  # the pattern where none is given
 _GLOB = re.compile(r"[*?\[]")
 _OUR_ID = re.compile(r"([0-9a-f]{32})-[0-9a-f]{32}(?:-\w+)?\Z")
 
@@ -137,13 +139,16 @@ def assign(
     *,
     max_files: int,
     mirror: bool,
+    stay: Iterable[str] = (),
 ) -> Assignment:
     """
     Give every file a directory: the one that already holds its path, else the first with room, else a new one.
 
     ``directories`` is what each existing directory holds. With ``mirror`` what the source no longer has is ``gone``
-    and makes room; files that say nothing of a source were put there by somebody else and stay.
+    and makes room; files that say nothing of a source were put there by somebody else and stay. So do those whose path
+    is to ``stay``.
     """
+    staying = {path_key(path) for path in stay}
     wanted = {path_key(file.path): file.path for file in files}
     assignment = Assignment(count=len(directories))
     used: Counter[int] = Counter()
@@ -151,7 +156,7 @@ def assign(
         paths: set[str] = set()
         for held in content:
             path = wanted.get(held.key or "")
-            if path is None and not (mirror and held.key):
+            if path is None and not (mirror and held.key and held.key not in staying):
                 used[index] += 1
             elif path is not None and assignment.places.setdefault(path, index) == index:
                 paths.add(path)
@@ -232,11 +237,20 @@ def display_name(path: str) -> str:
 
 
 def split_pattern(source: Any, pattern: str) -> tuple[Any, str]:
-    """Return folder and pattern of a source that may itself be a glob, such as ``s3://bucket/in/*.pdf``."""
+    """
+    Return folder and pattern of a source that may itself be a glob, such as ``s3://bucket/in/*.pdf``.
+
+    Raises ``InvalidInputError`` for a glob and a pattern beside it: which files are meant cannot be told.
+    """
     parts = str(source).split("/") if isinstance(source, str | PathLike) else []
     first = next((index for index, part in enumerate(parts) if _GLOB.search(part)), None)
     if first is None:
         return source, pattern
+    if pattern != EVERYTHING:
+        raise InvalidInputError(
+            "pattern",
+            f"{pattern!r:.200} stands beside source={source!r:.200}, which is a pattern itself; give one",
+        )
     folder = "/".join(parts[:first]) or ("/" if first else ".")  # "*.pdf" has none: not the root of all files
     return folder, "/".join(parts[first:])
 

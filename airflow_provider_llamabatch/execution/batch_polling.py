@@ -153,11 +153,16 @@ class BatchPollMixin(LineageMixin):
         """Push the jobs that files of a cancelled batch have: those that have ended are paid for."""
         outcome = polled.carry_out(polled.poller.finished())
         if outcome is not None and outcome.job_references:
-            xcom.push_job_references(context, outcome.job_references)
+            self._keep_finished(polled.hook, context, outcome.job_references)
             self.log.info(
                 "%s of its files have jobs (XCom job_references); those that had ended keep their results",
                 len(outcome.job_references),
             )
+
+    def _keep_finished(
+        self, _hook: LlamaBatchHook, context: Context, references: list[xcom.JobReferenceEntry]
+    ) -> None:
+        xcom.push_job_references(context, references)
 
     def _published(
         self, context: Context, outcome: Outcome, polled: PolledBatch

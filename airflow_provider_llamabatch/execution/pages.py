@@ -42,8 +42,12 @@ def count_pages(source: Storage, path: str) -> int:
         try:
             with source.reading(path) as file:
                 shutil.copyfileobj(file, content)
-        except (StorageError, FileNotFoundError):
+        except FileNotFoundError:
             return 0
+        except StorageError as error:
+            if isinstance(error.__cause__, PermissionError):
+                return 0  # it cannot be sent either
+            raise
         try:
             return len(PdfReader(content).pages)
         except Exception:  # a broken file makes pypdf raise nearly anything

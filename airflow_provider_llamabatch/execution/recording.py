@@ -8,14 +8,14 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch.documents.result_plan import MANIFEST, PARQUET, RECORDS
+from airflow_provider_llamabatch.documents.result_plan import MANIFEST
 from airflow_provider_llamabatch.documents.results import RECORD_FILE, records_in
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.storage import chunks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from airflow_provider_llamabatch.documents.manifest import Row
     from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 DOCUMENTS_AT_ONCE = 64  # read ahead of what is written
 
 
-def write_jsonl(target: Storage, rows: Sequence[Row], *, threads: int) -> None:
+def write_jsonl(target: Storage, path: str, rows: Sequence[Row], *, threads: int) -> None:
     """Write one line per record, with the document's path under ``file``."""
     renamed = False
 
@@ -37,14 +37,16 @@ def write_jsonl(target: Storage, rows: Sequence[Row], *, threads: int) -> None:
                 renamed = renamed or RECORD_FILE in record
                 yield json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
-    target.write(RECORDS, lines())
+    target.write(path, lines())
     if renamed:
         log.info(
             "The schema has a field 'file' of its own: it is %r, since 'file' is the document", RECORD_FILE
         )
 
 
-def write_parquet(target: Storage, rows: Sequence[Row], schema: dict[str, Any], *, threads: int) -> None:
+def write_parquet(
+    target: Storage, path: str, rows: Sequence[Row], schema: dict[str, Any], *, threads: int
+) -> None:
     """Write one row per record; what does not fit its type is an error that names the document."""
     from airflow_provider_llamabatch.documents.arrow import schema_from, table_of
 
@@ -57,10 +59,10 @@ def write_parquet(target: Storage, rows: Sequence[Row], schema: dict[str, Any], 
     arrow = schema_from(schema)
     with tempfile.TemporaryFile(prefix="llamabatch-") as file:
         with pyarrow.parquet.ParquetWriter(file, arrow) as writer:
-            for records in _batches(target, rows, threads):
+            for records in _batches(target, rows, threads, schema.get("properties") or ()):
                 writer.write_table(table_of(records, arrow))
         file.seek(0)
-        target.write(PARQUET, chunks_of(file))
+        target.write(path, chunks_of(file))
 
 
 def schema_of(
@@ -80,7 +82,9 @@ def schema_of(
     return schema
 
 
-def _batches(target: Storage, rows: Sequence[Row], threads: int) -> Iterator[list[dict[str, Any]]]:
+def _batches(
+    target: Storage, rows: Sequence[Row], threads: int, fields: Collection[str] = ()
+) -> Iterator[list[dict[str, Any]]]:
     """Read the written results again, in order; each item holds the records of a few dozen documents."""
 
     def read(row: Row) -> list[dict[str, Any]]:
@@ -90,7 +94,7 @@ def _batches(target: Storage, rows: Sequence[Row], threads: int) -> Iterator[lis
                 f"{target.url_of(MANIFEST)}: path of {row.file!r:.300} is {row.path!r:.300}, and no result of that "
                 "document is called so; correct that line, or remove it",
             )
-        return records_in(target.read_bytes(row.places[0]) or b"[]", row.file)
+        return records_in(target.read_bytes(row.places[0]) or b"[]", row.file, fields)
 
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(rows), DOCUMENTS_AT_ONCE):

@@ -16,10 +16,11 @@ from airflow_provider_llamabatch.batches.submission import ADOPTION_PAUSES
 from airflow_provider_llamabatch.defaults import PAGE_SIZE
 from airflow_provider_llamabatch.documents.new_files import Processed, variable_of
 from airflow_provider_llamabatch.documents.upload_plan import identity_of
+from airflow_provider_llamabatch.execution.concurrency import send_each
 from airflow_provider_llamabatch.execution.directory_record import DirectoryRecord
 from airflow_provider_llamabatch.execution.following import follow_up_directory
 from airflow_provider_llamabatch.llamacloud import calls
-from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, LlamaCloudError, NotFoundError
 from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.models import Batch, DirectoryFile
 
 T = TypeVar("T")
+
+MAX_CONFIRMED = 100  # files that a list lacks and that are asked for one by one, per run
 
 
 @dataclass(slots=True)
@@ -69,7 +72,7 @@ class Recurring:
         if mine and batch is not None:
             return self._going_on(mine, batch)
         self._settle(processed, besides=mine)
-        processed.prune(files)
+        processed.prune(self._gone(processed.missing(files)))
         taken = set(processed.let_go(mine or ""))
         new = processed.new(files)
         if not new:
@@ -81,8 +84,15 @@ class Recurring:
             raise AirflowSkipException(f"There is nothing new in {self.directory_id} ({len(files)} files)")
         self.log.info("%s of %s files are new or changed", len(new), len(files))
         ids = [file.id for file in new if not taken or file.id in taken] or [file.id for file in new]
+        taking = [file for file in new if file.id in {*ids}]
+
+        def keep(made: str) -> None:
+            record.save(made)
+            processed.take(made, taking, at=time())  # before it is filled: another run may look meanwhile
+            self._save(processed)
+
         followed = follow_up_directory(
-            self.hook, self.directory_id, ids, name, self.log, **self.scope, known=mine, keep=record.save
+            self.hook, self.directory_id, ids, name, self.log, **self.scope, known=mine, keep=keep
         )
         if followed is None:
             raise AirflowSkipException(
@@ -153,16 +163,35 @@ class Recurring:
             results = self.hook.get_batch(batch.id, expand_results=True, **self.scope).results
             if results is None:  # they may come yet, and until then each file may have been paid for
                 return
-            with_job = [
-                origin[result.source_directory_file_id]
-                for result in results
-                if result.job_reference and result.source_directory_file_id in origin
-            ]
+            ids = [result.source_directory_file_id for result in results if result.job_reference]
+            if {*ids} <= origin.keys():  # else the list was not whole
+                with_job = [origin[file_id] for file_id in ids]
         processed.ended(directory_id, with_job)
         self.log.warning(
             "An earlier run did not see batch %s end; its files are not taken again: clear that run",
             batch.id,
         )
+
+    def _gone(self, file_ids: list[str]) -> list[str]:
+        """
+        Return which files are gone as LlamaCloud says of each: a list that leaves one out would have it paid for again.
+
+        So many are asked for that a run is not held up; the others stay known, which costs nothing.
+        """
+        asked = file_ids[:MAX_CONFIRMED]
+        try:
+            told = send_each(
+                self.hook, [calls.get_directory_file(self.directory_id, one, **self.scope) for one in asked]
+            )
+        except LlamaCloudError as error:
+            self.log.warning("Could not ask for files that the list lacks: %s", error)
+            return []
+        return [
+            file_id
+            for file_id, answer in zip(asked, told, strict=True)
+            if (isinstance(answer, NotFoundError) and answer.from_api)
+            or getattr(answer, "deleted_at", None) is not None
+        ]
 
     def _batch_over(self, directory_id: str) -> Batch | None:
         """Return the newest batch over a directory that made something."""
@@ -214,7 +243,7 @@ class Recurring:
 
         if self._asset_state:
             self._asset_state.set(self._variable, processed.to_json())
-            return
+        # Also then: a task that no longer declares the asset goes on from the Variable.
         airflow_compat.set_variable(
             self._variable, processed.to_json(), f"What was processed of {self.directory_id}"
         )

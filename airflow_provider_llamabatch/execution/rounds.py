@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llamabatch import metrics, xcom
+from airflow_provider_llamabatch import defaults, metrics, xcom
 from airflow_provider_llamabatch.batches.record import DIRECTORY_KEY, RECORD_KEY
 from airflow_provider_llamabatch.exceptions import (
     BatchCancelledError,
@@ -22,7 +22,7 @@ from airflow_provider_llamabatch.execution.batch_polling import BatchPollMixin, 
 from airflow_provider_llamabatch.execution.jobs_polling import JobsPollMixin, read_jobs_event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
@@ -120,18 +120,10 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
     def batch_ended(self, hook: LlamaBatchHook, context: Context, references: list[Any]) -> None:
         """Go on from the job references of a round's batch: wait for the jobs."""
         from airflow_provider_llamabatch.batches.jobs import Jobs
-        from airflow_provider_llamabatch.documents.repair import merged
 
         rounds = self._rounds(context)
         rounds[-1]["jobs_known"] = True
-        outcomes = merged(
-            self._pull(context, xcom.JOB_REFERENCES) if len(rounds) > 1 else [],
-            references,
-            attempt=len(rounds),
-            configuration=rounds[-1]["configuration_id"],
-            origin=rounds[-1]["origin"],
-        )
-        xcom.push(context, xcom.JOB_REFERENCES, outcomes)
+        outcomes = self._merge(hook, context, references)
         xcom.push(context, xcom.ROUNDS, rounds)
         if self.only_new:
             ids = [reference["source_directory_file_id"] for reference in references]
@@ -145,6 +137,43 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         if not jobs.have_ended:
             self._look_until(hook, jobs, deadline, trouble)
         self._jobs_done(hook, context, jobs)
+
+    def _merge(
+        self, hook: LlamaBatchHook, context: Context, references: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Put the jobs of the last round in the place of those they repeat, in XCom ``job_references``."""
+        from airflow_provider_llamabatch.documents.repair import merged
+
+        rounds = self._rounds(context)
+        outcomes = merged(
+            self._looked_at_again(hook, context).outcomes() if len(rounds) > 1 else (),
+            references,
+            attempt=len(rounds),
+            configuration=rounds[-1]["configuration_id"],
+            origin=rounds[-1]["origin"],
+        )
+        xcom.push(context, xcom.JOB_REFERENCES, outcomes)
+        return outcomes
+
+    def _looked_at_again(self, hook: LlamaBatchHook, context: Context) -> Jobs:
+        """Return the jobs known so far, asked for once: a late one may have completed during its further attempt."""
+        from airflow_provider_llamabatch.batches.jobs import Jobs
+        from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
+
+        jobs = Jobs(self._pull(context, xcom.JOB_REFERENCES))
+        try:
+            self.look_at_jobs(hook, jobs, time.time() + defaults.POLL_TIMEOUT)
+        except LlamaCloudError as error:
+            self.log.warning("Could not look again at the jobs of earlier attempts: %s", error)
+        return jobs
+
+    def _keep_finished(
+        self, hook: LlamaBatchHook, context: Context, references: list[xcom.JobReferenceEntry]
+    ) -> None:
+        if self.wait_for_jobs:
+            self._merge(hook, context, references)
+        else:
+            super()._keep_finished(hook, context, references)
 
     def _look_until(
         self, hook: LlamaBatchHook, jobs: Jobs, deadline: float, trouble: LlamaCloudError | None
@@ -164,7 +193,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         if len(self._rounds(context)) < 2 or not isinstance(error, _WITHOUT_RESULTS):
             raise error
         self.log.warning("The files that failed stay as they are, their further attempt failed: %s", error)
-        self._finish(context, self._pull(context, xcom.JOB_REFERENCES))
+        self._finish(context, self._push_outcomes(context, self._looked_at_again(hook, context)))
 
     def _published(self, context: Context, outcome: Outcome, polled: PolledBatch) -> list[Any]:
         """Push the files without a job of all rounds; with attempts left they are no failure yet."""
@@ -186,9 +215,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         from airflow_provider_llamabatch.batches.jobs import is_untold
         from airflow_provider_llamabatch.documents.repair import to_repeat
 
-        outcomes = jobs.outcomes(late="it had not ended when the wait was over")
-        xcom.push(context, xcom.JOB_REFERENCES, outcomes)
-        xcom.push(context, xcom.SUMMARY, jobs.summary())
+        outcomes = self._push_outcomes(context, jobs)
         metrics.jobs_ended(jobs.summary())
         self.note(read=[self._rounds(context)[0]["directory_id"]], job_references=outcomes)
         self.log.info("%s", jobs.line())
@@ -199,6 +226,12 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
             self._next_round(hook, context, repeat)
         else:
             self._finish(context, outcomes)
+
+    def _push_outcomes(self, context: Context, jobs: Jobs) -> list[dict[str, Any]]:
+        outcomes = jobs.outcomes(late="it had not ended when the wait was over")
+        xcom.push(context, xcom.JOB_REFERENCES, outcomes)
+        xcom.push(context, xcom.SUMMARY, jobs.summary())
+        return outcomes
 
     def _next_round(self, hook: LlamaBatchHook, context: Context, file_ids: list[str]) -> None:
         """Put the files into a follow-up directory and submit a batch over it."""

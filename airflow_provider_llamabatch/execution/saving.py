@@ -86,7 +86,11 @@ class Checkpoints:
         rows, self._waiting = self._waiting, []
         path = f"{self.folder}/{len(self.files):06}.jsonl"
         self.files.append(path)
-        await asyncio.to_thread(self.target.write, path, manifest.to_lines(rows))
+        try:
+            await asyncio.to_thread(self.target.write, path, manifest.to_lines(rows))
+        except BaseException:  # another one's failure cancels this one
+            self._waiting += rows  # the next writing takes them along
+            raise
 
     def clear(self) -> None:
         """Delete them, where the storage lets files be deleted; what stays does no harm."""

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_llamabatch.batches.evidence import unless_gone
 from airflow_provider_llamabatch.defaults import (
@@ -22,7 +22,7 @@ from airflow_provider_llamabatch.defaults import (
 from airflow_provider_llamabatch.documents import manifest, upload_plan
 from airflow_provider_llamabatch.documents.manifest import Row
 from airflow_provider_llamabatch.documents.progress import Progress
-from airflow_provider_llamabatch.exceptions import StorageError
+from airflow_provider_llamabatch.exceptions import DocumentsRefusedError, StorageError
 from airflow_provider_llamabatch.execution.concurrency import Failures, for_each, iterate
 from airflow_provider_llamabatch.execution.following import create_directory, find_directory, looked_for
 from airflow_provider_llamabatch.llamacloud import calls
@@ -33,10 +33,11 @@ from airflow_provider_llamabatch.llamacloud.errors import (
     RefusedError,
 )
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown
+from airflow_provider_llamabatch.llamacloud.uploads import FileChangedError
 from airflow_provider_llamabatch.storage import chunks_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 
     from airflow.sdk.types import Logger
 
@@ -69,7 +70,7 @@ class Uploaded:
     """
     What came of it: the directories that hold files, a row per file, and counts.
 
-    ``failures`` are why files that are left out could not be read or sent.
+    ``failures`` are why files that are left out could not be read or sent, ``refusals`` what LlamaCloud said of others.
     """
 
     directory_ids: list[str] = field(default_factory=list)
@@ -79,6 +80,31 @@ class Uploaded:
     removed: int = 0
     bytes: int = 0
     failures: list[Exception] = field(default_factory=list)
+    refusals: list[RefusedError] = field(default_factory=list)
+
+    def check(self, *, accept_refusals: bool, is_empty: bool) -> None:
+        """Raise what kept files from being sent, where that is not accepted or ``is_empty``: nothing is left."""
+        if self.refusals and not accept_refusals:
+            raise DocumentsRefusedError(
+                f"LlamaCloud refused {len(self.refusals)} files (on_unsupported='fail'): {self.refusals[0]}"
+            )
+        if is_empty and (problems := [*self.failures, *self.refusals]):
+            raise problems[0]
+
+    def summary(self, reused: Iterable[Row], record: str | None) -> dict[str, Any]:
+        """Return what XCom ``upload`` tells."""
+        left_out = [row for row in self.rows.values() if row.directory_file_id is None and not row.reused]
+        return {
+            "directories": len(self.directory_ids),
+            "files": len(self.rows),
+            "uploaded": self.uploaded,
+            "kept": self.kept,
+            **manifest.reused_counts(reused),
+            "skipped": len(left_out),
+            "removed": self.removed,
+            "bytes": self.bytes,
+            "record": record,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +144,21 @@ class Uploader:
         self._failures = Failures(self.limit)
         self.result.failures = self._failures.errors
 
-    async def upload(self, files: Sequence[SourceFile]) -> Uploaded:
-        """Bring the directories to hold exactly these files (an existing one: at least these) and say what was done."""
+    async def upload(self, files: Sequence[SourceFile], refused: Collection[str] = ()) -> Uploaded:
+        """
+        Bring the directories to hold exactly these files (an existing one: at least these) and say what was done.
+
+        Of files whose paths are ``refused`` an existing directory keeps what it holds: they are not gone.
+        """
         self._ids = await self._existing()
         contents = [await self._contents(directory_id) for directory_id in self._ids]
         owned = self.target.directory_id is None
         plan = upload_plan.assign(
-            files, contents, max_files=self.target.max_files, mirror=self.target.mirror or owned
+            files,
+            contents,
+            max_files=self.target.max_files,
+            mirror=self.target.mirror or owned,
+            stay=() if owned else refused,
         )
         await self._make_directories(plan.count)
         gone = {held.id for held in plan.gone}
@@ -141,15 +175,18 @@ class Uploader:
             else:
                 self._failures.succeed()
             if row.directory_file_id is None and (held := self._held_in(directory_id, file)):
-                row = self._left(file, held[0])
+                row = self._left(file.path, held[0])
             self.result.rows[file.path] = row
             if line := progress.add(failed=row.directory_file_id is None):
                 self.log.info("Uploads: %s", line)
 
         await for_each(files, one, limit=self.limit)
-        refused = [error for error in self.result.failures if isinstance(error, LlamaCloudError)]
-        if refused and not (self.is_last_try and self.result.uploaded + self.result.kept):
-            raise refused[0]
+        for path in () if owned else refused:
+            if held := self._held.get(upload_plan.path_key(path)):
+                self.result.rows[path] = self._left(path, held[0])
+        trouble = [error for error in self.result.failures if isinstance(error, LlamaCloudError)]
+        if trouble and not (self.is_last_try and self.result.uploaded + self.result.kept):
+            raise trouble[0]
         await for_each(plan.gone, self._delete, limit=self.limit)
         await self._delete_doubles()
         self.result.directory_ids = self._used(plan)
@@ -170,12 +207,12 @@ class Uploader:
         self.log.warning("%s is left out: %s", file.path, error)
         return Row(file.path, status, error=str(error), source_bytes=file.size)
 
-    def _left(self, file: SourceFile, held: Held) -> Row:
+    def _left(self, path: str, held: Held) -> Row:
         """Return the row of a file of which an earlier copy is in the directory and stays: it will be processed."""
-        self.log.warning("The copy of %s that was uploaded before stays", file.path)
+        self.log.warning("The copy of %s that was uploaded before stays", path)
         self.result.kept += 1
         return Row(
-            file.path,
+            path,
             manifest.UPLOADED,
             directory_id=held.directory_id,
             directory_file_id=held.id,
@@ -251,11 +288,16 @@ class Uploader:
         for attempt in range(1, MAX_UPLOAD_ATTEMPTS + 1):
             try:
                 sent = await self.client.send(call)
+            except FileNotFoundError:
+                raise
+            except (OSError, FileChangedError) as error:  # of the file, which is read while it is sent
+                raise StorageError(f"{self.source.url_of(file.path)} cannot be sent: {error}") from error
             except LlamaCloudError as error:
                 doubtful = outcome_unknown(error) or isinstance(error, ConflictError)
                 if isinstance(error, RefusedError) and not doubtful:
                     self.log.warning("%s was refused: %s", file.path, error)
-                    return Row(file.path, manifest.SKIPPED, error=str(error), source_bytes=file.size)
+                    self.result.refusals.append(error)
+                    return Row(file.path, manifest.NO_JOB, error=str(error), source_bytes=file.size)
                 if not doubtful:
                     raise
                 self.log.warning(

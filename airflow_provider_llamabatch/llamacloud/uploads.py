@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.call import Upload
 
 
+class FileChangedError(InvalidInputError):
+    """A file is longer or shorter than it was said to be before it was sent."""
+
+
 class FileBody:
     """A multipart body around a file that is opened when it is sent; ``problem`` is what went wrong with the file."""
 
@@ -42,7 +46,7 @@ class FileBody:
             if left >= 0:
                 yield chunk
         if left:
-            raise InvalidInputError("file", f"is not {self._size} bytes long, as was said: did it change?")
+            raise FileChangedError("file", f"is not {self._size} bytes long, as was said: did it change?")
 
     async def close(self) -> None:
         """Close the file."""

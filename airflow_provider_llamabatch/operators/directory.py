@@ -8,7 +8,6 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 
 from airflow_provider_llamabatch import configuration, metrics, xcom
 from airflow_provider_llamabatch.defaults import DIRECTORY_TYPES, MAX_FILES_PER_DIRECTORY, MAX_LISTED_FILES
-from airflow_provider_llamabatch.documents.manifest import reused_counts
 from airflow_provider_llamabatch.documents.results import ALL_OUTPUTS
 from airflow_provider_llamabatch.exceptions import (
     DocumentsRefusedError,
@@ -65,16 +64,18 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
     :param directory_type: ``ephemeral`` (cleaned up by LlamaCloud) or ``user`` (kept).
     :param max_files_per_directory: a batch takes at most 1,000; more files become several directories.
     :param changed_only: into an existing directory, send only what is new or has another content than what it holds.
-    :param mirror: remove from an existing directory what was uploaded to it, from any source, and this one lacks.
+    :param mirror: remove from an existing directory what was uploaded to it, from any source, and this one lacks; where
+        there is nothing at all, only with ``if_empty="succeed"``.
     :param if_empty: without a single file to send: ``skip``, ``fail`` or ``succeed`` (and return an empty list).
     :param on_unsupported: what to do about files that LlamaCloud refuses (unknown types, empty, too long): ``skip``
-        names them in the log and in the record; ``fail`` fails before anything is sent.
+        names them in the log and in the record; ``fail`` fails before anything is sent. What LlamaCloud itself refuses
+        as it is sent has no job; ``fail`` fails then.
     :param max_files: fail before anything is sent when there are more files to send than this.
     :param max_pages: the same for pages, counted in PDFs (needs the extra ``pages``; every PDF is read for it).
     :param target: the folder where the results will be saved; what is recorded for them goes there.
     :param target_conn_id: the Airflow connection of the target's storage.
     :param reuse: leave out files whose content already has a result under ``target``, made with ``configuration_id``
-        in its present version and with all ``outputs``.
+        in its present version and with all ``outputs``; not with ``directory_id``.
     :param configuration_id: the configuration that the files will be processed with, for ``reuse``.
     :param outputs: what will be saved of each document, for ``reuse``.
     :param max_concurrency: files under way at once; what the deployment configures where not given.
@@ -166,6 +167,11 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             raise ValueError(
                 f"{named}=True needs directory_id: it is about what that directory holds already"
             )
+        if reuse and directory_id is not None:
+            raise ValueError(
+                "reuse=True and directory_id exclude each other: a batch takes every file that the directory holds, "
+                "also those that have results; changed_only=True spares sending them again"
+            )
         if reuse and (target is None or configuration_id is None):
             raise ValueError("reuse=True needs target and configuration_id: where results are, and of what")
 
@@ -190,18 +196,19 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             sending = [file for file in files if file.path not in reused]
             self._refuse_surprises(source, sending)
             identity = upload_plan.identity_of((ti.dag_id, ti.task_id, ti.run_id, ti.map_index))
-            uploaded = self._upload(hook, source, sending, known, identity, ti.try_number > ti.max_tries)
+            uploaded = self._upload(
+                hook, source, sending, refused, known, identity, ti.try_number > ti.max_tries
+            )
             metrics.files_uploaded(uploaded, reused=reused.values(), skipped=len(refused))
             self.note(written=uploaded.directory_ids, files=uploaded.uploaded, bytes=uploaded.bytes)
             for row in uploaded.rows.values():
                 row.configuration = key  # as it is now: somebody may change it before the results are saved
-            uploaded.rows |= reused | {one.path: rows.skipped(one) for one in refused}
+            uploaded.rows = {one.path: rows.skipped(one) for one in refused} | uploaded.rows | reused
             record = write_upload(target, uploaded.rows.values(), identity) if target is not None else None
             is_empty = not reused and not uploaded.directory_ids
             if not is_empty or self.if_empty != "fail":  # which is no summary of nothing to do
-                xcom.push(context, xcom.UPLOAD, self._summary(uploaded, reused, record))
-            if is_empty and uploaded.failures:
-                raise uploaded.failures[0]
+                xcom.push(context, xcom.UPLOAD, uploaded.summary(reused.values(), record))
+            uploaded.check(accept_refusals=self.on_unsupported != "fail", is_empty=is_empty)
             if is_empty:
                 self._end_empty(len(found))
             return uploaded.directory_ids
@@ -267,6 +274,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         hook: LlamaBatchHook,
         source: Storage,
         files: list[SourceFile],
+        refused: list[Refused],
         known: dict[str, str],
         identity: str,
         is_last_try: bool,
@@ -275,7 +283,9 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
         from airflow_provider_llamabatch.execution.uploading import Target, Uploaded, Uploader
         from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
 
-        if not files and not (self.mirror and self.directory_id):
+        # Nothing at all may be a share that is not mounted: not a reason to empty a directory.
+        mirror = self.mirror and (bool(files or refused) or self.if_empty == "succeed")
+        if not files and not mirror:
             return Uploaded()
         report_read(source)
         target = Target(
@@ -284,7 +294,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             type=self.directory_type,
             identity=identity,
             scope="" if self.changed_only or self.directory_id is None else identity,
-            mirror=self.mirror,
+            mirror=mirror,
             max_files=self.max_files_per_directory,
         )
 
@@ -295,7 +305,7 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
 
             async def uploading() -> Uploaded:
                 async with client:
-                    return await uploader.upload(files)
+                    return await uploader.upload(files, [one.path for one in refused])
 
             return concurrency.run(uploading(), threads=limit)
 
@@ -310,20 +320,6 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
             ", ".join(uploaded.directory_ids) or "none",
         )
         return uploaded
-
-    def _summary(self, uploaded: Uploaded, reused: dict[str, Row], record: str | None) -> dict[str, Any]:
-        skipped = [row for row in uploaded.rows.values() if row.directory_file_id is None and not row.reused]
-        return {
-            "directories": len(uploaded.directory_ids),
-            "files": len(uploaded.rows),
-            "uploaded": uploaded.uploaded,
-            "kept": uploaded.kept,
-            **reused_counts(reused.values()),
-            "skipped": len(skipped),
-            "removed": uploaded.removed,
-            "bytes": uploaded.bytes,
-            "record": record,
-        }
 
     def _end_empty(self, found: int) -> None:
         fact = f"There is no file to process in {self.source} (pattern {self.pattern}): {found} found, all left out."

@@ -180,7 +180,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         from airflow_provider_llamabatch.documents import manifest, result_plan, rows, upload_plan
         from airflow_provider_llamabatch.execution.concurrency import with_new_key
         from airflow_provider_llamabatch.execution.reusing import as_before, keep_results
-        from airflow_provider_llamabatch.execution.saving import Checkpoints
+        from airflow_provider_llamabatch.execution.saving import Checkpoints, rows_in
         from airflow_provider_llamabatch.storage import Storage
 
         ti = context["ti"]
@@ -205,14 +205,14 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
                 is_complete=self.upload is not None,
             )
             hopeless = [row for row in documents if row.failed_before]
+            path = result_plan.numbered(result_plan.MANIFEST, ti.map_index)
             if self.keep_earlier:
-                documents = rows.with_earlier(documents, self._earlier(target), known)
-            path = result_plan.manifest_name(ti.map_index)
+                documents = rows.with_earlier(documents, rows_in(target, path) or [], known)
             save = partial(self._save, hook, target, checkpoints, documents, outputs)
             documents, failures = with_new_key(hook, save)
             documents = as_before(target, documents, path)
-            self._write_records(hook, target, documents, outputs)
-            if self.upload is not None and path == result_plan.MANIFEST:
+            self._write_records(hook, target, documents, outputs, ti.map_index)
+            if path == result_plan.MANIFEST:
                 keep_results(target, documents)
             target.write(path, manifest.to_lines(documents))
             if failures:  # another try asks for these again, and a later run need not pay for the others
@@ -270,12 +270,6 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
             for file in hook.iterate(calls.list_directory_files(directory_id, page_size=PAGE_SIZE, **more))
         }
 
-    def _earlier(self, target: Storage) -> list[Row]:
-        from airflow_provider_llamabatch.documents.result_plan import MANIFEST
-        from airflow_provider_llamabatch.execution.saving import rows_in
-
-        return rows_in(target, MANIFEST) or []
-
     def _configuration(self, hook: LlamaBatchHook) -> str | None:
         from airflow_provider_llamabatch.execution.saving import configuration_of
 
@@ -293,6 +287,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
     ) -> tuple[list[Row], list[Exception]]:
         """Return all rows, those with a job with what became of it, and why some have to be asked for again."""
         from airflow_provider_llamabatch.documents.result_plan import plan_paths
+        from airflow_provider_llamabatch.documents.rows import is_done
         from airflow_provider_llamabatch.execution import concurrency
         from airflow_provider_llamabatch.execution.saving import Saver
         from airflow_provider_llamabatch.llamacloud.transport import AsyncClient
@@ -305,12 +300,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         # before the event loop begins: it asks Airflow for the connection
         settings = concurrency.settings_for(hook, self.project_id, self.organization_id)
         jobs = {row.job_id for row in rows}
-        done = {
-            row.job_id: row
-            for row in checkpoints.rows()
-            if row.job_id in jobs
-            and (not row.is_saved or row.outputs >= set(outputs_for(row.job_type or "", outputs)))
-        }
+        done = {row.job_id: row for row in checkpoints.rows() if row.job_id in jobs and is_done(row, outputs)}
         left = [row for row in rows if row.job_id not in done]
         needed = dict.fromkeys(output for row in left for output in outputs_for(row.job_type or "", outputs))
         taken = [path for row in (*others, *done.values()) for path in row.places]
@@ -326,9 +316,15 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         return [*saved, *others], failures
 
     def _write_records(
-        self, hook: LlamaBatchHook, target: Storage, documents: list[Row], outputs: tuple[str, ...]
+        self,
+        hook: LlamaBatchHook,
+        target: Storage,
+        documents: list[Row],
+        outputs: tuple[str, ...],
+        map_index: int | None,
     ) -> None:
-        """Write all extracted records into one file, in the manifest's order."""
+        """Write all extracted records into one file, in the manifest's order; a mapped task one per instance."""
+        from airflow_provider_llamabatch.documents.result_plan import RECORDS, RECORDS_PARQUET, numbered
         from airflow_provider_llamabatch.execution import recording
 
         rows = sorted(
@@ -336,11 +332,12 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         )
         if not any(row.job_type == EXTRACT for row in documents):
             return  # without a record today the files are written all the same: they may hold those of another run
-        recording.write_jsonl(target, rows, threads=self.max_concurrency)
+        recording.write_jsonl(target, numbered(RECORDS, map_index), rows, threads=self.max_concurrency)
         if PARQUET in outputs:
             scope = {"project_id": self.project_id, "organization_id": self.organization_id}
             schema = recording.schema_of(hook, self.configuration_id, scope)
-            recording.write_parquet(target, rows, schema, threads=self.max_concurrency)
+            path = numbered(RECORDS_PARQUET, map_index)
+            recording.write_parquet(target, path, rows, schema, threads=self.max_concurrency)
 
     def _conclude(
         self, context: Context, documents: list[Row], hopeless: list[Row], manifest_url: str

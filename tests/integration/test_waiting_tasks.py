@@ -104,7 +104,8 @@ class TestWhatGoesWrong:
     @pytest.mark.parametrize(
         "batch", [{"mapping_error_files": ["1.txt"], "unresolved_files": ["2.txt"]}], indirect=True
     )
-    def test_files_without_a_job_are_reported_and_fail_only_on_request(self, wait, context):
+    def test_files_without_a_job_are_reported_and_fail_only_on_request(self, wait, context, monkeypatch):
+        monkeypatch.setattr(defaults, "UNREAD_GRACE", 0.05)
         references = wait()
 
         assert len(references) == 2

@@ -138,7 +138,7 @@ def test_a_file_that_the_service_refuses_does_not_hold_up_the_others(
     line.process(line.upload(source=str(source), target=str(target), max_concurrency=1))
     line.save(target)
     assert {name: row.status for name, row in rows_of(target).items()} == {
-        "a.txt": "SKIPPED",
+        "a.txt": "NO_JOB",
         "b.txt": "COMPLETED",
     }
     assert "too large" in rows_of(target)["a.txt"].error

@@ -124,12 +124,12 @@ def test_a_backfill_takes_what_is_new_when_it_runs_and_leaves_nothing_to_the_nig
     assert set(nights.paid().values()) == {1}
 
 
-def test_what_was_processed_moves_to_the_asset_where_the_task_has_it(
+def test_what_was_processed_is_kept_in_the_asset_where_the_task_has_it_and_found_without_it_later(
     nights: Nights, variables: dict[str, str]
 ):
     nights.arrive(2)
     nights.night(1)
-    [(name, kept)] = variables.items()
+    [name] = variables
     asset, store = SimpleNamespace(uri=directory_uri(nights.directory_id)), TaskStateStore()
     for number in (2, 3):
         context = nights.contexts.setdefault(number, nights._new_context(f"night-{number}", "create"))
@@ -139,8 +139,12 @@ def test_what_was_processed_moves_to_the_asset_where_the_task_has_it(
     assert len(nights.night(2)) == 1
     with pytest.raises(AirflowSkipException):
         nights.night(3)
-    assert variables == {name: kept}
     assert len(Processed.from_json(store.get(name)).done) == 3
+    assert (list(variables), variables[name]) == ([name], store.get(name))
+
+    nights.arrive(1)  # the DAG does not declare the asset any more
+    assert len(nights.night(4)) == 1
+    assert set(nights.paid().values()) == {1}
 
 
 class FakeStores:

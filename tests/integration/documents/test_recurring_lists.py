@@ -10,6 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_llamabatch.batches.submission import ADOPTION_PAUSES
+from airflow_provider_llamabatch.documents.new_files import Processed
 from airflow_provider_llamabatch.exceptions import BatchFailedError, RequestRefusedError
 from airflow_provider_llamabatch.execution.following import follow_up_directory
 from airflow_provider_llamabatch.hooks.llamabatch import LlamaBatchHook
@@ -155,3 +156,47 @@ def test_only_a_batch_of_its_own_keeps_a_surplus_file_in_a_follow_up_directory_w
     monkeypatch.setattr("airflow_provider_llamabatch.llamacloud.calls.list_batches", unfiltered)
 
     assert follow_up(ids[:1]) == (again, sorted(ids) if has_batch else ids[:1])
+
+
+@pytest.mark.parametrize("whose", ["the directory", "a follow-up directory"])
+def test_a_list_of_files_that_is_short_once_has_nothing_paid_for_again(nights: Nights, whose: str):
+    nights.arrive(3)
+    if whose == "the directory":
+        assert len(nights.night(1)) == 3
+        path = f"/directories/{nights.directory_id}/files$"
+    else:
+        with pytest.raises(DiedError):
+            nights.night(1, between=die)
+        path = f"/directories/(?!{nights.directory_id})[^/]+/files$"
+    nights.emulator.control.advance(LATER)
+    short = {"kind": "html", "status": 200, "body": '{"items": []}', "method": "GET", "path": path}
+    nights.emulator.control.add_fault(**short, times=1)
+    for number in (2, 3):
+        with pytest.raises(AirflowSkipException):
+            nights.night(number)
+    assert set(nights.paid().values()) == {1}
+
+
+def test_a_file_that_is_deleted_is_forgotten(nights: Nights, variables: dict[str, str]):
+    nights.arrive(2)
+    [gone, stays] = sorted(nights.night(1))
+    nights.hook.send(calls.delete_directory_file(nights.directory_id, gone))
+    with pytest.raises(AirflowSkipException):
+        nights.night(2)
+    [kept] = variables.values()
+    assert set(Processed.from_json(kept).done) == {stays}
+
+
+def test_a_night_that_ends_after_a_later_one_took_a_newer_version_says_nothing_of_that(nights: Nights):
+    nights.arrive(1)
+    nights.emulator.control.change(batch_running_seconds=10 * LATER)
+    with pytest.raises(DiedError):
+        nights.night(1, between=die)
+    nights.emulator.control.change(batch_running_seconds=4)
+    [file] = nights.hook.iterate(calls.list_directory_files(nights.directory_id))
+    nights.hook.send(calls.update_directory_file(nights.directory_id, file.id, metadata={"version": "2"}))
+    assert nights.night(2) == [file.id]
+    nights.emulator.control.advance(20 * LATER)
+    with pytest.raises(AirflowSkipException):
+        nights.night(3)
+    assert sum(nights.paid().values()) == 2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_llamabatch.batches.flow import Send, Sleep, Step, drive
-from airflow_provider_llamabatch.batches.outcome import Outcome
+from airflow_provider_llamabatch.batches.outcome import Outcome, outcome_of
 from airflow_provider_llamabatch.batches.poller import BatchPoller, ResultsStayedNullError
 from airflow_provider_llamabatch.batches.polling import PollResult, PollState, Reason
 from airflow_provider_llamabatch.llamacloud import calls
@@ -28,6 +28,7 @@ COMPLETED, TIMED_OUT = PollResult(Reason.COMPLETED), PollResult(Reason.TIMED_OUT
 DONE = [
     BatchResult(source_directory_file_id="dfl-1", job_reference=JobReference(id="pjb-1", type="parse_v2"))
 ]
+UNTOLD = BatchResult(source_directory_file_id="dfl-2")
 
 
 class History:
@@ -224,6 +225,16 @@ def test_results_that_stay_null_are_an_error_after_ten_minutes_even_past_the_dea
     with pytest.raises(ResultsStayedNullError, match=r"bat-1 .* stayed null for 6\d\d s.*BatchSensor"):
         history.conclude(COMPLETED)
     assert 600.0 <= history.now - BEGAN <= 650.0
+
+
+def test_an_entry_with_neither_a_job_nor_an_error_is_asked_for_again_for_a_minute():
+    told_later = History(*[("COMPLETED", [*DONE, UNTOLD])] * 4, ("COMPLETED", DONE))
+    assert told_later.conclude(COMPLETED) == outcome_of(DONE)
+    assert len(told_later.calls) == 5
+
+    never_told = History(("COMPLETED", [*DONE, UNTOLD]), deadline=BEGAN + 1.0)
+    assert never_told.conclude(COMPLETED) == outcome_of([*DONE, UNTOLD])
+    assert 60.0 <= never_told.now - BEGAN <= 120.0
 
 
 def test_an_outage_before_the_results_does_not_count_as_null_results():

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_llamabatch.documents.arrow import schema_from, table_of
+from airflow_provider_llamabatch.documents.results import records_in
 
 
 def column(of: dict[str, Any], **definitions: Any) -> pa.DataType:
@@ -114,3 +115,12 @@ def test_a_record_without_a_property_has_none_there():
         {"file": "a", "x": None},
         {"file": "b", "x": {"y": 1}},
     ]
+
+
+def test_a_field_that_is_called_file_is_in_the_same_column_of_every_record():
+    fields = {"file": {"type": "string"}, "record_file": {"type": "string"}}
+    content = b'[{"file": "one", "record_file": "other"}, {"file": "two"}]'
+    table = table_of(records_in(content, "x.pdf", fields), schema_from({"properties": fields}))
+    assert table.to_pydict() == {
+        "file": ["x.pdf", "x.pdf"], "record_file_": ["one", "two"], "record_file": ["other", None]
+    }  # fmt: skip

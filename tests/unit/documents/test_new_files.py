@@ -53,7 +53,7 @@ def test_files_that_are_gone_are_forgotten_and_the_rest_survives_being_written()
     state.take("dir-1", [file(1), file(2)])
     state.ended("dir-1", None)
     state.take("dir-2", [file(3)])
-    state.prune([file(2), file(3)])
+    state.prune(state.missing([file(2), file(3)]))
     assert Processed.from_json(state.to_json()) == state
     assert set(state.done) == {"dfl-2"}
     assert Processed.from_json(None) == Processed()
@@ -153,5 +153,15 @@ def test_what_gets_a_job_after_all_or_is_gone_is_remembered_as_refused_no_longer
     for with_job in ([], ["dfl-1"]):
         state.take("dir-1", [file(1), file(2)])
         state.ended("dir-1", with_job)
-    state.prune([file(1)])
+    assert state.missing([file(1)]) == ["dfl-2"]
+    state.prune(["dfl-2"])
     assert (state.done, state.refused) == ({"dfl-1": version_of(file(1))}, {})
+
+
+def test_a_batch_that_ends_late_says_nothing_of_what_a_later_run_took_in_a_newer_version():
+    state = Processed()
+    state.take("dir-1", [file(1), file(2)])
+    state.take("dir-2", [file(1, changed=5)])
+    state.ended("dir-2", ["dfl-1"])
+    state.ended("dir-1", None)
+    assert state.done == {"dfl-1": version_of(file(1, changed=5)), "dfl-2": version_of(file(2))}

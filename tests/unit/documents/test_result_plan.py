@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llamabatch.documents.result_plan import (
-    manifest_name,
+    numbered,
     output_of,
     place_of,
     plan_paths,
@@ -152,7 +152,7 @@ def test_results_that_stay_keep_their_paths():
 
 
 def test_each_instance_of_a_mapped_task_has_its_own_manifest():
-    assert [manifest_name(index) for index in (None, -1, 0, 7)] == [
+    assert [numbered("manifest.jsonl", index) for index in (None, -1, 0, 7)] == [
         "manifest.jsonl",
         "manifest.jsonl",
         "manifest-0.jsonl",
