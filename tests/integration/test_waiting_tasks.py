@@ -25,6 +25,7 @@ from airflow_provider_llamabatch.sensors.batch import BatchSensor
 from airflow_provider_llamabatch.sensors.jobs import BatchJobsSensor
 
 PARSE = "cfg-PARSE_AGENTIC"
+NO_JOBS = {"mapping_error_files": ["1.txt"], "unresolved_files": ["2.txt"]}
 MODES: dict[str, dict[str, Any]] = {
     "deferred": {"deferrable": True},
     "poke": {"deferrable": False, "mode": "poke"},
@@ -101,9 +102,7 @@ class TestWhatGoesWrong:
         with pytest.raises(AirflowSkipException):
             wait(Reason.FAILED, soft_fail=True)
 
-    @pytest.mark.parametrize(
-        "batch", [{"mapping_error_files": ["1.txt"], "unresolved_files": ["2.txt"]}], indirect=True
-    )
+    @pytest.mark.parametrize("batch", [NO_JOBS], indirect=True)
     def test_files_without_a_job_are_reported_and_fail_only_on_request(self, wait, context, monkeypatch):
         monkeypatch.setattr(defaults, "UNREAD_GRACE", 0.05)
         references = wait()
