@@ -56,11 +56,12 @@ class Lookups:
     clock: Callable[[], float]
     log: Logger | TaskLogger
 
-    def find(self, record: Record, *, our_own: bool) -> Flow[Batch | None]:
+    def find(self, record: Record, *, our_own: bool, accepts_failed: bool = True) -> Flow[Batch | None]:
         """
         List until what the POSTs under a record made must show, and return it; None if the last two lists lack it.
 
-        Unless the record is ``our_own``, its last POST may still be under way, so the last lists come later.
+        Unless the record is ``our_own``, its last POST may still be under way, so the last lists come later. Unless
+        it ``accepts_failed``, a batch that has failed, as the list says, is none.
         """
         pauses = [*submission.ADOPTION_PAUSES]
         if not our_own:
@@ -80,7 +81,7 @@ class Lookups:
                 troubles.append(error)
                 continue
             troubles.append(None)
-            if found is not None:
+            if found is not None and (accepts_failed or found.status not in FAILED_STATUSES):
                 return found
         for trouble in troubles[-2:]:
             if trouble is not None:

@@ -27,7 +27,7 @@ def test_the_other_one_is_adopted_and_nothing_is_paid(first, status, action):
     submission = tried.run()
 
     assert (submission.batch_id, submission.decision.action) == ("bat-2", action)
-    assert tried.steps == ["load", "GET bat-1", "list", "load", "save", "load", "save", "GET bat-2"]
+    assert tried.steps == ["load", "GET bat-1", "sleep 0", "list", "load", "save", "load", "save", "GET bat-2"]
     assert tried.stored == replace(DOUBTFUL, try_number=2, batch_id="bat-2", unknown=0).to_json()
 
 
@@ -49,6 +49,31 @@ def test_one_that_failed_too_is_not_adopted():
     tried = play(lists=[[FAILED, batch("bat-2", status="FAILED")]], posts=[batch("bat-3")])
 
     assert tried.run().batch_id == "bat-3"
+
+
+def test_one_that_lists_show_late_is_waited_for_before_anything_is_paid():
+    tried = play(lists=[[FAILED], [FAILED], [FAILED], [FAILED, OTHER]])
+
+    assert tried.run().batch_id == "bat-2"
+    assert "POST" not in tried.steps
+
+
+def test_a_failed_one_that_is_listed_first_does_not_hide_another():
+    stored = replace(DOUBTFUL, unknown=2)
+    failed, third = batch("bat-2", status="FAILED"), batch("bat-3")
+    lists = [[FAILED, failed], [FAILED, failed], [FAILED, failed, third]]
+    tried = play(stored=stored.to_json(), gets=[FAILED, third], lists=lists)
+
+    assert tried.run().batch_id == "bat-3"
+    assert "POST" not in tried.steps
+
+
+def test_without_a_trace_of_another_for_a_minute_a_new_one_is_paid():
+    began = (tried := play(lists=[[FAILED]], posts=[batch("bat-3")])).now
+
+    assert tried.run().batch_id == "bat-3"
+    assert tried.steps.index("POST") > tried.steps.index("list")
+    assert tried.now - began >= 60.0
 
 
 def test_when_the_adopted_one_turns_out_to_have_failed_the_next_one_is_adopted():
@@ -97,7 +122,7 @@ def test_a_try_that_stood_still_may_have_written_over_a_later_one_and_adopts_not
     def freeze(one: Play) -> None:
         one.now += 100.0
 
-    tried = play(gets=[FAILED, FAILED], lists=[[FAILED, OTHER]], before={5: freeze})
+    tried = play(gets=[FAILED, FAILED], lists=[[FAILED, OTHER]], before={6: freeze})
 
     with pytest.raises(SubmissionUndecidedError, match=OVERTAKEN):
         tried.run()
@@ -109,7 +134,7 @@ def test_slow_reading_is_no_standing_still():
     def pass_time(one: Play) -> None:
         one.now += 100.0
 
-    tried = play(lists=[[FAILED, OTHER]], before={3: pass_time})
+    tried = play(lists=[[FAILED, OTHER]], before={4: pass_time})
 
     assert tried.run().batch_id == "bat-2"
 
@@ -118,7 +143,7 @@ def test_where_another_try_has_acted_meanwhile_it_is_decided_anew():
     def act(one: Play) -> None:
         one.stored = replace(DOUBTFUL, batch_id="bat-9", unknown=0).to_json()
 
-    tried = play(gets=[FAILED, batch("bat-9")], lists=[[FAILED, OTHER]], before={4: act})
+    tried = play(gets=[FAILED, batch("bat-9")], lists=[[FAILED, OTHER]], before={5: act})
 
     assert tried.run().batch_id == "bat-9"
 
