@@ -69,6 +69,7 @@ CONNECTION_TIMEOUT = 30.0  # looking up the Airflow connection
 HEALTH_TIMEOUT = 2.0  # asking Airflow's API server whether a triggerer is alive
 
 # The service's own limits
+CONN_TYPE = "llamabatch"  # of Airflow connections
 JOB_TYPES = ("parse_v2", "extract_v2")  # what a batch can run for each file
 DIRECTORY_TYPES = ("ephemeral", "user")  # cleaned up by LlamaCloud, or kept
 MAX_WEBHOOK_IDS = 4  # webhook configurations by id of one batch

@@ -7,10 +7,10 @@ The shape is that of Airflow's common.ai provider, ``[{"text": ..., "metadata": 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
 
@@ -27,16 +27,23 @@ def documents_from_manifest(
     :param conn_id: the Airflow connection of its storage.
     :param include_reused: also give documents that an earlier run processed.
     """
+    from airflow_provider_llamabatch.documents.upload_plan import NO_TEXT
     from airflow_provider_llamabatch.execution.saving import rows_in
     from airflow_provider_llamabatch.lineage import report_read
     from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
     from airflow_provider_llamabatch.storage import Storage
 
+    if not isinstance(manifest, (str, os.PathLike)) or str(manifest).strip() in NO_TEXT:
+        raise InvalidInputError(
+            "manifest", f"must be the path or URL of a manifest.jsonl, not {manifest!r:.100}"
+        )
     folder, slash, name = str(manifest).rpartition("/")
     storage = Storage(folder or slash or ".", conn_id, argument="manifest")
     rows = rows_in(storage, name)
     if rows is None:
-        raise InvalidInputError("manifest", f"there is nothing at {manifest!r}")
+        raise InvalidInputError(
+            "manifest", f"there is no file at {manifest!r}; give the manifest.jsonl in the folder of results"
+        )
     report_read(storage)
     for row in rows:
         paths = row.places

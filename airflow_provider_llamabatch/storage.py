@@ -387,5 +387,7 @@ def _check_connection(conn_id: str | None, argument: str) -> None:
         BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         raise InvalidInputError(
-            argument, f"there is no Airflow connection {conn_id!r}; create it first"
+            argument,
+            f"there is no Airflow connection {conn_id!r}; create it first (what stands before an @ in a URL is "
+            "the name of one)",
         ) from None

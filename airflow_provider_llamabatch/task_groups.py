@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset
 
 
+RETRIES = 2  # a retry goes on where the last try was
+# Arguments that may also come from the ``default_args`` of the group or the DAG.
+INHERITED = frozenset(
+    ("project_id", "organization_id", "llamabatch_conn_id", "poll_interval", "timeout", "max_concurrency")
+)
+
+
 def process_directory(
     group_id: str = "process_directory",
     *,
@@ -72,7 +79,9 @@ def process_directory(
 
     The XCom of ``save_results`` names the manifest and counts. ``timeout`` counts for the batches and for the jobs.
     ``default_args`` and ``kwargs`` (``tooltip``, ``prefix_group_id``, ...) are the task group's own; the other
-    arguments are those of the operators of the same names. Raises ``ValueError`` for a wrong constant (as
+    arguments are those of the operators of the same names. Connection, project, ``poll_interval``, ``timeout`` and
+    ``max_concurrency`` may come from ``default_args`` of group or DAG, as may what Airflow's operators take; there are
+    2 ``retries`` where nothing else is said. Raises ``ValueError`` for a wrong constant (as
     ``InvalidInputError`` where it is about one argument alone), and ``TypeError`` for an argument that there is not.
     """
     if (source is None) == (directory_id is None):
@@ -80,10 +89,12 @@ def process_directory(
             "neither was given" if source is None else f"both were: {source!r:.100} and {directory_id!r:.100}"
         )
         raise ValueError(f"process_directory takes either source or directory_id, and {given}")
+    _refuse_own_arguments(default_args or {})
+    inherited = dict(default_args or {})
     check_batch(
         job_type=job_type,
-        poll_interval=poll_interval,
-        timeout=timeout,
+        poll_interval=inherited.get("poll_interval") if poll_interval is None else poll_interval,
+        timeout=inherited.get("timeout") if timeout is None else timeout,
         max_file_attempts=max_file_attempts,
         retry_configuration_id=retry_configuration_id,
     )
@@ -107,11 +118,9 @@ def process_directory(
                     f"counts for the upload of a source, and with directory_id nothing is uploaded: {value!r:.100} "
                     "would do nothing; leave it out",
                 )
-    common: dict[str, Any] = {
-        "project_id": project_id,
-        "organization_id": organization_id,
-        "llamabatch_conn_id": llamabatch_conn_id,
-    }
+    common = _given(
+        project_id=project_id, organization_id=organization_id, llamabatch_conn_id=llamabatch_conn_id
+    )
     creating: dict[str, Any] = {
         "task_id": "create_batch",
         "configuration_id": configuration_id,
@@ -119,8 +128,7 @@ def process_directory(
         "wait_for_jobs": True,
         "max_file_attempts": max_file_attempts,
         "retry_configuration_id": retry_configuration_id,
-        "poll_interval": poll_interval,
-        "timeout": timeout,
+        **_given(poll_interval=poll_interval, timeout=timeout),
         **common,
     }
     saving: dict[str, Any] = {
@@ -129,17 +137,19 @@ def process_directory(
         "target_conn_id": target_conn_id,
         "outputs": outputs,
         "configuration_id": configuration_id,
-        "max_concurrency": max_concurrency,
+        **_given(max_concurrency=max_concurrency),
         "min_confidence": min_confidence,
         "partitions": partitions,
         "fail_on_partial_error": fail_on_partial_error,
         **common,
     }
-    retries: dict[str, Any] = {"retries": 2, **(default_args or {})}  # a retry goes on where the last try was
     try:
-        group = TaskGroup(group_id, **{"default_args": retries, **kwargs})
+        group = TaskGroup(group_id, **{"default_args": dict(default_args or {}), **kwargs})
     except TypeError as error:  # "TaskGroup.__init__() got an unexpected keyword argument 'sourcee'"
         raise TypeError(f"process_directory() {str(error).rpartition('() ')[2]}") from None
+    everywhere = {**getattr(getattr(group, "dag", None), "default_args", {}), **group.default_args}
+    if "retries" not in everywhere:
+        group.default_args["retries"] = RETRIES
     with group:
         if directory_id is not None:
             # A backfill does not count as an active run: its runs at least do not look for new files at once.
@@ -157,7 +167,7 @@ def process_directory(
             target_conn_id=target_conn_id,
             configuration_id=configuration_id,
             outputs=outputs,
-            max_concurrency=max_concurrency,
+            **_given(max_concurrency=max_concurrency),
             **uploading,
             **common,
         )
@@ -173,6 +183,21 @@ def process_directory(
         )
         save >> delete.as_teardown()
     return group
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    """Return the arguments that were given; for the others ``default_args`` of group and DAG speak."""
+    parameters = inspect.signature(process_directory).parameters
+    return {name: value for name, value in arguments.items() if value != parameters[name].default}
+
+
+def _refuse_own_arguments(default_args: Mapping[str, Any]) -> None:
+    """Refuse in ``default_args`` what the group itself gives its tasks: it would do nothing there."""
+    own = inspect.signature(process_directory).parameters.keys() - INHERITED - {"default_args", "kwargs"}
+    if wrong := sorted(own & default_args.keys()):
+        raise InvalidInputError(
+            "default_args", f"{', '.join(wrong)}: an argument of process_directory itself; give it there"
+        )
 
 
 def _results_of(create: Any) -> dict[str, Any]:

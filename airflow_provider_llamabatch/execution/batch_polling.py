@@ -76,8 +76,9 @@ class BatchPollMixin(LineageMixin):
     ) -> PolledBatch:
         """Begin the task's wait; ``deadline`` and ``since`` (now, if not given) are epoch seconds."""
         from airflow_provider_llamabatch.batches.poller import BatchPoller
+        from airflow_provider_llamabatch.llamacloud.call import checked_id
 
-        self.note(batch_id=batch_id)
+        self.note(batch_id=checked_id("batch_id", batch_id))
         now = time.time()
         state = PollState(
             batch_id,

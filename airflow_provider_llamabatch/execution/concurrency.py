@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_llamabatch.defaults import MIN_FAILURES_IN_A_ROW
 from airflow_provider_llamabatch.exceptions import StorageError
+from airflow_provider_llamabatch.llamacloud.call import checked_id
 from airflow_provider_llamabatch.llamacloud.errors import AuthenticationError, LlamaCloudError
 from airflow_provider_llamabatch.llamacloud.retries import is_transient
 
@@ -168,4 +169,5 @@ async def iterate(client: AsyncClient, call: Call[Page[T]]) -> AsyncIterator[T]:
 def settings_for(hook: LlamaBatchHook, project_id: str | None, organization_id: str | None) -> ClientSettings:
     """Return the settings of a client, with these ids where given. Asks Airflow for the connection: not in a loop."""
     given = {"project_id": project_id, "organization_id": organization_id}
-    return hook.get_conn().settings.model_copy(update={name: value for name, value in given.items() if value})
+    checked = {name: checked_id(name, value) for name, value in given.items() if value is not None}
+    return hook.get_conn().settings.model_copy(update=checked)

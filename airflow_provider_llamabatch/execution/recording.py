@@ -6,10 +6,11 @@ import json
 import logging
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llamabatch.documents.result_plan import MANIFEST
-from airflow_provider_llamabatch.documents.results import RECORD_FILE, records_in
+from airflow_provider_llamabatch.documents.results import PARQUET, RECORD_FILE, records_in
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.storage import chunks_of
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DOCUMENTS_AT_ONCE = 64  # read ahead of what is written
+
+
+def check_parquet(outputs: Collection[str]) -> None:
+    """Refuse the output ``parquet`` where its package is missing, before anything is paid for."""
+    if PARQUET in outputs and find_spec("pyarrow") is None:
+        raise InvalidInputError(
+            "outputs", "parquet needs pyarrow: pip install 'airflow-provider-llamabatch[parquet]'"
+        )
 
 
 def write_jsonl(target: Storage, path: str, rows: Sequence[Row], *, threads: int) -> None:
@@ -48,14 +57,10 @@ def write_parquet(
     target: Storage, path: str, rows: Sequence[Row], schema: dict[str, Any], *, threads: int
 ) -> None:
     """Write one row per record; what does not fit its type is an error that names the document."""
+    import pyarrow.parquet
+
     from airflow_provider_llamabatch.documents.arrow import schema_from, table_of
 
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise InvalidInputError(
-            "outputs", "parquet needs pyarrow: pip install 'airflow-provider-llamabatch[parquet]'"
-        ) from None
     arrow = schema_from(schema)
     with tempfile.TemporaryFile(prefix="llamabatch-") as file:
         with pyarrow.parquet.ParquetWriter(file, arrow) as writer:

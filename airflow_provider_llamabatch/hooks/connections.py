@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_llamabatch.airflow_compat import get_connection, mask_secret, sees_only_the_environment
-from airflow_provider_llamabatch.defaults import CONNECTION_TIMEOUT
+from airflow_provider_llamabatch.defaults import CONN_TYPE, CONNECTION_TIMEOUT
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook, Connection
@@ -228,6 +228,12 @@ def settings_in(conn_id: str, connection: Connection) -> ClientSettings | LlamaC
 
     if _is_of_no_use(conn_id, connection):
         return InvalidInputError("llamabatch_conn_id", _no_connection(conn_id))
+    if connection.conn_type not in (None, "", CONN_TYPE):
+        return InvalidInputError(
+            "llamabatch_conn_id",
+            f"the Airflow connection {conn_id!r} is of type {connection.conn_type[:50]!r}, not {CONN_TYPE!r}: another "
+            "service's password is not sent to LlamaCloud",
+        )
     try:
         default_host = configuration.api_host()
         defaults = {

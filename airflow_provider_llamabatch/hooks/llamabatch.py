@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_llamabatch.batches.flow import Flow, Send, Step, send
-from airflow_provider_llamabatch.defaults import MIN_REQUEST_SECONDS
+from airflow_provider_llamabatch.defaults import CONN_TYPE, MIN_REQUEST_SECONDS
 from airflow_provider_llamabatch.hooks.clients import AsyncClients, count_retries
 from airflow_provider_llamabatch.hooks.twins import Hidden, awaiting, blocking
 
@@ -39,7 +39,7 @@ class LlamaBatchHook(BaseHook):
 
     conn_name_attr = "llamabatch_conn_id"
     default_conn_name = "llamabatch_default"
-    conn_type = "llamabatch"
+    conn_type = CONN_TYPE
     hook_name = "LlamaCloud"
 
     def __init__(self, llamabatch_conn_id: str = default_conn_name, **kwargs: Any) -> None:
@@ -255,9 +255,10 @@ class LlamaBatchHook(BaseHook):
                 one.id: one for one in walk.items(page) if (one.name, one.product_type) == (name, job_type)
             }
         if len(found) != 1:
-            several = f"are {len(found)} ({', '.join(sorted(found)):.200})" if found else "is none"
+            several = f"are {len(found)} configurations ({', '.join(sorted(found)):.200})"
+            said = several if found else "is no configuration"
             raise InvalidInputError(
-                "name", f"there {several} for {job_type} with the name {name!r:.100} in this project"
+                "name", f"there {said} for {job_type} with the name {name!r:.100} in this project"
             )
         return found.popitem()[1]
 

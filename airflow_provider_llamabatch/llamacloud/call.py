@@ -118,6 +118,8 @@ def checked_id(argument: str, value: object) -> str:
     """Return an id that is safe in a path; raises ``InvalidInputError`` naming the argument otherwise."""
     if not isinstance(value, str):
         hint = NOTHING if value is None else ""
+        if isinstance(value, Iterable) and not isinstance(value, (bytes, Mapping)):
+            hint = "; for a task per id, map it: .partial(...).expand(...)"
         raise InvalidInputError(argument, f"must be an id as a string, not {value!r}"[:200] + hint)
     if not value.strip():
         raise InvalidInputError(argument, f"is empty; {_RENDERED}")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_llamabatch.llamacloud.call import Call
     from airflow_provider_llamabatch.llamacloud.redaction import Redactor
 
-_UNREACHED = ". Check the connection's host, and whether this machine reaches it."
+_UNREACHED = ". Check the connection's host (https unless it begins with http://), and whether this machine reaches it."
 _ours: ContextVar[Redactor | None] = ContextVar("llamabatch_request", default=None)
 _current: ContextVar[Exchange | None] = ContextVar("llamabatch_exchange", default=None)
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)

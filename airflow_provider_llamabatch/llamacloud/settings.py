@@ -326,7 +326,9 @@ def _options(extra: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
         try:
             extra = json.loads(extra) if extra.strip() else {}
         except (ValueError, RecursionError):
-            raise InvalidInputError("extra", "is not JSON") from None
+            raise InvalidInputError(
+                "extra", """is not JSON; write it as {"project_id": "prj-...", "timeout_seconds": 60}"""
+            ) from None
     if extra is not None and not isinstance(extra, Mapping):
         raise InvalidInputError("extra", "must be a JSON object")
     return extra or {}

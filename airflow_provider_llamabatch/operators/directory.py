@@ -215,8 +215,10 @@ class UploadDirectoryOperator(LineageMixin, BaseOperator):
 
     def _check_rendered(self) -> None:
         """Refuse what was given as a template or an output, and is nothing: it would be as if it were not given."""
+        from airflow_provider_llamabatch.execution.recording import check_parquet
         from airflow_provider_llamabatch.llamacloud.call import refuse_nothing
 
+        check_parquet(self.outputs)
         if self._has_target:
             refuse_nothing("target", self.target)
         if self._has_directory:

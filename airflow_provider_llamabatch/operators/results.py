@@ -179,6 +179,7 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         """Fetch and write what is not written yet, then the manifest."""
         from airflow_provider_llamabatch.documents import manifest, result_plan, rows, upload_plan
         from airflow_provider_llamabatch.execution.concurrency import with_new_key
+        from airflow_provider_llamabatch.execution.recording import check_parquet
         from airflow_provider_llamabatch.execution.reusing import as_before, keep_results
         from airflow_provider_llamabatch.execution.saving import Checkpoints, rows_in
         from airflow_provider_llamabatch.storage import Storage
@@ -188,8 +189,11 @@ class SaveBatchResultsOperator(LineageMixin, BaseOperator):
         with fail_fast_on_permanent_errors(), LlamaBatchHook(self.llamabatch_conn_id) as hook:
             push_link(context, hook, self.project_id)
             outputs = tuple(self.outputs)
+            check_parquet(outputs)
             target = Storage(self.target, self.target_conn_id)
-            references = [] if self.job_references is None else rows.references_in(self.job_references)
+            # Nothing is told where no batch was made; without an upload it would be a save of nothing.
+            is_told = self.job_references is not None or self.upload is None
+            references = rows.references_in(self.job_references) if is_told else []
             self.note(job_references=references)
             for job_type in {one["job_reference"]["type"] for one in references}:
                 if not outputs_for(job_type, outputs):

@@ -199,7 +199,8 @@ class PollLoop:
         self._is_telling = False
         self._wake = asyncio.Event()
         self._wake_at = 0.0
-        self._trouble = False
+        self._problems: dict[Source, str] = {}  # what was last wrong with the polls of each
+        self._in_trouble: set[Source] = set()  # of which the log tells so
         self.is_closing = False
         loop = asyncio.get_running_loop()
         self._clock = loop.time
@@ -321,7 +322,9 @@ class PollLoop:
                 policy = POLL if self._pace.gap else ONCE
                 value = await self._hook.asend(ask.call, policy, within=defaults.POLL_TIMEOUT)
         except Exception as error:  # Airflow's own trouble, in reading the connection, is waited out as well
-            take = partial(schedule.on_error, ask, explained(error))
+            problem = explained(error)
+            self._problems[schedule.source] = str(problem)
+            take = partial(schedule.on_error, ask, problem)
         else:
             take = partial(schedule.on_item if ask.walk is None else schedule.on_page, ask, value)
             if not self._is_pace_known:  # the connection could not be read in time
@@ -355,12 +358,18 @@ class PollLoop:
         update.entry.subscriber.publish(update)
 
     def _tell_of_trouble(self, schedule: Any) -> None:
-        if not self._trouble and schedule.failures >= TROUBLE_WORTH_A_LINE:
-            self._trouble = True
-            log.warning("Polls on connection %s keep failing and are sent ever more rarely", self._conn_id)
-        elif self._trouble and not schedule.failures:
-            self._trouble = False
-            log.info("Polls on connection %s succeed again", self._conn_id)
+        source = schedule.source
+        if source not in self._in_trouble and schedule.failures >= TROUBLE_WORTH_A_LINE:
+            self._in_trouble.add(source)
+            log.warning(
+                "Polls on connection %s keep failing and are sent ever more rarely (%s): %s",
+                self._conn_id,
+                source,
+                self._problems.get(source),
+            )
+        elif source in self._in_trouble and not schedule.failures:
+            self._in_trouble.discard(source)
+            log.info("Polls on connection %s succeed again (%s)", self._conn_id, source)
 
 
 def _schedule_of(source: Source, now: float, pace: Pace) -> Schedule | WatchSchedule:

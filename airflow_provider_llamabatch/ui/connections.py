@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from airflow_provider_llamabatch.ui.reading import CONN_TYPE
+from airflow_provider_llamabatch.defaults import CONN_TYPE
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

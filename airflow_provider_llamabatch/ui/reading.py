@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_llamabatch.batches.evidence import unless_gone
-from airflow_provider_llamabatch.defaults import PAGE_SIZE
+from airflow_provider_llamabatch.defaults import CONN_TYPE, PAGE_SIZE
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.call import Walk
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError, NotFoundError
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CONN_TYPE = "llamabatch"
 EXTRACT = "extract_v2"
 
 

@@ -78,7 +78,7 @@ async def test_a_configuration_is_found_by_its_name_and_product(hook, emulator):
     async with LlamaBatchHook() as twin:
         assert (await twin.afind_configuration("invoices")) == parsing
     with pytest.raises(
-        e.InvalidInputError, match="there is none for extract_v2 with the name 'invoices of 2025'"
+        e.InvalidInputError, match="there is no configuration for extract_v2 with the name 'invoices of 2025'"
     ):
         hook.find_configuration("invoices of 2025", job_type="extract_v2")
     with pytest.raises(
@@ -98,7 +98,7 @@ def test_a_name_that_a_server_gives_to_two_configurations_finds_neither(connect)
         connect(password="llx-names", host=server.url)
         with (
             LlamaBatchHook() as hook,
-            pytest.raises(e.InvalidInputError, match=r"there are 2 \(cfg-1, cfg-3\)"),
+            pytest.raises(e.InvalidInputError, match=r"there are 2 configurations \(cfg-1, cfg-3\)"),
         ):
             hook.find_configuration("invoices")
     assert {("name", "invoices"), ("product_type", "parse_v2"), ("latest_only", "true")} <= set(
@@ -391,3 +391,15 @@ def test_a_key_in_a_list_in_place_of_a_connections_name_is_not_shown():
     with pytest.raises(e.InvalidInputError, match="holds an API key") as raised:
         LlamaBatchHook(conn_id).get_batch("bat-1")
     assert "llx-a" not in str(raised.value)
+
+
+@pytest.mark.parametrize("conn_type", ["aws", "postgres", "http"])
+async def test_the_password_of_another_services_connection_is_sent_nowhere(emulator, connect, conn_type):
+    connect(conn_type=conn_type, password="of-another-service", host=emulator.url)
+    said = f"the Airflow connection 'llamabatch_default' is of type '{conn_type}', not 'llamabatch'"
+    with LlamaBatchHook() as hook, pytest.raises(e.InvalidInputError, match=said):
+        hook.get_batch("bat-1")
+    async with LlamaBatchHook() as hook:
+        with pytest.raises(e.InvalidInputError, match=said):
+            await hook.aget_batch("bat-1")
+    assert emulator.control.requests() == []

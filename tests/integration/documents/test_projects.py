@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from airflow_provider_llamabatch.exceptions import RequestRefusedError
 from airflow_provider_llamabatch.llamacloud import calls
 from tests.integration.documents.conftest import fill
 
@@ -44,3 +45,15 @@ def test_an_upload_and_a_save_name_their_project_in_every_request(
         query = parse_qs(request.query)
         named = {name: query.get(name, [None])[0] for name in scope}
         assert named == scope, f"{request.method} {request.path}"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("", "project_id: is empty"), ("None", "project_id: is the text 'None', not an id")]
+)
+def test_a_project_that_a_template_made_nothing_of_sends_no_document_anywhere(
+    line: Line, source: Path, emulator: LlamaCloudEmulator, value: str, said: str
+):
+    fill(source, {"a.txt": b"alpha"})
+    with pytest.raises(RequestRefusedError, match=said):
+        line.upload(source=str(source), project_id=value)
+    assert emulator.control.requests() == []

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_llamabatch.documents import manifest
-from airflow_provider_llamabatch.exceptions import StorageError
-from airflow_provider_llamabatch.execution import saving
+from airflow_provider_llamabatch.exceptions import RequestRefusedError, StorageError
+from airflow_provider_llamabatch.execution import recording, saving
 from airflow_provider_llamabatch.execution.following import follow_up_directory
 from airflow_provider_llamabatch.llamacloud import calls
 from airflow_provider_llamabatch.llamacloud.errors import LlamaCloudError
@@ -171,3 +171,31 @@ def test_what_a_checkpoint_could_not_be_written_of_is_in_the_next_one(
     with pytest.raises(StorageError, match="no space"):
         one.save(target, configuration_id=CONFIGURATION)
     assert len(two.names_in(two.upload(**reusing))) <= 12 - 5
+
+
+@pytest.mark.parametrize("keep_earlier", [False, True])
+def test_a_save_that_is_told_of_nothing_fails_and_leaves_the_manifest(
+    line: Line, source: Path, target: Path, keep_earlier: bool
+):
+    fill(source, {"a.txt": b"alpha"})
+    line.process(line.upload(source=str(source), target=str(target)))
+    line.save(target)
+    written = (target / "manifest.jsonl").read_bytes()
+    save = SaveBatchResultsOperator(
+        task_id="save", job_references=None, target=str(target), keep_earlier=keep_earlier
+    )
+    with pytest.raises(
+        RequestRefusedError, match=r"job_references: must be .* not None \(nothing: what the task"
+    ):
+        save.execute(line.context("save"))
+    assert (target / "manifest.jsonl").read_bytes() == written
+
+
+def test_parquet_without_its_package_is_refused_before_anything_is_sent(
+    line: Line, source: Path, emulator: LlamaCloudEmulator, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(recording, "find_spec", lambda _name: None)
+    fill(source, {"a.txt": b"alpha"})
+    with pytest.raises(RequestRefusedError, match="outputs: parquet needs pyarrow"):
+        line.upload(source=str(source), outputs=("records", "parquet"))
+    assert emulator.control.requests() == []

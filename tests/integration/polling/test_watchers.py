@@ -225,3 +225,19 @@ def test_the_trigger_is_made_again_from_what_it_says_of_itself():
 def test_a_status_in_which_no_batch_ends_is_refused(statuses):
     with pytest.raises(ValueError, match="statuses must be some of COMPLETED"):
         DirectoryBatchesTrigger("dir-a", statuses=statuses)
+
+
+async def test_the_log_tells_once_whose_looks_fail_and_why_beside_those_that_succeed(
+    make_directory, asked, caplog
+):
+    directory_id = make_directory(1)
+    healthy, troubled = Watcher(directory_id), Watcher(directory_id, project_id="prj-nope")
+    async with asyncio.timeout(60):
+        while not (lines := [one.message for one in caplog.records if "keep failing" in one.message]):
+            await asyncio.sleep(0.05)
+    await looks(asked, 10)
+    await asyncio.gather(healthy.stop(), troubled.stop())
+    assert len(lines) == 1
+    assert "project_id='prj-nope'" in lines[0]
+    assert "403" in lines[0]
+    assert len([one for one in caplog.records if "Polls on connection" in one.message]) == 1

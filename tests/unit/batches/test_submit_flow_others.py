@@ -27,7 +27,17 @@ def test_the_other_one_is_adopted_and_nothing_is_paid(first, status, action):
     submission = tried.run()
 
     assert (submission.batch_id, submission.decision.action) == ("bat-2", action)
-    assert tried.steps == ["load", "GET bat-1", "sleep 0", "list", "load", "save", "load", "save", "GET bat-2"]
+    assert tried.steps == [
+        "load",
+        "GET bat-1",
+        "sleep 0",
+        "list",
+        "load",
+        "save",
+        "load",
+        "save",
+        "GET bat-2",
+    ]
     assert tried.stored == replace(DOUBTFUL, try_number=2, batch_id="bat-2", unknown=0).to_json()
 
 

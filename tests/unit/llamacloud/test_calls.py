@@ -86,7 +86,9 @@ LETTERS = "a/" + "b" * 300
     [
         (7, "must be an id as a string, not 7"),
         (None, "must be an id as a string, not None (nothing: what the task before returned is not there)"),
-        (["x" * 300], "must be an id as a string, not ['" + "x" * 167),  # cut after 200 characters
+        ({"x": 300}, "must be an id as a string, not {'x': 300}"),
+        (["x"], "must be an id as a string, not ['x']; for a task per id, map it: .partial(...).expand(...)"),
+        (b"x" * 300, "must be an id as a string, not b'" + "x" * 167),  # cut after 200 characters
         ("  ", "is empty; if it is templated, look at the task's rendered template"),
         (
             "llx-abcdefgh",
