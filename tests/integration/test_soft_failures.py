@@ -38,6 +38,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
         "llamabatch_conn_id: there is no Airflow connection 'nope'",
     ),
     (batch_sensor, {"batch_id": "None"}, "batch_id: is the text 'None'"),
+    (batch_sensor, {"batch_id": ["bat-1"]}, "batch_id: must be an id as a string, not "),
     (batch_sensor, {"batch_id": None}, "batch_id: must be an id"),
     (
         jobs_sensor,
