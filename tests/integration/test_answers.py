@@ -76,6 +76,7 @@ def sense(answer, context, monkeypatch) -> Callable[..., Any]:
     """Return a function that runs a sensor on the worker; pauses take no time."""
     monkeypatch.setattr(poller, "BACKOFF", Backoff(0.001, 0.001))
     monkeypatch.setattr(defaults, "RESULTS_GRACE", 0.02)
+    monkeypatch.setattr(defaults, "UNREAD_GRACE", 0.01)
     return lambda **arguments: BatchSensor(task_id="wait", batch_id="bat-1", **arguments).execute(context)
 
 
