@@ -33,6 +33,7 @@ from airflow_provider_llamabatch.batches.submit_lookups import Lookups
 from airflow_provider_llamabatch.batches.submit_record import OVERTAKEN, RecordKeeper
 from airflow_provider_llamabatch.llamacloud.errors import InvalidResponseError, LlamaCloudError, StatusError
 from airflow_provider_llamabatch.llamacloud.retries import outcome_unknown, surely_not_processed
+from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 from airflow_provider_llamabatch.polling.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class SubmitFlow:
         )
         self._recorded = decision.action
         if record.unknown and submission.came_to_nothing(decision, batch) and not self._keeper.overtaken:
-            other = yield from self._lookups.find(record, our_own=False, accepts_failed=False)
+            other = yield from self._lookups.find(record, unwanted=FAILED_STATUSES)
             if other is not None:
                 return (yield from self._adopt_instead(record, other))
         elif record.unknown:

@@ -23,7 +23,7 @@ from airflow_provider_llamabatch.llamacloud.retries import is_transient
 from airflow_provider_llamabatch.llamacloud.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from logging import Logger
 
     from airflow.sdk.types import Logger as TaskLogger
@@ -56,12 +56,14 @@ class Lookups:
     clock: Callable[[], float]
     log: Logger | TaskLogger
 
-    def find(self, record: Record, *, our_own: bool, accepts_failed: bool = True) -> Flow[Batch | None]:
+    def find(
+        self, record: Record, *, our_own: bool = False, unwanted: Collection[str] = ()
+    ) -> Flow[Batch | None]:
         """
         List until what the POSTs under a record made must show, and return it; None if the last two lists lack it.
 
-        Unless the record is ``our_own``, its last POST may still be under way, so the last lists come later. Unless
-        it ``accepts_failed``, a batch that has failed, as the list says, is none.
+        Unless the record is ``our_own``, its last POST may still be under way, so the last lists come later. A
+        batch whose status, as the list says, is ``unwanted`` is none.
         """
         pauses = [*submission.ADOPTION_PAUSES]
         if not our_own:
@@ -81,7 +83,7 @@ class Lookups:
                 troubles.append(error)
                 continue
             troubles.append(None)
-            if found is not None and (accepts_failed or found.status not in FAILED_STATUSES):
+            if found is not None and found.status not in unwanted:
                 return found
         for trouble in troubles[-2:]:
             if trouble is not None:

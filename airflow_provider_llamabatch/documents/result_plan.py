@@ -94,7 +94,7 @@ def output_of(path: str, document: str) -> str | None:
 
 def numbered(name: str, map_index: int | None) -> str:
     """Return what a file of a whole save is called, such as the manifest; a mapped task has one per instance."""
-    stem, dot, suffix = name.partition(".")
+    stem, dot, suffix = name.rpartition(".")
     return name if map_index is None or map_index < 0 else f"{stem}-{map_index}{dot}{suffix}"
 
 

@@ -158,6 +158,7 @@ def test_each_instance_of_a_mapped_task_has_its_own_manifest():
         "manifest-0.jsonl",
         "manifest-7.jsonl",
     ]
+    assert numbered("a.b.jsonl", 1) == "a.b-1.jsonl"
 
 
 def test_only_what_is_called_like_a_result_of_the_document_has_a_place():

@@ -15,6 +15,7 @@ from airflow_provider_llamabatch.documents.upload_plan import (
     preflight,
     split_pattern,
 )
+from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 from airflow_provider_llamabatch.llamacloud.models import DirectoryFile
 
 SHA = "a" * 64
@@ -230,3 +231,18 @@ def test_a_glob_begins_at_the_folder_that_it_names(source: str | Path, folder: s
 @pytest.mark.parametrize("source", [None, 7, ["in/*.pdf"]])
 def test_what_is_no_path_is_left_to_the_storage_which_refuses_it(source: object):
     assert split_pattern(source, "**/*") == (source, "**/*")
+
+
+def test_a_pattern_beside_a_source_that_is_one_is_named_with_it():
+    with pytest.raises(InvalidInputError) as raised:
+        split_pattern("/in/*.pdf", "*.csv")
+    assert raised.value.argument == "pattern"
+    assert str(raised.value) == (
+        "pattern: '*.csv' stands beside source='/in/*.pdf', which is a pattern itself; give one"
+    )
+
+
+def test_what_is_to_stay_is_not_gone_from_a_mirror():
+    content = [held("a.pdf", "1"), held("b.pdf", "2"), held("c.pdf", "3")]
+    assignment = assign(files("a.pdf"), [content], max_files=10, mirror=True, stay=["b.pdf"])
+    assert [one.id for one in assignment.gone] == ["3"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_llamabatch.llamacloud.call import checked_ids, refuse_nothing
+from airflow_provider_llamabatch.llamacloud.call import check_job_type, checked_ids, refuse_nothing
 from airflow_provider_llamabatch.llamacloud.errors import InvalidInputError
 
 
@@ -39,3 +39,9 @@ def test_nothing_is_refused_where_something_was_given():
         "target: must not be None (nothing: what the task before returned is not there)"
     )
     refuse_nothing("target", "")
+
+
+def test_a_job_type_is_named_with_those_there_are_and_cut():
+    with pytest.raises(InvalidInputError) as raised:
+        check_job_type("x" * 300)
+    assert str(raised.value) == f"job_type: must be one of parse_v2, extract_v2, not '{'x' * 158}"
