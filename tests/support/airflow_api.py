@@ -158,6 +158,10 @@ class AirflowApi:
         """Return the keys of the Variables."""
         return [variable["key"] for variable in self._get("/variables")["variables"]]
 
+    def delete_variable(self, key: str) -> None:
+        """Delete a Variable."""
+        self._answer("DELETE", f"/variables/{key}").raise_for_status()
+
     def create_pool(self, name: str, slots: int) -> None:
         """Create a pool in which deferred tasks count."""
         self._send("POST", "/pools", {"name": name, "slots": slots, "include_deferred": True})
