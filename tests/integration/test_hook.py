@@ -391,15 +391,3 @@ def test_a_key_in_a_list_in_place_of_a_connections_name_is_not_shown():
     with pytest.raises(e.InvalidInputError, match="holds an API key") as raised:
         LlamaBatchHook(conn_id).get_batch("bat-1")
     assert "llx-a" not in str(raised.value)
-
-
-@pytest.mark.parametrize("conn_type", ["aws", "postgres", "http"])
-async def test_the_password_of_another_services_connection_is_sent_nowhere(emulator, connect, conn_type):
-    connect(conn_type=conn_type, password="of-another-service", host=emulator.url)
-    said = f"the Airflow connection 'llamabatch_default' is of type '{conn_type}', not 'llamabatch'"
-    with LlamaBatchHook() as hook, pytest.raises(e.InvalidInputError, match=said):
-        hook.get_batch("bat-1")
-    async with LlamaBatchHook() as hook:
-        with pytest.raises(e.InvalidInputError, match=said):
-            await hook.aget_batch("bat-1")
-    assert emulator.control.requests() == []
