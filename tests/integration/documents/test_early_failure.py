@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowSkipException, task
 from airflow_provider_llamabatch.operators.batch import CreateBatchOperator
 from airflow_provider_llamabatch.operators.directory import DeleteDirectoryOperator
 from airflow_provider_llamabatch.task_groups import process_directory
-from tests.integration.documents.conftest import fill
+from tests.integration.documents.conftest import TELLS_ERRORS, fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,10 +87,11 @@ def test_a_mapped_task_of_a_wrong_constant_fails_at_once_and_its_callback_is_tol
             configuration_id="cfg-1",
             timeout="1h",  # seen only when a task is made of it
             retries=2,
-            on_failure_callback=lambda context: told.append(str(context["exception"])),
+            on_failure_callback=lambda context: told.append(str(context.get("exception"))),
         ).expand(source_directory_id=["dir-1"])
 
     assert run_dag(dag).tasks == {"create[0]": "failed"}
     if AIRFLOW_3:  # Airflow 2 calls nobody where the task cannot be made
         assert len(told) == 1
+    if AIRFLOW_3 and TELLS_ERRORS:
         assert "timeout: must be a number of seconds above 0" in told[0]

@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_llamabatch.task_groups import process_directory
-from tests.integration.documents.conftest import fill, rows_of
+from tests.integration.documents.conftest import TELLS_ERRORS, fill, rows_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +55,7 @@ def test_a_night_whose_batch_fails_keeps_what_there_was_and_says_what_is_missing
     ran = run_dag(night(2, source, target, default_args={"retries": 0}))
 
     said = caplog.text + "".join(capfd.readouterr())  # the one on Airflow 2, the other on 3
-    assert "Clear process_directory.create_batch[0] to process the others" in said
+    assert "Clear process_directory.create_batch[0] to process the others" in said or not TELLS_ERRORS
     assert (ran.state, ran.tasks["process_directory.save_results"]) == ("failed", "failed")
     assert {file: (row.status, row.reused) for file, row in rows_of(target).items()} == {
         "a.txt": ("COMPLETED", True),
