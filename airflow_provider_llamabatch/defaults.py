@@ -65,11 +65,11 @@ MAX_NAME_CHARACTERS = 1000  # of ids that are only passed on, and of names
 MAX_METADATA_CHARACTERS = 64_000  # of metadata, and of fields that this version does not know, per object
 UPLOAD_BYTES_PER_SECOND = 256 * 1024  # a file gets this much longer than REQUEST_TIMEOUT to be sent
 DOWNLOAD_BYTES_PER_SECOND = 64 * 1024  # the same for what comes from a presigned URL; several share the line
+CONN_TYPE = "llamabatch"  # of the Airflow connections that hold a key
 CONNECTION_TIMEOUT = 30.0  # looking up the Airflow connection
 HEALTH_TIMEOUT = 2.0  # asking Airflow's API server whether a triggerer is alive
 
 # The service's own limits
-CONN_TYPE = "llamabatch"  # of Airflow connections
 JOB_TYPES = ("parse_v2", "extract_v2")  # what a batch can run for each file
 DIRECTORY_TYPES = ("ephemeral", "user")  # cleaned up by LlamaCloud, or kept
 MAX_WEBHOOK_IDS = 4  # webhook configurations by id of one batch

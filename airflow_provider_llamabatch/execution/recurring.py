@@ -83,8 +83,8 @@ class Recurring:
             self._save(processed)
             raise AirflowSkipException(f"There is nothing new in {self.directory_id} ({len(files)} files)")
         self.log.info("%s of %s files are new or changed", len(new), len(files))
-        ids = [file.id for file in new if not taken or file.id in taken] or [file.id for file in new]
-        taking = [file for file in new if file.id in {*ids}]
+        taking = [file for file in new if not taken or file.id in taken] or new
+        ids = [file.id for file in taking]
 
         def keep(made: str) -> None:
             record.save(made)

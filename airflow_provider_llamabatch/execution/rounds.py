@@ -123,7 +123,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
 
         rounds = self._rounds(context)
         rounds[-1]["jobs_known"] = True
-        outcomes = self._merge(hook, context, references)
+        outcomes = self._merge(hook, context, rounds, references)
         xcom.push(context, xcom.ROUNDS, rounds)
         if self.only_new:
             ids = [reference["source_directory_file_id"] for reference in references]
@@ -139,12 +139,15 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         self._jobs_done(hook, context, jobs)
 
     def _merge(
-        self, hook: LlamaBatchHook, context: Context, references: Sequence[Mapping[str, Any]]
+        self,
+        hook: LlamaBatchHook,
+        context: Context,
+        rounds: Sequence[xcom.Round],
+        references: Sequence[Mapping[str, Any]],
     ) -> list[dict[str, Any]]:
         """Put the jobs of the last round in the place of those they repeat, in XCom ``job_references``."""
         from airflow_provider_llamabatch.documents.repair import merged
 
-        rounds = self._rounds(context)
         outcomes = merged(
             self._looked_at_again(hook, context).outcomes() if len(rounds) > 1 else (),
             references,
@@ -171,7 +174,7 @@ class RoundsMixin(JobsPollMixin, BatchPollMixin):
         self, hook: LlamaBatchHook, context: Context, references: list[xcom.JobReferenceEntry]
     ) -> None:
         if self.wait_for_jobs:
-            self._merge(hook, context, references)
+            self._merge(hook, context, self._rounds(context), references)
         else:
             super()._keep_finished(hook, context, references)
 

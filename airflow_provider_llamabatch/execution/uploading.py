@@ -153,12 +153,13 @@ class Uploader:
         self._ids = await self._existing()
         contents = [await self._contents(directory_id) for directory_id in self._ids]
         owned = self.target.directory_id is None
+        staying = () if owned else refused
         plan = upload_plan.assign(
             files,
             contents,
             max_files=self.target.max_files,
             mirror=self.target.mirror or owned,
-            stay=() if owned else refused,
+            stay=staying,
         )
         await self._make_directories(plan.count)
         gone = {held.id for held in plan.gone}
@@ -181,7 +182,7 @@ class Uploader:
                 self.log.info("Uploads: %s", line)
 
         await for_each(files, one, limit=self.limit)
-        for path in () if owned else refused:
+        for path in staying:
             if held := self._held.get(upload_plan.path_key(path)):
                 self.result.rows[path] = self._left(path, held[0])
         trouble = [error for error in self.result.failures if isinstance(error, LlamaCloudError)]
